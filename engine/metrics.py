@@ -1,0 +1,63 @@
+"""Every metric of the engine, in one place so that names, units and labels stay consistent.
+
+Prefix `trellis_`, base units, no entity key as a label (a label's values must be few and known).
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+# gRPC edge
+RPC_SECONDS = Histogram(
+    "trellis_rpc_seconds", "Duration of calls.", ["service", "method", "status"], buckets=_FAST_S
+)
+
+# Kafka intake
+INTAKE_EVENTS = Counter("trellis_intake_events", "Events committed.")
+INTAKE_REJECTED = Counter("trellis_intake_rejected", "Messages sent to dead letters.", ["reason"])
+INTAKE_LAG = Gauge("trellis_intake_lag_messages", "Messages not yet committed.", ["partition"])
+INTAKE_OFFSET_AGE = Gauge(
+    "trellis_intake_offset_age_seconds", "Time since the offset last advanced while lag was above zero."
+)
+INTAKE_STUCK = Gauge("trellis_intake_stuck", "1 while messages wait and the offset stands still.")
+INTAKE_INCARNATION_CHANGES = Counter(
+    "trellis_intake_incarnation_changes", "Times a topic was found to be another log than before."
+)
+
+# DuckDB writer
+WRITER_QUEUE_ROWS = Gauge("trellis_writer_queue_rows", "Rows waiting for the writer.")
+WRITER_QUEUE_BYTES = Gauge("trellis_writer_queue_bytes", "Bytes waiting for the writer.")
+WRITER_BATCH_ROWS = Histogram(
+    "trellis_writer_batch_rows", "Rows in one commit.", buckets=(1, 10, 100, 1_000, 10_000, 100_000)
+)
+WRITER_COMMIT_SECONDS = Histogram(
+    "trellis_writer_commit_seconds", "Duration of one transaction.", buckets=_FAST_S
+)
+WRITER_CHECKPOINT_SECONDS = Histogram(
+    "trellis_writer_checkpoint_seconds", "Duration of one checkpoint.", buckets=_FAST_S
+)
+WRITER_FAILED_REQUESTS = Counter("trellis_writer_failed_requests", "Write requests refused.")
+STORE_WAL_BYTES = Gauge("trellis_store_wal_bytes", "Size of the write-ahead log.")
+STORE_FILE_BYTES = Gauge("trellis_store_file_bytes", "Size of the data file.")
+COMMIT_SEQ = Gauge("trellis_commit_seq", "Sequence number of the last commit.")
+
+# Features
+ONLINE_ENTITIES = Gauge("trellis_online_entities", "Entities held by the online store.")
+ONLINE_BYTES = Gauge("trellis_online_bytes", "Estimated size of the online store.")
+ONLINE_READS = Counter(
+    "trellis_online_reads", "Feature reads by where they were answered.", ["source"]
+)
+FEATURE_FRESHNESS = Histogram(
+    "trellis_feature_freshness_seconds",
+    "Event time to availability online.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 5, 60, 3600),
+)
+
+# Backends
+BACKEND_UP = Gauge("trellis_backend_up", "1 while the backend answers.", ["backend"])
+BACKEND_RESTARTS = Counter("trellis_backend_restarts", "Restarts of embedded servers.", ["backend"])
+
+# Engine
+LOOP_LAG_SECONDS = Histogram(
+    "trellis_loop_lag_seconds", "How late the event loop woke a sleeping task.", buckets=_FAST_S
+)

@@ -1,0 +1,110 @@
+"""What travels between the parts: write requests, receipts, commits.
+
+Times are UTC, microseconds since 1970-01-01 (`int` fields end in `_us`). Columnar data is Arrow,
+because it crosses threads and enters DuckDB without holding the interpreter lock.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import pyarrow as pa
+
+EVENTS_SCHEMA = pa.schema(
+    [
+        pa.field("user_id", pa.int64(), nullable=False),
+        pa.field("action", pa.string(), nullable=False),
+        pa.field("event_time", pa.timestamp("us"), nullable=False),
+        pa.field("ingest_time", pa.timestamp("us"), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("properties", pa.string()),
+        pa.field("topic", pa.string(), nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+    ]
+)
+"""Columns of an `Append` to `events`; the writer adds `commit_seq`."""
+
+FEATURE_HISTORY_SCHEMA = pa.schema(
+    [
+        pa.field("entity_key", pa.int64(), nullable=False),
+        pa.field("feature", pa.string(), nullable=False),
+        pa.field("value", pa.string()),
+        pa.field("event_time", pa.timestamp("us"), nullable=False),
+    ]
+)
+"""Columns of an `Append` to `feature_history`; the writer adds `commit_seq`.
+
+`feature` is the uploaded column's full name, `<dataset>.<column>`; `value` its canonical JSON text.
+"""
+
+
+@attrs.frozen
+class Append:
+    """Rows to add to an append-only table. `data` has the table's columns without `commit_seq`."""
+
+    table: str
+    data: pa.RecordBatch
+
+    @property
+    def row_count(self) -> int:
+        return int(self.data.num_rows)
+
+    @property
+    def size_bytes(self) -> int:
+        return int(self.data.nbytes)
+
+
+@attrs.frozen
+class Upsert:
+    """Rows to insert or, where the table's primary key exists, to replace.
+
+    `columns` must hold the primary key; columns of the table that are not named keep their value
+    on a replaced row and take their default on a new one.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+
+    @property
+    def row_count(self) -> int:
+        return len(self.rows)
+
+    @property
+    def size_bytes(self) -> int:
+        return 64 * len(self.columns) * len(self.rows)
+
+
+Operation = Append | Upsert
+
+
+@attrs.frozen
+class WriteRequest:
+    """Operations that land together, in one transaction, or not at all."""
+
+    operations: tuple[Operation, ...]
+
+    @property
+    def row_count(self) -> int:
+        return sum(operation.row_count for operation in self.operations)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(operation.size_bytes for operation in self.operations)
+
+
+@attrs.frozen
+class Receipt:
+    """Proof of a commit: every row of the request is on disk under `commit_seq`."""
+
+    commit_seq: int
+    row_count: int
+
+
+@attrs.frozen
+class Commit:
+    """What one transaction wrote, in the order it was written; handed to commit listeners."""
+
+    commit_seq: int
+    requests: tuple[WriteRequest, ...]
