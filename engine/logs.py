@@ -54,6 +54,10 @@ class LogSettings(Protocol):
     def level(self) -> str:
         """The lowest level that is written, by its standard name."""
 
+    @property
+    def levels(self) -> Mapping[str, str]:
+        """Another lowest level for a package of the engine, by its name below `engine`."""
+
 
 class Redactor:
     """Masks known secrets, whole or in the forms they take when quoted, in any text."""
@@ -276,18 +280,12 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         """Drop the line: when standard error is gone there is nowhere to say so."""
 
 
-def configure_logging(
-    settings: LogSettings,
-    *,
-    secrets: Iterable[str] = (),
-    levels: Mapping[str, str] | None = None,
-) -> None:
+def configure_logging(settings: LogSettings, *, secrets: Iterable[str] = ()) -> None:
     """Send everything logged in this process to standard error; calling again replaces it.
 
     Args:
-      settings: layout and lowest level.
+      settings: layout and lowest levels.
       secrets: revealed secret values to mask; more may be added later by `REDACTOR.add`.
-      levels: lowest level by logger name, over `settings.level`.
     Raises:
       ValueError: a level's name is not known.
     """
@@ -306,8 +304,8 @@ def configure_logging(
     root.setLevel(level)
     for name in _CHATTY_LOGGERS:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
-    for name, wanted in (levels or {}).items():
-        logging.getLogger(name).setLevel(_level(wanted))
+    for part, wanted in settings.levels.items():
+        logging.getLogger(f"engine.{part}").setLevel(_level(wanted))
     logging.captureWarnings(capture=True)
 
 

@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import attrs
@@ -19,6 +19,7 @@ from engine.logs import REDACTOR, HumanFormatter, JsonFormatter, Redactor, confi
 class Settings:
     format: str = "json"
     level: str = "INFO"
+    levels: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def test_facts_cannot_replace_the_lines_own_fields(stderr: Callable[[], str]) ->
 
 
 def test_levels_are_by_logger_and_libraries_do_not_chatter(stderr: Callable[[], str]) -> None:
-    configure_logging(Settings(level="DEBUG"), levels={"engine.quiet": "ERROR"})
+    configure_logging(Settings(level="DEBUG", levels={"quiet": "ERROR"}))
 
     logging.getLogger("engine.loud").debug("kept")
     logging.getLogger("engine.quiet").warning("dropped")
