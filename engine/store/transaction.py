@@ -129,15 +129,15 @@ def _append(
         ordinals = np.arange(first_ordinal, first_ordinal + data.num_rows, dtype=np.int64)
         data = data.append_column("ordinal", pa.array(ordinals))
     names = ", ".join(_quoted(data.schema.names))
+    # Left registered if the insert fails: an aborted transaction refuses even to drop the view, and
+    # the next batch takes its place.
     connection.register(_STAGED, data)
-    try:
-        connection.execute(
-            f'INSERT INTO "{table.name}" ({names}, commit_seq) '  # noqa: S608 - names from the catalogue
-            f"SELECT {names}, $commit_seq FROM {_STAGED}",
-            {"commit_seq": commit_seq},
-        )
-    finally:
-        connection.unregister(_STAGED)
+    connection.execute(
+        f'INSERT INTO "{table.name}" ({names}, commit_seq) '  # noqa: S608 - names from the catalogue
+        f"SELECT {names}, $commit_seq FROM {_STAGED}",
+        {"commit_seq": commit_seq},
+    )
+    connection.unregister(_STAGED)
     return int(data.num_rows)
 
 
