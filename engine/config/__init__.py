@@ -13,7 +13,9 @@ from engine.config.definitions import (
     ModelSpec,
     UploadSpec,
 )
+from engine.config.describe import ConfigRow, describe_config
 from engine.config.effective import EngineConfig
+from engine.config.loader import load_config
 from engine.config.problems import ConfigError, Problem, nearest_name
 from engine.config.secrets import Secret
 from engine.config.sections import (
@@ -42,6 +44,7 @@ __all__ = [
     "AppSettings",
     "BlobsConfig",
     "ConfigError",
+    "ConfigRow",
     "DuckdbConfig",
     "EngineConfig",
     "EntitySpec",
@@ -63,5 +66,7 @@ __all__ = [
     "ThresholdsConfig",
     "UploadSpec",
     "WorkersConfig",
+    "describe_config",
+    "load_config",
     "nearest_name",
 ]

@@ -1,10 +1,12 @@
 """What `features.yaml` and `models.yaml` define, as frozen classes."""
 
 from collections.abc import Mapping
+from typing import Annotated, Any
 
 import attrs
 
-from engine.config.sections import freeze_mapping
+from engine.config.kinds import Choice, Conditions, Text, WholeSeconds
+from engine.config.sections import DAY_S, freeze_mapping
 
 EVENTS_SOURCE = "events"
 UPLOADS_PREFIX = "uploads."
@@ -24,23 +26,48 @@ EVENT_COLUMNS = ("action", "value")
 ENTITY_TYPES = ("int64",)
 VALUE_TYPES = ("int64", "double", "string", "bool")
 
+# Short enough for a metric label, and valid as a name in Python, SQL and the expression grammar.
+Identifier = Annotated[
+    str,
+    Text(
+        "a name of 1 to 63 lower-case letters, digits and underscores that starts with a letter",
+        r"[a-z][a-z0-9_]{0,62}",
+    ),
+]
+Source = Annotated[
+    str, Text("events, or uploads.<dataset>", r"events|uploads\.[a-z][a-z0-9_]{0,62}")
+]
+Expression = Annotated[str, Text("1 to 1000 characters on one line", r"[^\x00-\x1f\x7f]{1,1000}")]
+Description = Annotated[str, Text("up to 1000 characters of text", r"[^\x00-\x08\x7f]{0,1000}")]
+EntityType = Annotated[str, Choice(ENTITY_TYPES)]
+ValueType = Annotated[str, Choice(VALUE_TYPES)]
+Aggregate = Annotated[str, Choice(AGGREGATES)]
+# Ten years; the shipped data spans 18 months.
+Period = Annotated[int, WholeSeconds(1, 3650 * DAY_S)]
+Where = Annotated[Mapping[str, str | tuple[str, ...]], Conditions()]
+
+
+def _from_key(key: str) -> dict[str, Any]:
+    """Name the key in the file where it differs from the attribute."""
+    return {"key": key}
+
 
 @attrs.frozen
 class EntitySpec:
     """Whose features these are: the column that identifies one, and its type."""
 
-    key: str
-    type: str = "int64"
+    key: Identifier
+    type: EntityType = "int64"
 
 
 @attrs.frozen
 class UploadSpec:
     """A dataset that is uploaded: a row says what held for an entity from a time on."""
 
-    entity: str
-    entity_key: str
-    time_column: str
-    columns: Mapping[str, str] = attrs.field(converter=freeze_mapping)
+    entity: Identifier
+    entity_key: Identifier
+    time_column: Identifier
+    columns: Mapping[Identifier, ValueType] = attrs.field(converter=freeze_mapping)
 
 
 @attrs.frozen
@@ -52,18 +79,18 @@ class FeatureSpec:
     from the aggregate or the expression.
     """
 
-    name: str
-    source: str | None = None
-    where: Mapping[str, str | tuple[str, ...]] = attrs.field(factory=dict, converter=freeze_mapping)
-    aggregate: str | None = None
-    column: str | None = None
-    window_s: int | None = None
-    tile_s: int | None = None
-    ttl_s: int | None = None
-    type: str | None = None
-    expression: str | None = None
-    entity: str = "user"
-    description: str = ""
+    name: Identifier
+    source: Source | None = attrs.field(default=None, metadata=_from_key("from"))
+    where: Where = attrs.field(factory=dict, converter=freeze_mapping)
+    aggregate: Aggregate | None = None
+    column: Identifier | None = None
+    window_s: Period | None = attrs.field(default=None, metadata=_from_key("window"))
+    tile_s: Period | None = attrs.field(default=None, metadata=_from_key("tile"))
+    ttl_s: Period | None = attrs.field(default=None, metadata=_from_key("ttl"))
+    type: ValueType | None = None
+    expression: Expression | None = None
+    entity: Identifier = "user"
+    description: Description = ""
 
     @property
     def upload(self) -> str | None:
@@ -86,10 +113,10 @@ class FeaturesFile:
 class ModelSpec:
     """One model and the features it needs, in the order of its input vector."""
 
-    name: str
-    entity: str
-    features: tuple[str, ...]
-    description: str = ""
+    name: Identifier
+    entity: Identifier
+    features: tuple[Identifier, ...]
+    description: Description = ""
 
 
 @attrs.frozen

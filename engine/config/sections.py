@@ -105,7 +105,7 @@ def setting(default: Value, meaning: str) -> Value:
     return field  # type: ignore[no-any-return]
 
 
-def freeze_mapping(mapping: Mapping[str, Value]) -> Mapping[str, Value]:
+def freeze_mapping(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a read-only copy, since a frozen class with a dict inside is not frozen."""
     return MappingProxyType(dict(mapping))
 
