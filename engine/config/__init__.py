@@ -13,7 +13,7 @@ from engine.config.definitions import (
     ModelSpec,
     UploadSpec,
 )
-from engine.config.describe import ConfigRow, describe_config
+from engine.config.describe import ConfigRow, describe_config, find_secrets
 from engine.config.effective import EngineConfig
 from engine.config.loader import load_config
 from engine.config.problems import ConfigError, Problem, nearest_name
@@ -67,6 +67,7 @@ __all__ = [
     "UploadSpec",
     "WorkersConfig",
     "describe_config",
+    "find_secrets",
     "load_config",
     "nearest_name",
 ]

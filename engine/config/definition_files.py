@@ -1,6 +1,6 @@
 """Reading `features.yaml` and `models.yaml`: every sound definition, and all that is wrong."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +10,6 @@ from engine.config.definitions import (
     EntitySpec,
     FeaturesFile,
     FeatureSpec,
-    Identifier,
     ModelsFile,
     ModelSpec,
     UploadSpec,
@@ -20,17 +19,29 @@ from engine.config.files import FEATURES_FILE, MODELS_FILE
 from engine.config.kinds import show
 from engine.config.layers import read_document
 from engine.config.problems import Problem
-from engine.config.structure import Mismatch, StructureError, find_line, structure, structure_class
-from engine.config.yaml_text import Document
-from engine.config.yaml_text import Path as KeyPath
+from engine.config.sections import Identifier
+from engine.config.structure import (
+    Mismatch,
+    StructureError,
+    find_line,
+    structure,
+    structure_class,
+    to_problems,
+)
+from engine.config.yaml_text import REFUSED, Document, KeyPath
 
-Spec = TypeVar("Spec", EntitySpec, UploadSpec, FeatureSpec, ModelSpec)
+_FEATURES_SECTIONS = ("entities", "uploads", "features")
+_MODELS_SECTIONS = ("models",)
+
+Spec = TypeVar("Spec", bound=attrs.AttrsInstance)
 
 
 @attrs.frozen
 class FeatureDefinitions:
-    """What `features.yaml` gave. `named` holds every feature's name, sound or not; None when the
-    file could not be read at all."""
+    """What `features.yaml` gave.
+
+    `named` holds every feature's name, sound or not; None when the file could not be read at all.
+    """
 
     file: FeaturesFile
     named: frozenset[str] | None
@@ -43,28 +54,22 @@ def load_features(config_dir: Path) -> FeatureDefinitions:
     document, problems = read_document(config_dir / FEATURES_FILE)
     if document is None:
         return FeatureDefinitions(FeaturesFile(), None, problems, {})
-    sections = ("entities", "uploads", "features")
-    mismatches = _check_sections(document, sections, required=("entities", "features"))
-    entities = _read_section(document, "entities", EntitySpec, mismatches)
-    uploads = _read_section(document, "uploads", UploadSpec, mismatches)
-    features = _read_section(document, "features", FeatureSpec, mismatches)
     # A reference to something that is there but faulty is not reported a second time.
-    entity_names, upload_names = (_names(document, name) for name in ("entities", "uploads"))
-    for name, upload in list(uploads.items()):
-        found = [*check_upload(upload, entity_names)]
-        mismatches += [_place(mismatch, "uploads", name) for mismatch in found]
-        if found:
-            del uploads[name]
-    for name, feature in list(features.items()):
-        found = [*check_feature(feature, entities, entity_names, uploads, upload_names)]
-        mismatches += [_place(mismatch, "features", name) for mismatch in found]
-        dataset = uploads.get(feature.upload) if feature.upload else None
-        if found or (feature.upload and dataset is None):
-            del features[name]
-        elif dataset is not None and feature.column is not None:
-            features[name] = attrs.evolve(feature, type=dataset.columns[feature.column])
-    problems += [mismatch.to_problem(FEATURES_FILE, document.lines) for mismatch in mismatches]
-    file = FeaturesFile(entities, uploads, features)
+    entity_names, upload_names = _names(document, "entities"), _names(document, "uploads")
+    mismatches = _check_sections(document, _FEATURES_SECTIONS, ("entities", "features"))
+    entities = _read_section(document, "entities", EntitySpec, lambda _: (), mismatches)
+    uploads = _read_section(
+        document, "uploads", UploadSpec, lambda spec: check_upload(spec, entity_names), mismatches
+    )
+    features = _read_section(
+        document,
+        "features",
+        FeatureSpec,
+        lambda spec: check_feature(spec, entities, entity_names, uploads, upload_names),
+        mismatches,
+    )
+    problems += to_problems(mismatches, FEATURES_FILE, document.lines)
+    file = FeaturesFile(entities, uploads, _with_declared_types(features, uploads))
     return FeatureDefinitions(file, _names(document, "features"), problems, document.lines)
 
 
@@ -73,14 +78,11 @@ def load_models(config_dir: Path, features: FeatureDefinitions) -> tuple[ModelsF
     document, problems = read_document(config_dir / MODELS_FILE)
     if document is None:
         return ModelsFile(), problems
-    mismatches = _check_sections(document, ("models",), required=("models",))
-    models = _read_section(document, "models", ModelSpec, mismatches)
-    for name, model in list(models.items()):
-        found = [*_check_model(model, features)]
-        mismatches += [_place(mismatch, "models", name) for mismatch in found]
-        if found:
-            del models[name]
-    problems += [mismatch.to_problem(MODELS_FILE, document.lines) for mismatch in mismatches]
+    mismatches = _check_sections(document, _MODELS_SECTIONS, _MODELS_SECTIONS)
+    models = _read_section(
+        document, "models", ModelSpec, lambda spec: _check_model(spec, features), mismatches
+    )
+    problems += to_problems(mismatches, MODELS_FILE, document.lines)
     return ModelsFile(models), problems
 
 
@@ -103,41 +105,84 @@ def _check_sections(
 
 
 def _read_section(
-    document: Document, section: str, spec: type[Spec], mismatches: list[Mismatch]
+    document: Document,
+    section: str,
+    spec: type[Spec],
+    check: Callable[[Spec], Iterable[Mismatch]],
+    mismatches: list[Mismatch],
 ) -> dict[str, Spec]:
     """Return the sound definitions of a section; add to `mismatches` what is wrong in others."""
     entries = document.value.get(section)
-    if entries is None:
+    if entries is None or entries is REFUSED:
         return {}
     if not isinstance(entries, dict):
         mismatches.append(Mismatch((section,), show(entries), "a mapping"))
         return {}
     sound = {}
     for name, raw in entries.items():
-        found = []
-        try:
-            structure(name, Identifier)
-        except StructureError as error:
-            found += error.mismatches
-        given: dict[str, Any] = {"name": name} if "name" in attrs.fields_dict(spec) else {}
-        try:
-            definition = structure_class(raw, spec, given)
-        except StructureError as error:
-            found += error.mismatches
-        if found:
-            mismatches += [_place(mismatch, section, name) for mismatch in found]
-        else:
+        definition, found = _read_definition(name, raw, spec)
+        unfit = {key for fault in found for key in (*fault.path[:1], fault.nearest)}
+        if definition is not None:
+            # A rule about a key that is unfit anyway would be judged on its absence.
+            found += [
+                broken
+                for broken in check(definition)
+                if unfit.isdisjoint((*broken.path[:1], *broken.also))
+            ]
+        if not found and definition is not None:
             sound[name] = definition
+        mismatches += [fault.below(name).below(section) for fault in found]
     return sound
+
+
+def _read_definition(name: str, raw: Any, spec: type[Spec]) -> tuple[Spec | None, list[Mismatch]]:
+    """Return a definition, without the keys that do not fit if it can be without, and these."""
+    found: list[Mismatch] = []
+    try:
+        structure(name, Identifier)
+    except StructureError as error:
+        found += error.mismatches
+    given = {"name": name} if "name" in attrs.fields_dict(spec) else {}
+    try:
+        return structure_class(raw, spec, given), found
+    except StructureError as error:
+        found += error.mismatches
+    try:
+        rest = _prune(raw, {fault.path for fault in found})
+        return structure_class(rest, spec, given), found
+    except StructureError:
+        # A key that it cannot be without is among the unfit ones, and reported as such.
+        return None, found
+
+
+def _prune(raw: Any, unfit: Set[KeyPath], path: KeyPath = ()) -> Any:
+    """Return the tree without the keys at the given paths."""
+    if not isinstance(raw, dict):
+        return raw
+    return {
+        key: _prune(value, unfit, (*path, key))
+        for key, value in raw.items()
+        if (*path, key) not in unfit
+    }
+
+
+def _with_declared_types(
+    features: Mapping[str, FeatureSpec], uploads: Mapping[str, UploadSpec]
+) -> dict[str, FeatureSpec]:
+    """Fill in the type of features from uploads; leave out those whose dataset is not sound."""
+    typed = {}
+    for name, feature in features.items():
+        if feature.upload is None or feature.column is None:
+            typed[name] = feature
+        elif feature.upload in uploads:
+            declared = uploads[feature.upload].columns[feature.column]
+            typed[name] = attrs.evolve(feature, type=declared)
+    return typed
 
 
 def _names(document: Document, section: str) -> frozenset[str]:
     entries = document.value.get(section)
     return frozenset(entries) if isinstance(entries, dict) else frozenset()
-
-
-def _place(mismatch: Mismatch, section: str, name: str) -> Mismatch:
-    return mismatch.below(name).below(section)
 
 
 def _check_model(model: ModelSpec, features: FeatureDefinitions) -> list[Mismatch]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import attrs
 
 from engine.config.kinds import Choice, Conditions, Text, WholeSeconds
-from engine.config.sections import DAY_S, freeze_mapping
+from engine.config.sections import DAY_S, Identifier, freeze_mapping
 
 EVENTS_SOURCE = "events"
 UPLOADS_PREFIX = "uploads."
@@ -26,14 +26,6 @@ EVENT_COLUMNS = ("action", "value")
 ENTITY_TYPES = ("int64",)
 VALUE_TYPES = ("int64", "double", "string", "bool")
 
-# Short enough for a metric label, and valid as a name in Python, SQL and the expression grammar.
-Identifier = Annotated[
-    str,
-    Text(
-        "a name of 1 to 63 lower-case letters, digits and underscores that starts with a letter",
-        r"[a-z][a-z0-9_]{0,62}",
-    ),
-]
 Source = Annotated[
     str, Text("events, or uploads.<dataset>", r"events|uploads\.[a-z][a-z0-9_]{0,62}")
 ]

@@ -44,6 +44,14 @@ def describe_config(config: EngineConfig) -> list[ConfigRow]:
     return rows
 
 
+def find_secrets(config: EngineConfig) -> tuple[Secret, ...]:
+    """Return every secret that is set, for whoever masks them in texts of others."""
+    values = (
+        getattr(getattr(config, setting.section), setting.name) for setting in SETTINGS.values()
+    )
+    return tuple(value for value in values if isinstance(value, Secret))
+
+
 def _to_plain(value: Any) -> Any:
     if isinstance(value, Secret):
         return MASK

@@ -63,7 +63,7 @@ def check_feature(
     yield from _check_entity(feature.entity, entity_names)
     if (feature.source is None) == (feature.expression is None):
         found = "neither of from and expression" if feature.source is None else "both of them"
-        yield Mismatch((), found, "exactly one of from and expression")
+        yield Mismatch((), found, "exactly one of from and expression", also=("from", "expression"))
     elif feature.expression is not None:
         yield from _check_expression(feature)
     elif feature.source == EVENTS_SOURCE:
@@ -107,7 +107,9 @@ def _check_events(feature: FeatureSpec, entities: Mapping[str, EntitySpec]) -> I
 def _check_window(feature: FeatureSpec) -> Iterator[Mismatch]:
     window_s, tile_s, ttl_s = feature.window_s, feature.tile_s, feature.ttl_s
     if tile_s is not None and window_s is None:
-        yield Mismatch(("tile",), "a tile without a window", "a tile beside a window")
+        yield Mismatch(
+            ("tile",), "a tile without a window", "a tile beside a window", also=("window",)
+        )
     if tile_s is not None and window_s is not None:
         if tile_s > window_s:
             found = f"{tile_s} s, more than the window"

@@ -169,7 +169,9 @@ class Text:
     reads_text = True
 
     def parse(self, raw: Any) -> str:
-        if not isinstance(raw, str) or not self.pattern.fullmatch(raw):
+        if not isinstance(raw, str):
+            raise MismatchError(show(raw), _in_quotes(raw, self.allowed))
+        if not self.pattern.fullmatch(raw):
             raise MismatchError(show(raw), self.allowed)
         return raw
 
@@ -190,7 +192,7 @@ class Choice:
             for value in self.values:
                 if value.lower() == raw.lower():
                     return value
-        raise MismatchError(show(raw), self.allowed, self.values)
+        raise MismatchError(show(raw), _in_quotes(raw, self.allowed), self.values)
 
 
 @attrs.frozen
@@ -320,6 +322,13 @@ def show(raw: Any) -> str:
     if _CREDENTIAL.search(raw):
         return "text that may hold a credential (not shown)"
     return f"the text {_shorten(repr(raw))}"
+
+
+def _in_quotes(raw: Any, allowed: str) -> str:
+    """Add the way out when YAML reads what was meant as text (`no`, `2024-01-01`) otherwise."""
+    if isinstance(raw, (bool, int, float, datetime.date)):
+        return f"{allowed}; text that YAML reads otherwise goes in quotes"
+    return allowed
 
 
 def _number_text(number: float) -> str:

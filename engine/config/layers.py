@@ -1,8 +1,8 @@
 """Layers of settings: each source is read and checked by itself, then the later ones win."""
 
-import pathlib
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -12,8 +12,14 @@ from engine.config.kinds import show
 from engine.config.problems import Problem, nearest_name
 from engine.config.sections import AppSettings
 from engine.config.settings import ENV_FILE_NAMES, ENVIRONMENT_PREFIX, SETTINGS, Setting
-from engine.config.structure import StructureError, find_line, structure, structure_class
-from engine.config.yaml_text import Document, Path, parse_yaml
+from engine.config.structure import (
+    StructureError,
+    find_line,
+    structure,
+    structure_class,
+    to_problems,
+)
+from engine.config.yaml_text import REFUSED, Document, KeyPath, parse_yaml
 
 ENVIRONMENT = "environment"
 SET_OPTION = "--set"
@@ -56,11 +62,8 @@ class Layer:
             structure(raw, setting.annotation)
         except StructureError as error:
             self.refused.add(setting.key)
-            lines: dict[Path, int] = {} if place.line is None else {(place.key,): place.line}
-            self.problems += [
-                mismatch.to_problem(place.file, lines, (place.key,))
-                for mismatch in error.mismatches
-            ]
+            lines: dict[KeyPath, int] = {} if place.line is None else {(place.key,): place.line}
+            self.problems += to_problems(error.mismatches, place.file, lines, (place.key,))
         else:
             self.assignments.append(Assignment(setting.key, raw, place))
 
@@ -80,7 +83,7 @@ class Layer:
         self.assign(setting, raw, place)
 
 
-def read_app_file(config_dir: pathlib.Path) -> Layer:
+def read_app_file(config_dir: Path) -> Layer:
     """Read and check `app.yaml`."""
     document, problems = read_document(config_dir / APP_FILE)
     layer = Layer(problems=problems)
@@ -94,9 +97,8 @@ def read_app_file(config_dir: pathlib.Path) -> Layer:
     try:
         structure_class(tree, AppSettings)
     except StructureError as error:
-        for mismatch in error.mismatches:
-            layer.problems.append(mismatch.to_problem(APP_FILE, document.lines))
-            layer.refused.add(".".join(str(part) for part in mismatch.path[:2]))
+        layer.problems += to_problems(error.mismatches, APP_FILE, document.lines)
+        layer.refused |= {".".join(map(str, mismatch.path[:2])) for mismatch in error.mismatches}
     for section, keys in tree.items():
         for name, raw in keys.items() if isinstance(keys, dict) else ():
             key = f"{section}.{name}"
@@ -107,7 +109,7 @@ def read_app_file(config_dir: pathlib.Path) -> Layer:
     return layer
 
 
-def read_env_file(path: pathlib.Path) -> Layer:
+def read_env_file(path: Path) -> Layer:
     """Read and check one env file; an absent one is an empty one. No value is ever quoted."""
     layer = Layer()
     if not path.exists() and not path.is_symlink():
@@ -150,7 +152,9 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
     for name in sorted(environ):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in generic:
             allowed = "TRELLIS_SECTION__KEY with a section and key of app.yaml"
-            nearest = nearest_name(name, tuple(generic))
+            known = tuple(known.removeprefix(ENVIRONMENT_PREFIX) for known in generic)
+            close = nearest_name(name.removeprefix(ENVIRONMENT_PREFIX), known)
+            nearest = None if close is None else ENVIRONMENT_PREFIX + close
             found = "a variable that sets nothing"
             layer.problems.append(Problem(ENVIRONMENT, printable(name), found, allowed, nearest))
     return layer
@@ -175,7 +179,7 @@ def read_overrides(overrides: Sequence[str]) -> Layer:
     return layer
 
 
-def read_data_option(data_dir: pathlib.Path | None) -> Layer:
+def read_data_option(data_dir: Path | None) -> Layer:
     """Return the layer of `--data DIR`."""
     layer = Layer()
     if data_dir is not None:
@@ -185,8 +189,8 @@ def read_data_option(data_dir: pathlib.Path | None) -> Layer:
 
 
 def read_layers(
-    config_dir: pathlib.Path,
-    data_dir: pathlib.Path | None,
+    config_dir: Path,
+    data_dir: Path | None,
     overrides: Sequence[str],
     environ: Mapping[str, str],
 ) -> list[Layer]:
@@ -200,12 +204,14 @@ def read_layers(
     ]
 
 
-def read_document(path: pathlib.Path) -> tuple[Document | None, list[Problem]]:
+def read_document(path: Path) -> tuple[Document | None, list[Problem]]:
     """Read a YAML file that holds a mapping; an empty one is refused, since it hides a mishap."""
     text, problems = read_text(path)
     if text is None:
         return None, problems
     document, problems = parse_yaml(text, path.name)
+    if document is not None and document.value is REFUSED:
+        return None, problems
     if document is not None and not isinstance(document.value, dict):
         found = "an empty file" if document.value is None else show(document.value)
         problems.append(Problem(path.name, "", found, "a mapping, {} at least"))

@@ -51,6 +51,14 @@ LOG_PARTS = (
 )
 """Packages below `engine` whose log level can be set on its own."""
 
+# Short enough for a metric label, and valid as a name in Python, SQL and the expression grammar.
+Identifier = Annotated[
+    str,
+    Text(
+        "a name of 1 to 63 lower-case letters, digits and underscores that starts with a letter",
+        r"[a-z][a-z0-9_]{0,62}",
+    ),
+]
 Port = Annotated[int, Integer(0, 65_535)]
 Count = Annotated[int, Integer(1, 1_000_000)]
 Rows = Annotated[int, Integer(1, 10_000_000)]
@@ -60,6 +68,7 @@ ShortDuration = Annotated[float, Duration(0.01, 3600)]
 Fraction = Annotated[float, Number(0, 1)]
 Path_ = Annotated[Path, FilePath()]
 Password = Annotated[Secret, SecretText()]
+LogPart = Annotated[str, Choice(LOG_PARTS)]
 LogLevel = Annotated[str, Choice(("DEBUG", "INFO", "WARNING", "ERROR"))]
 Host = Annotated[
     str,
@@ -151,7 +160,7 @@ class WorkersConfig:
     max_python_workers: Annotated[int, Integer(1, 256)] = setting(
         2, "Most worker processes at any time."
     )
-    pools: Mapping[str, Annotated[int, Integer(1, 256)]] = mapping_setting(
+    pools: Mapping[Identifier, Annotated[int, Integer(1, 256)]] = mapping_setting(
         "Workers kept for one kind of job each, as `name: workers`; the sum is at most "
         "max_python_workers, and what is left over takes any job."
     )
@@ -297,7 +306,7 @@ class LogConfig:
         "auto", "`auto` is human on a terminal and JSON elsewhere."
     )
     level: LogLevel = setting("INFO", "Least severity that is logged.")
-    levels: Mapping[str, LogLevel] = mapping_setting(
+    levels: Mapping[LogPart, LogLevel] = mapping_setting(
         f"Another level for a part, as `part: level`; parts are {', '.join(LOG_PARTS)}."
     )
 

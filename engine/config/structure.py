@@ -8,7 +8,7 @@ with their paths.
 import collections.abc
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 import attrs
@@ -16,7 +16,7 @@ from cattrs import Converter
 
 from engine.config.kinds import Kind, MismatchError, show
 from engine.config.problems import Problem, nearest_name
-from engine.config.yaml_text import Path, render_path
+from engine.config.yaml_text import REFUSED, KeyPath, render_path
 
 Structured = TypeVar("Structured")
 
@@ -25,23 +25,34 @@ Structured = TypeVar("Structured")
 class Mismatch:
     """A value at `path` below the structured tree that is not what it should be."""
 
-    path: Path
+    path: KeyPath
     found: str
     allowed: str
     candidates: tuple[str, ...] = ()
     # The word that was written instead of one of the candidates.
     written: str | None = None
+    # Keys beside `path` that it is also about.
+    also: tuple[str, ...] = ()
+    # Reported already, by the YAML reader; here only so that the value counts as unfit.
+    reported: bool = False
 
     def below(self, part: str | int) -> "Mismatch":
         """Return the same mismatch as seen from one level up."""
         return attrs.evolve(self, path=(part, *self.path))
 
-    def to_problem(self, file: str, lines: Mapping[Path, int], prefix: Path = ()) -> Problem:
+    @property
+    def nearest(self) -> str | None:
+        """The candidate that was probably meant."""
+        return nearest_name(self.written, self.candidates) if self.written else None
+
+    def to_problem(self, file: str, lines: Mapping[KeyPath, int], prefix: KeyPath = ()) -> Problem:
         """Return the message, with the line of the nearest key that is in the file."""
         path = (*prefix, *self.path)
-        nearest = nearest_name(self.written, self.candidates) if self.written else None
         line = find_line(path, lines)
-        return Problem(file, render_path(path), self.found, self.allowed, nearest, line)
+        return Problem(file, render_path(path), self.found, self.allowed, self.nearest, line)
+
+
+_ALREADY_REPORTED = Mismatch((), "a refused value", "", reported=True)
 
 
 class StructureError(ValueError):
@@ -52,7 +63,16 @@ class StructureError(ValueError):
         self.mismatches = mismatches
 
 
-def find_line(path: Path, lines: Mapping[Path, int]) -> int | None:
+def to_problems(
+    mismatches: Iterable[Mismatch], file: str, lines: Mapping[KeyPath, int], prefix: KeyPath = ()
+) -> list[Problem]:
+    """Return the messages for those mismatches that have none yet."""
+    return [
+        mismatch.to_problem(file, lines, prefix) for mismatch in mismatches if not mismatch.reported
+    ]
+
+
+def find_line(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
     """Return the line of `path`, or of the closest key above it that has one."""
     while path and path not in lines:
         path = path[:-1]
@@ -87,6 +107,8 @@ def structure(raw: Any, annotation: Any) -> Any:
     Raises:
       StructureError: with the path of everything that does not fit.
     """
+    if raw is REFUSED:
+        raise StructureError([_ALREADY_REPORTED])
     try:
         return _CONVERTER.structure(raw, annotation)
     except MismatchError as error:
@@ -106,6 +128,8 @@ def structure_class(
       StructureError: with every unknown, missing and unfit key.
     """
     given = given or {}
+    if raw is REFUSED:
+        raise StructureError([_ALREADY_REPORTED])
     if not isinstance(raw, dict):
         raise StructureError([Mismatch((), show(raw), "a mapping")])
     fields = {yaml_key(f): f for f in attrs.fields(cls) if f.name not in given}  # type: ignore[arg-type]
@@ -158,7 +182,17 @@ def _structure_kind(raw: Any, annotation: Any) -> Any:
         return None
     kind = kind_of(annotation)
     assert kind is not None
+    if _holds_refused(raw):
+        raise StructureError([_ALREADY_REPORTED])
     return kind.parse(raw)
+
+
+def _holds_refused(raw: Any) -> bool:
+    if isinstance(raw, dict):
+        return any(_holds_refused(item) for item in raw.values())
+    if isinstance(raw, list):
+        return any(_holds_refused(item) for item in raw)
+    return raw is REFUSED
 
 
 def _structure_tuple(raw: Any, annotation: Any) -> tuple[Any, ...]:

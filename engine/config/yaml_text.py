@@ -14,7 +14,7 @@ import yaml
 
 from engine.config.problems import Problem
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 # Deeper than any file of ours, shallower than any recursion limit.
 MAX_DEPTH = 16
@@ -23,23 +23,34 @@ MAX_DEPTH = 16
 _SURPRISING_NUMBER = re.compile(r"[-+]?(?:0[0-9_]+|[0-9_.]+(?::[0-9_.]+)+)")
 
 
+class Refused:
+    """Stands where a value was refused and reported, so that nothing is said about it twice."""
+
+
+REFUSED = Refused()
+
+
 @attrs.frozen
 class Document:
-    """The plain value of a YAML text, and the line (from 1) of every key and list item."""
+    """The plain value of a YAML text, and the line (from 1) of every key and list item.
+
+    A value that was refused is `REFUSED` there.
+    """
 
     value: Any
-    lines: Mapping[Path, int]
+    lines: Mapping[KeyPath, int]
 
 
 @attrs.define
 class _Open:
     """A mapping or list whose end has not come yet."""
 
-    path: Path
+    path: KeyPath
     items: dict[str, Any] | list[Any]
     key: str | None = None
     # Under a key that was refused: the content is read, so that its own faults show, and dropped.
     dropped: bool = False
+    key_dropped: bool = False
 
 
 class _Builder:
@@ -49,10 +60,8 @@ class _Builder:
         self._open: list[_Open] = []
         self._documents = 0
         self.value: Any = None
-        self.lines: dict[Path, int] = {}
+        self.lines: dict[KeyPath, int] = {}
         self.problems: list[Problem] = []
-        # Whether the value lacks something that is in the text, so that judging it would mislead.
-        self.incomplete = False
 
     def close(self) -> None:
         self._loader.dispose()
@@ -74,16 +83,18 @@ class _Builder:
         parent = self._open[-1] if self._open else None
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             self._refuse(event, "an anchor or alias", "values written out where they are used")
-            if isinstance(event, yaml.AliasEvent):
-                return False
-        if getattr(event, "tag", None) is not None:
+        tagged = getattr(event, "tag", None) is not None
+        if tagged:
             self._refuse(
                 event, "a tag", "plain values, text in quotes where YAML reads it otherwise"
             )
         if parent is not None and isinstance(parent.items, dict) and parent.key is None:
             return self._take_key(parent, event)
+        if isinstance(event, yaml.AliasEvent):
+            self._place(parent, REFUSED, event)
+            return True
         if isinstance(event, yaml.ScalarEvent):
-            self._place(parent, self._scalar(event), event)
+            self._place(parent, REFUSED if tagged else self._scalar(event), event)
             return True
         if len(self._open) >= MAX_DEPTH:
             self._refuse(event, f"more than {MAX_DEPTH} levels", "a flatter structure")
@@ -104,16 +115,17 @@ class _Builder:
                 f"the key {event.value[:40]!r}, which YAML reads as another type than text",
                 "text as key, in quotes if need be",
             )
+            parent.key_dropped = True
         parent.key = event.value
         return True
 
-    def _place(self, parent: _Open | None, value: Any, event: yaml.Event) -> tuple[Path, bool]:
+    def _place(self, parent: _Open | None, value: Any, event: yaml.Event) -> tuple[KeyPath, bool]:
         line = _line(event)
         if parent is None:
             self.value = value
             return (), False
         if isinstance(parent.items, list):
-            path: Path = (*parent.path, len(parent.items))
+            path: KeyPath = (*parent.path, len(parent.items))
             parent.items.append(value)
             if not parent.dropped:
                 self.lines[path] = line
@@ -121,6 +133,9 @@ class _Builder:
         key, parent.key = parent.key, None
         assert key is not None
         path = (*parent.path, key)
+        key_dropped, parent.key_dropped = parent.key_dropped, False
+        if key_dropped:
+            return path, True
         if key in parent.items:
             self.problems.append(
                 Problem(
@@ -152,16 +167,15 @@ class _Builder:
                 "a number that YAML reads in base 8 or 60",
                 "a decimal number, or text in quotes",
             )
-            return event.value
+            return REFUSED
         try:
             return self._loader.construct_object(yaml.ScalarNode(tag, event.value))
         except (ValueError, OverflowError, yaml.constructor.ConstructorError):
             # A date such as 2024-13-45, a number of thousands of digits, a lone merge key.
             self._refuse(event, "a date or number that does not exist", "one that does")
-            return event.value
+            return REFUSED
 
     def _refuse(self, event: yaml.Event, found: str, allowed: str) -> None:
-        self.incomplete = True
         key = ""
         if self._open:
             parent = self._open[-1]
@@ -193,8 +207,6 @@ def parse_yaml(text: str, file: str) -> tuple[Document | None, list[Problem]]:
         return None, [*builder.problems, problem]
     finally:
         builder.close()
-    if builder.incomplete:
-        return None, builder.problems
     return Document(builder.value, builder.lines), builder.problems
 
 
@@ -203,7 +215,7 @@ def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1
 
 
-def render_path(path: Path) -> str:
+def render_path(path: KeyPath) -> str:
     """Return `models.buys_again.features[2]` for the path of that item."""
     text = ""
     for part in path:
