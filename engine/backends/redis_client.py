@@ -30,12 +30,8 @@ def connect_url(url: Secret) -> redis.Redis:
         "redis.url is not a Redis URL, such as redis://user:password@host:6379/0; characters like "
         "/ # ? @ in the password must be percent-encoded"
     )
-    parts = urlsplit(url.reveal())
-    # An unencoded / # or ? in a password ends the host part early. The rest, with the real host
-    # behind the @, would be taken for a path, and half a password shown as a host name or port.
-    if parts.scheme != "unix" and "@" in parts.path + parts.query + parts.fragment:
-        raise problem
     try:
+        parts = urlsplit(url.reveal())
         client = redis.Redis.from_url(
             url.reveal(),
             retry=_no_retry(),
@@ -44,6 +40,10 @@ def connect_url(url: Secret) -> redis.Redis:
         )
     except ValueError:
         raise problem from None  # the original quotes the part of the URL it could not read
+    # An unencoded / # or ? in a password ends the host part early. The rest, with the real host
+    # behind the @, would be taken for a path, and half a password shown as a host name or port.
+    if parts.scheme != "unix" and "@" in parts.path + parts.query + parts.fragment:
+        raise problem
     return client
 
 
