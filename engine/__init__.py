@@ -1,1 +1,1 @@
-"""Trellis: a feature store, model server, job queue, drift monitor and retraining loop in one program."""
+"""Trellis: features, serving, jobs, drift and retraining in one program."""

@@ -68,6 +68,10 @@ class DeadlineExceededError(TrellisError):
     """The work did not finish within the time it was given."""
 
 
+class AddressInUseError(TrellisError):
+    """A server cannot have the address it is told to listen on."""
+
+
 class StoreError(TrellisError):
     """The data file refused an operation."""
 

@@ -5,7 +5,23 @@ Prefix `trellis_`, base units, no entity key as a label (a label's values must b
 
 from prometheus_client import Counter, Gauge, Histogram
 
-_FAST_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_FAST_S = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    10,
+)
 
 # gRPC edge
 RPC_SECONDS = Histogram(
@@ -17,7 +33,8 @@ INTAKE_EVENTS = Counter("trellis_intake_events", "Events committed.")
 INTAKE_REJECTED = Counter("trellis_intake_rejected", "Messages sent to dead letters.", ["reason"])
 INTAKE_LAG = Gauge("trellis_intake_lag_messages", "Messages not yet committed.", ["partition"])
 INTAKE_OFFSET_AGE = Gauge(
-    "trellis_intake_offset_age_seconds", "Time since the offset last advanced while lag was above zero."
+    "trellis_intake_offset_age_seconds",
+    "Time for which the offset has stood still while messages waited.",
 )
 INTAKE_STUCK = Gauge("trellis_intake_stuck", "1 while messages wait and the offset stands still.")
 INTAKE_INCARNATION_CHANGES = Counter(

@@ -39,6 +39,10 @@ FEATURE_HISTORY_SCHEMA = pa.schema(
 """
 
 
+_VALUE_BYTES = 16
+"""What a value of fixed size is taken to weigh in a queue."""
+
+
 @attrs.frozen
 class Append:
     """Rows to add to an append-only table. `data` has the table's columns without `commit_seq`."""
@@ -73,7 +77,11 @@ class Upsert:
 
     @property
     def size_bytes(self) -> int:
-        return 64 * len(self.columns) * len(self.rows)
+        return sum(
+            _VALUE_BYTES + (len(value) if isinstance(value, str | bytes) else 0)
+            for row in self.rows
+            for value in row
+        )
 
 
 Operation = Append | Upsert

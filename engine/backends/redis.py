@@ -1,0 +1,95 @@
+"""The job queue's Redis: an embedded server, or the one a URL names."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import attrs
+import redis
+
+from engine.backends.binaries import find_redis_server
+from engine.backends.folder import hold_folder, make_private_folder, place_socket
+from engine.backends.probe import run_monitor
+from engine.backends.redis_client import (
+    RedisProbe,
+    connect_socket,
+    connect_url,
+    describe_address,
+)
+from engine.backends.redis_server import EmbeddedRedis
+from engine.backends.report import BackendReport, BackendState, open_reported
+from engine.backends.supervise import Supervision, run_supervised
+from engine.config import RedisConfig
+from engine.health import HealthBoard
+
+_PART = "redis"
+# Long, since a start reads the whole append-only file, but Redis says so meanwhile.
+_SUPERVISION = Supervision(ready_within_s=30.0)
+
+
+@attrs.frozen
+class RedisBackend:
+    """A Redis to work with, which may be down at any moment: see `state`.
+
+    `client` is the synchronous one, for calls in threads. It can be shared by them, does not retry,
+    and raises redis-py's errors.
+    """
+
+    client: redis.Redis
+    address: str
+    embedded: bool
+    _report: BackendReport = attrs.field(repr=False)
+
+    @property
+    def state(self) -> BackendState:
+        return self._report.state.value
+
+    async def wait_state_change(self, seen: BackendState) -> BackendState:
+        """Return the state as soon as it differs from `seen`."""
+        return await self._report.state.wait_change(seen)
+
+
+@asynccontextmanager
+async def open_redis(
+    config: RedisConfig,
+    data_dir: Path,
+    health: HealthBoard,
+    *,
+    binary: Path | None = None,
+    supervision: Supervision = _SUPERVISION,
+) -> AsyncIterator[RedisBackend]:
+    """Provide Redis, embedded under `data_dir/redis` unless `config.url` names one.
+
+    Yields once it answers or is known not to; from then on its state is kept up to date on the
+    health board (part `redis`, not required), in `trellis_backend_up` and in the log. An embedded
+    server that ends is started again; a configured one that comes back is used again.
+
+    Args:
+      binary: the redis-server to run instead of the one found.
+      supervision: how patient to be; of a configured server, only the probe interval counts.
+    Raises:
+      FailedPreconditionError: no redis-server is installed, another engine uses the folder, or the
+        URL cannot be understood.
+    Cancellation: an embedded server is stopped in order, within seconds.
+    """
+    if config.url is not None:
+        client = connect_url(config.url)
+        report = BackendReport(_PART, health)
+        run = partial(run_monitor, RedisProbe(client), report, supervision.probe_interval_s)
+        async with open_reported(report, run):
+            with contextlib.closing(client):
+                yield RedisBackend(client, describe_address(client), False, report)
+        return
+
+    program = find_redis_server(binary)
+    folder = make_private_folder(data_dir / "redis")
+    async with hold_folder(folder):
+        socket_path = place_socket(folder, "redis.sock")
+        client = connect_socket(socket_path)
+        report = BackendReport(_PART, health)
+        server = EmbeddedRedis(program, folder, socket_path, RedisProbe(client))
+        async with open_reported(report, partial(run_supervised, server, report, supervision)):
+            with contextlib.closing(client):
+                yield RedisBackend(client, describe_address(client), True, report)

@@ -1,0 +1,180 @@
+"""What settings must hold together; each alone has been checked by its kind."""
+
+import ipaddress
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+
+from engine.config.sections import AppSettings
+
+
+@attrs.frozen
+class Finding:
+    """A rule that is broken. `keys` are the settings it is about, the one to change first."""
+
+    keys: tuple[str, ...]
+    found: str
+    allowed: str
+
+
+def find_broken_rules(settings: AppSettings) -> Iterator[Finding]:
+    """Yield every rule that the effective settings break."""
+    for rule in _RULES:
+        yield from rule(settings)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a server bound to `host`."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _ports_differ(settings: AppSettings) -> Iterator[Finding]:
+    taken: dict[int, str] = {}
+    for name in ("service_a", "service_b", "service_d", "control", "metrics"):
+        port = getattr(settings.server_ports, name)
+        key = f"server_ports.{name}"
+        if port and port in taken:
+            found = f"{port}, which {taken[port]} has already"
+            yield Finding((key, taken[port]), found, "a port of its own, or 0 for any free one")
+        taken.setdefault(port, key)
+
+
+def _reach_needs_protection(settings: AppSettings) -> Iterator[Finding]:
+    security = settings.security
+    protected = security.tls_certificate is not None or security.auth_token is not None
+    if not protected and not is_loopback(settings.server_ports.host):
+        yield Finding(
+            ("server_ports.host", "security.tls_certificate", "security.auth_token"),
+            "an address that is not loopback, without protection",
+            "127.0.0.1, ::1 or localhost, unless security.tls_certificate or "
+            "security.auth_token is set",
+        )
+
+
+def _tls_is_whole(settings: AppSettings) -> Iterator[Finding]:
+    keys = ("security.tls_certificate", "security.tls_private_key")
+    certificate, private_key = settings.security.tls_certificate, settings.security.tls_private_key
+    yield from _both_or_none(keys, certificate, private_key)
+    yield from _readable(keys[0], certificate)
+    yield from _readable(keys[1], private_key)
+
+
+def _workers_fit(settings: AppSettings) -> Iterator[Finding]:
+    workers = settings.workers
+    wanted = sum(workers.pools.values())
+    if wanted > workers.max_python_workers:
+        yield Finding(
+            ("workers.pools", "workers.max_python_workers"),
+            f"{wanted} workers in all",
+            f"at most max_python_workers, which is {workers.max_python_workers}",
+        )
+    if workers.check_deadline_s <= workers.check_interval_s:
+        yield Finding(
+            ("workers.check_deadline_s", "workers.check_interval_s"),
+            f"{workers.check_deadline_s:g} s",
+            f"more than check_interval_s, which is {workers.check_interval_s:g} s",
+        )
+
+
+def _kafka_security_fits(settings: AppSettings) -> Iterator[Finding]:
+    kafka = settings.kafka
+    protocol_key = "kafka.security_protocol"
+    if kafka.bootstrap_servers is None and kafka.security_protocol != "PLAINTEXT":
+        yield Finding(
+            (protocol_key, "kafka.bootstrap_servers"),
+            f"{kafka.security_protocol} without bootstrap_servers",
+            "PLAINTEXT, since the embedded broker speaks nothing else",
+        )
+    credentials = {
+        "kafka.sasl_username": kafka.sasl_username,
+        "kafka.sasl_password": kafka.sasl_password,
+    }
+    for key, value in credentials.items():
+        if kafka.security_protocol.startswith("SASL_") and value is None:
+            yield Finding((key, protocol_key), "nothing", f"text, for {kafka.security_protocol}")
+        if not kafka.security_protocol.startswith("SASL_") and value is not None:
+            allowed = "nothing, or security_protocol SASL_PLAINTEXT or SASL_SSL"
+            yield Finding((key, protocol_key), f"text with {kafka.security_protocol}", allowed)
+    files = {
+        "kafka.ssl_ca_file": kafka.ssl_ca_file,
+        "kafka.ssl_certificate_file": kafka.ssl_certificate_file,
+        "kafka.ssl_key_file": kafka.ssl_key_file,
+    }
+    for key, path in files.items():
+        if path is not None and not kafka.security_protocol.endswith("SSL"):
+            allowed = "nothing, or security_protocol SSL or SASL_SSL"
+            yield Finding((key, protocol_key), f"a path with {kafka.security_protocol}", allowed)
+        yield from _readable(key, path)
+    yield from _both_or_none(
+        ("kafka.ssl_certificate_file", "kafka.ssl_key_file"),
+        kafka.ssl_certificate_file,
+        kafka.ssl_key_file,
+    )
+
+
+def _kafka_addresses_exist(settings: AppSettings) -> Iterator[Finding]:
+    for server in (settings.kafka.bootstrap_servers or "").split(","):
+        port = server.strip().rpartition(":")[2]
+        if port and not 1 <= int(port) <= 65_535:
+            yield Finding(("kafka.bootstrap_servers",), f"the port {port}", "a port up to 65535")
+    if settings.kafka.topic in {".", ".."}:
+        yield Finding(("kafka.topic",), f"{settings.kafka.topic!r}", "a name Kafka accepts")
+
+
+def _batches_fit_the_queue(settings: AppSettings) -> Iterator[Finding]:
+    duckdb = settings.duckdb
+    for key, rows in (
+        ("duckdb.batch_rows", duckdb.batch_rows),
+        ("kafka.batch_rows", settings.kafka.batch_rows),
+    ):
+        if rows > duckdb.queue_rows:
+            allowed = f"at most duckdb.queue_rows, which is {duckdb.queue_rows}"
+            yield Finding((key, "duckdb.queue_rows"), f"{rows} rows", allowed)
+    if settings.kafka.max_message_bytes > duckdb.queue_bytes:
+        yield Finding(
+            ("kafka.max_message_bytes", "duckdb.queue_bytes"),
+            f"{settings.kafka.max_message_bytes} bytes",
+            f"at most duckdb.queue_bytes, which is {duckdb.queue_bytes}",
+        )
+
+
+def _one_blob_account(settings: AppSettings) -> Iterator[Finding]:
+    blobs = settings.blobs
+    if blobs.account_url is not None and blobs.connection_string is not None:
+        yield Finding(
+            ("blobs.account_url", "blobs.connection_string"),
+            "an account beside the one in blobs.connection_string",
+            "one of the two",
+        )
+
+
+def _both_or_none(
+    keys: tuple[str, str], first: Path | None, second: Path | None
+) -> Iterator[Finding]:
+    if (first is None) != (second is None):
+        missing, present = keys if first is None else (keys[1], keys[0])
+        yield Finding((missing, present), "nothing", f"a path, since {present} is set")
+
+
+def _readable(key: str, path: Path | None) -> Iterator[Finding]:
+    if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
+        yield Finding((key,), f"{str(path)!r}, which cannot be read", "the path of a readable file")
+
+
+_RULES: tuple[Callable[[AppSettings], Iterator[Finding]], ...] = (
+    _ports_differ,
+    _reach_needs_protection,
+    _tls_is_whole,
+    _workers_fit,
+    _kafka_security_fits,
+    _kafka_addresses_exist,
+    _batches_fit_the_queue,
+    _one_blob_account,
+)

@@ -1,0 +1,94 @@
+"""A change of a model as the rows that record it. Pure."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from engine.models.definitions import Model, ModelVersion
+from engine.records import Append, Operation, Upsert
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times in the data file are UTC and carry no zone
+
+_VERSIONS = pa.schema(
+    [
+        ("model", pa.string()),
+        ("version", pa.int32()),
+        ("source", pa.string()),
+        ("created_at", pa.timestamp("us")),
+    ]
+)
+_FEATURES = pa.schema(
+    [
+        ("model", pa.string()),
+        ("version", pa.int32()),
+        ("position", pa.int32()),
+        ("feature", pa.string()),
+    ]
+)
+_LOG = pa.schema(
+    [
+        ("at", pa.timestamp("us")),
+        ("model", pa.string()),
+        ("version", pa.int32()),
+        ("change", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+
+
+def rows_of_model(model: Model) -> Upsert:
+    """Return the row of a model, new or changed."""
+    return Upsert(
+        "models",
+        ("model", "description", "entity", "created_at"),
+        [(model.name, model.description, model.entity, _time(model.created_at_us))],
+    )
+
+
+def rows_of_version(version: ModelVersion) -> tuple[Operation, ...]:
+    """Return the rows of a new version."""
+    row = {
+        "model": version.model,
+        "version": version.version,
+        "source": version.source.value,
+        "created_at": version.created_at_us,
+    }
+    features = [
+        {
+            "model": version.model,
+            "version": version.version,
+            "position": position,
+            "feature": feature,
+        }
+        for position, feature in enumerate(version.features)
+    ]
+    return (
+        Append("model_versions", pa.RecordBatch.from_pylist([row], schema=_VERSIONS)),
+        Append("model_features", pa.RecordBatch.from_pylist(features, schema=_FEATURES)),
+    )
+
+
+def row_of_log(
+    at_us: int, model: str, version: int | None, change: str, detail: Mapping[str, Any]
+) -> Append:
+    """Return the row that says what changed and when."""
+    row = {
+        "at": at_us,
+        "model": model,
+        "version": version,
+        "change": change,
+        "detail": json.dumps(detail, ensure_ascii=False),
+    }
+    return Append("model_log", pa.RecordBatch.from_pylist([row], schema=_LOG))
+
+
+def _time(at_us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+def now_us() -> int:
+    """Return the present time, UTC, microseconds."""
+    return (datetime.now(UTC).replace(tzinfo=None) - _EPOCH) // timedelta(microseconds=1)

@@ -1,0 +1,23 @@
+"""gRPC on Trio, under purerpc's API; services import from nowhere below this door."""
+
+from purerpc import RpcFailedError, Service, Servicer, Status, StatusCode
+
+from engine.rpc.interceptors import CallContext, CallPolicy, Token, wrap_service
+from engine.rpc.limits import TransportLimits
+from engine.rpc.listener import BoundAddress
+from engine.rpc.server import serve
+
+__all__ = [
+    "BoundAddress",
+    "CallContext",
+    "CallPolicy",
+    "RpcFailedError",
+    "Service",
+    "Servicer",
+    "Status",
+    "StatusCode",
+    "Token",
+    "TransportLimits",
+    "serve",
+    "wrap_service",
+]

@@ -1,0 +1,90 @@
+"""Serves gRPC services on one address."""
+
+import functools
+import logging
+from collections.abc import Iterable
+
+import attrs
+import trio
+from purerpc import Service, Servicer
+
+from engine.health import HealthBoard
+from engine.rpc.health import HEALTH_SERVICE, HealthServicer
+from engine.rpc.interceptors import CallPolicy, Token, wrap_service
+from engine.rpc.limits import TransportLimits
+from engine.rpc.listener import BoundAddress, address_of, open_listener
+from engine.rpc.stock.connection import Connection
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(
+    servicers: Iterable[Servicer],
+    *,
+    port: int,
+    setting: str,
+    board: HealthBoard,
+    stop: trio.Event,
+    grace_s: float,
+    host: str = "127.0.0.1",
+    bearer_token: Token | None = None,
+    limits: TransportLimits | None = None,
+    task_status: trio.TaskStatus[BoundAddress] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `stop` is set, then drain: take no more calls, let those under way finish.
+
+    Every port also answers `grpc.health.v1`, without a token, since probes have none.
+
+    Args:
+      servicers: implementations of generated servicers, or anything with a `service`.
+      port: 0 for any free one; the bound address is what the task starts with.
+      setting: the configuration key of the port, for messages.
+      board: the engine's health, which the health service reports.
+      grace_s: time for calls under way, in seconds from `stop`; then they are cancelled.
+      host: an IP address; other than loopback only with a token.
+      bearer_token: what callers must send as `authorization: Bearer <token>`.
+    Raises:
+      AddressInUseError, FailedPreconditionError, InvalidArgumentError: as `open_listener`.
+    Cancellation: calls and connections end at once; nothing is left behind.
+    """
+    limits = limits or TransportLimits()
+    listener = await open_listener(host, port, setting=setting, authorized=bearer_token is not None)
+    async with listener:
+        services = _wrapped(servicers, board, stop, bearer_token)
+        with trio.CancelScope() as connections_scope:
+            async with trio.open_nursery() as connections:
+
+                async def serve_connection(stream: trio.SocketStream) -> None:
+                    await Connection(stream, services, limits).run(stop)
+
+                async with trio.open_nursery() as accepting:
+                    await accepting.start(
+                        functools.partial(
+                            trio.serve_listeners,
+                            serve_connection,
+                            [listener],
+                            handler_nursery=connections,
+                        )
+                    )
+                    task_status.started(address_of(listener))
+                    await stop.wait()
+                    accepting.cancel_scope.cancel()
+                connections_scope.deadline = trio.current_time() + grace_s
+        if connections_scope.cancelled_caught:
+            logger.warning("calls cut off", extra={"port": setting, "grace_s": grace_s})
+
+
+def _wrapped(
+    servicers: Iterable[Servicer],
+    board: HealthBoard,
+    stop: trio.Event,
+    bearer_token: Token | None,
+) -> dict[str, Service]:
+    policy = CallPolicy(bearer_token=bearer_token)
+    services = {}
+    for servicer in servicers:
+        service = servicer.service
+        services[service.name] = wrap_service(service, policy)
+    health = HealthServicer(board, services, stop).service
+    services[HEALTH_SERVICE] = wrap_service(health, attrs.evolve(policy, bearer_token=None))
+    return services

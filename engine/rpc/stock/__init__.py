@@ -1,0 +1,1 @@
+"""gRPC on purerpc's protocol layer and Trio sockets."""

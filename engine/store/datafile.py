@@ -1,0 +1,90 @@
+"""Opening the data file: one process at a time, no reach beyond the file."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+
+from engine.errors import DataFileFailedError, DataFileLockedError
+from engine.store.settings import StoreSettings
+
+
+@contextmanager
+def hold_data_file(settings: StoreSettings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Lock the data file for this process, open it and close it at the end.
+
+    Raises:
+      DataFileLockedError: another process holds it; the message names that process.
+      DataFileFailedError: the file cannot be created or read, or is not a DuckDB file.
+    """
+    settings.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _hold_lock(settings.path.with_name(settings.path.name + ".lock"), settings.path):
+        connection = _connect(settings)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _hold_lock(lock_path: Path, data_path: Path) -> Iterator[None]:
+    # Our own lock beside DuckDB's: it is held before the file is touched, and tells who holds it.
+    try:
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DataFileFailedError(f"cannot open {lock_path}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise DataFileLockedError(
+                f"{data_path} is in use by process {holder}; stop that engine first, "
+                "or give this one a folder of its own with --data"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        # The file stays: removing it would let a third process lock a new file of the same name
+        # while a second one still waits on the old one.
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _connect(settings: StoreSettings) -> duckdb.DuckDBPyConnection:
+    try:
+        connection = duckdb.connect(
+            str(settings.path),
+            config={
+                "memory_limit": f"{settings.memory_limit_bytes // 1024**2}MiB",
+                "threads": settings.threads,
+                # The checkpoint policy decides when; see engine.store.checkpoint.
+                "checkpoint_threshold": "1TB",
+                # Least privilege: SQL cannot read or write other files, nor fetch extensions.
+                "enable_external_access": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "allow_community_extensions": False,
+            },
+        )
+    except duckdb.Error as error:
+        text = str(error)
+        if "Conflicting lock" in text:
+            raise DataFileLockedError(
+                f"{settings.path} is open in another program: {_first_line(text)}"
+            ) from error
+        raise DataFileFailedError(
+            f"cannot open {settings.path}: {_first_line(text)}; if it is damaged, restore a backup "
+            "or move it away to start empty"
+        ) from error
+    with suppress(FileNotFoundError):
+        settings.path.chmod(0o600)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n", maxsplit=1)[0]

@@ -1,0 +1,284 @@
+"""The writer channel: every write of the system goes through this one task.
+
+Requests that have queued while a transaction ran are written by the next one together (group
+commit), so the cost of a commit is shared and the queue shortens under load. A sender is answered
+after the commit that holds its rows, never before.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+import duckdb
+import outcome
+import trio
+
+from engine import metrics
+from engine.errors import (
+    DataFileFailedError,
+    ResourceExhaustedError,
+    SchemaMismatchError,
+    TrellisError,
+    WriterClosedError,
+)
+from engine.records import Commit, Receipt, WriteRequest
+from engine.store.budget import Budget
+from engine.store.catalog import Table, check_operation
+from engine.store.checkpoint import CheckpointPolicy
+from engine.store.settings import StoreSettings
+from engine.store.transaction import write_group
+
+logger = logging.getLogger(__name__)
+
+CommitListener = Callable[[Commit], None]
+
+_FILE_FAILURES = (
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.IOException,
+    duckdb.SerializationException,
+)
+"""After one of these the file's state is unknown: nothing more may be acknowledged."""
+
+
+@attrs.define(eq=False)
+class _Pending:
+    request: WriteRequest
+    rows: int
+    size_bytes: int
+    answered: trio.Event = attrs.field(factory=trio.Event)
+    result: outcome.Maybe[Receipt] | None = None
+
+    def answer(self, result: outcome.Maybe[Receipt]) -> None:
+        self.result = result
+        self.answered.set()
+
+
+class Writer:
+    """The only code that writes the data file. Made by `open_store`; used from the Trio thread."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        catalog: Mapping[str, Table],
+        settings: StoreSettings,
+        *,
+        commit_seq: int,
+    ) -> None:
+        self._connection = connection
+        self._catalog = catalog
+        self._settings = settings
+        self._policy = CheckpointPolicy.from_settings(settings)
+        self._wal_path = settings.path.with_name(settings.path.name + ".wal")
+        self._budget = Budget(rows=settings.queue_rows, size_bytes=settings.queue_bytes)
+        self._send, self._receive = trio.open_memory_channel[_Pending](settings.queue_requests)
+        self._listeners: list[CommitListener] = []
+        self._commit_seq = commit_seq
+        self._failure: DataFileFailedError | None = None
+        # One thread at a time touches the write connection; readers' threads are not its rivals.
+        self._limiter = trio.CapacityLimiter(1)
+
+    @property
+    def commit_seq(self) -> int:
+        """The sequence number of the last commit; 0 in an empty file."""
+        return self._commit_seq
+
+    def add_commit_listener(self, listener: CommitListener) -> None:
+        """Call `listener` after every commit, in commit order, before its senders are answered.
+
+        A listener runs on the Trio thread and must not raise: the rows it is told of are on disk,
+        so a failure there means that memory and disk disagree, and the engine stops.
+        """
+        self._listeners.append(listener)
+
+    async def submit(self, request: WriteRequest) -> Receipt:
+        """Write the request's rows in one transaction and wait for its commit.
+
+        Returns: the commit's sequence number and the request's row count.
+        Raises:
+          SchemaMismatchError: a table, column, type or constraint does not fit; nothing of this
+            request is written, others are not affected.
+          ResourceExhaustedError: the request alone is larger than the queue.
+          WriterClosedError: the writer has stopped.
+          DataFileFailedError: the data file can no longer be written.
+        Cancellation: while waiting for room nothing is written; once queued, the commit may still
+          happen, so a caller who must not write twice makes its request idempotent.
+        """
+        for operation in request.operations:
+            check_operation(self._catalog, operation)
+        pending = _Pending(request, request.row_count, request.size_bytes)
+        if not self._budget.fits_at_all(pending.rows, pending.size_bytes):
+            raise ResourceExhaustedError(
+                f"a write of {pending.rows} rows and {pending.size_bytes} bytes is larger than the "
+                f"writer's queue ({self._budget.rows_limit} rows, {self._budget.bytes_limit} "
+                "bytes); split it"
+            )
+        await self._budget.acquire(pending.rows, pending.size_bytes)
+        self._show_queue()
+        try:
+            await self._send.send(pending)
+        except trio.Cancelled:
+            self._release(pending)
+            raise
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            self._release(pending)
+            raise self._failure or WriterClosedError() from None
+        await pending.answered.wait()
+        assert pending.result is not None
+        return pending.result.unwrap()
+
+    def close(self) -> None:
+        """Accept nothing more; what has queued is still written, then `run` returns."""
+        self._send.close()
+
+    async def run(self) -> None:
+        """Write until the channel is closed and empty, then checkpoint.
+
+        Raises:
+          DataFileFailedError: the data file failed; every sender got the same error.
+        Cancellation: not a checkpoint while a transaction runs. The owner ends this task by
+          `close`, so that what was queued is written.
+        """
+        try:
+            while (group := await self._next_group()) is not None:
+                await self._write(group)
+                if self._checkpoint_is_due(idle_for_s=0.0):
+                    await self._checkpoint()
+            await self._checkpoint()
+        except DataFileFailedError as error:
+            self._failure = error
+            raise
+        finally:
+            self._send.close()
+            self._refuse_rest()
+
+    async def _next_group(self) -> list[_Pending] | None:
+        """Wait for requests and take what has queued; checkpoint if the wait turns out idle."""
+        while True:
+            with trio.move_on_after(self._settings.checkpoint_idle_s):
+                try:
+                    first = await self._receive.receive()
+                except trio.EndOfChannel:
+                    return None
+                return self._drain(first)
+            if self._checkpoint_is_due(idle_for_s=self._settings.checkpoint_idle_s):
+                await self._checkpoint()
+
+    def _drain(self, first: _Pending) -> list[_Pending]:
+        group = [first]
+        rows = first.rows
+        while rows < self._settings.batch_rows:
+            try:
+                pending = self._receive.receive_nowait()
+            except (trio.WouldBlock, trio.EndOfChannel):
+                break
+            group.append(pending)
+            rows += pending.rows
+        return group
+
+    async def _write(self, group: list[_Pending]) -> None:
+        error = await self._commit(group)
+        if error is not None and len(group) > 1:
+            # One request is at fault; alone, each tells whether it is the one.
+            for pending in group:
+                error = await self._commit([pending])
+                if error is not None:
+                    self._refuse(pending, error)
+        elif error is not None:
+            self._refuse(group[0], error)
+
+    async def _commit(self, group: list[_Pending]) -> duckdb.Error | None:
+        """Commit the group as one transaction and answer it, or return why it was rolled back."""
+        commit_seq = self._commit_seq + 1
+        requests = tuple(pending.request for pending in group)
+        started_s = trio.current_time()
+        try:
+            await trio.to_thread.run_sync(
+                write_group,
+                self._connection,
+                self._catalog,
+                requests,
+                commit_seq,
+                limiter=self._limiter,
+            )
+        except _FILE_FAILURES as error:
+            failure = DataFileFailedError(
+                f"writing {self._settings.path} failed: {error}; free disk space or repair the "
+                "disk, then start again: what was acknowledged is in the file"
+            )
+            for pending in group:
+                pending.answer(outcome.Error(failure))
+            raise failure from error
+        except duckdb.Error as error:
+            return error
+        self._commit_seq = commit_seq
+        metrics.COMMIT_SEQ.set(commit_seq)
+        metrics.WRITER_COMMIT_SECONDS.observe(trio.current_time() - started_s)
+        metrics.WRITER_BATCH_ROWS.observe(sum(pending.rows for pending in group))
+        commit = Commit(commit_seq, requests)
+        for listener in self._listeners:
+            listener(commit)
+        for pending in group:
+            self._release(pending)
+            pending.answer(outcome.Value(Receipt(commit_seq, pending.rows)))
+        return None
+
+    def _refuse(self, pending: _Pending, error: duckdb.Error) -> None:
+        metrics.WRITER_FAILED_REQUESTS.inc()
+        logger.warning("write request refused", extra={"error": str(error)})
+        self._release(pending)
+        mapped: TrellisError = SchemaMismatchError(str(error))
+        if isinstance(error, duckdb.OutOfMemoryException):
+            mapped = ResourceExhaustedError(f"not enough memory for this write: {error}")
+        mapped.__cause__ = error
+        pending.answer(outcome.Error(mapped))
+
+    def _refuse_rest(self) -> None:
+        """Answer whatever is still queued when writing ends early."""
+        with self._receive:
+            while True:
+                try:
+                    pending = self._receive.receive_nowait()
+                except (trio.WouldBlock, trio.EndOfChannel):
+                    return
+                self._release(pending)
+                pending.answer(outcome.Error(self._failure or WriterClosedError()))
+
+    def _release(self, pending: _Pending) -> None:
+        self._budget.release(pending.rows, pending.size_bytes)
+        self._show_queue()
+
+    def _show_queue(self) -> None:
+        metrics.WRITER_QUEUE_ROWS.set(self._budget.rows_held)
+        metrics.WRITER_QUEUE_BYTES.set(self._budget.bytes_held)
+
+    def _checkpoint_is_due(self, *, idle_for_s: float) -> bool:
+        wal_bytes = _size_bytes(self._wal_path)
+        metrics.STORE_WAL_BYTES.set(wal_bytes)
+        return self._policy.is_due(wal_bytes=wal_bytes, idle_for_s=idle_for_s)
+
+    async def _checkpoint(self) -> None:
+        started_s = trio.current_time()
+        try:
+            await trio.to_thread.run_sync(
+                self._connection.execute, "CHECKPOINT", limiter=self._limiter
+            )
+        except _FILE_FAILURES as error:
+            raise DataFileFailedError(
+                f"checkpoint of {self._settings.path} failed: {error}"
+            ) from error
+        except duckdb.Error as error:
+            # The log keeps everything; the next occasion tries again.
+            logger.warning("checkpoint put off", extra={"error": str(error)})
+            return
+        metrics.WRITER_CHECKPOINT_SECONDS.observe(trio.current_time() - started_s)
+        metrics.STORE_WAL_BYTES.set(_size_bytes(self._wal_path))
+        metrics.STORE_FILE_BYTES.set(_size_bytes(self._settings.path))
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Every check of the project: format, lint, types, then all tests (layers, generated code, docs among
+# them). Arguments go to pytest, so `bash ops/test.sh tests/unit -k budget` runs a part.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. ops/venv.sh
+ensure_venv requirements-dev.lock
+.venv/bin/ruff format --check .
+.venv/bin/ruff check .
+.venv/bin/mypy --strict engine main.py
+exec .venv/bin/python -m pytest "$@"
