@@ -10,6 +10,7 @@ from attrs import evolve
 from prometheus_client import REGISTRY
 
 from engine.backends import open_redis
+from engine.backends.binaries import find_redis_server
 from engine.config import RedisConfig
 from engine.errors import FailedPreconditionError
 from engine.health import HealthBoard
@@ -161,6 +162,32 @@ async def test_spoilt_data_is_reported_with_the_servers_own_words(data_dir, heal
         assert not backend.state.up
         assert "exit status 1; it said: " in backend.state.detail
         assert "next start in" in health.snapshot()["redis"].detail
+
+
+async def test_redis_that_reads_its_data_is_waited_for(data_dir, health, quick, script, eventually):
+    async with open_redis(RedisConfig(), data_dir, health, supervision=quick) as backend:
+        await call(backend.client.mset, {f"key{n}": os.urandom(50_000) for n in range(200)})
+        await call(backend.client.bgrewriteaof)
+        log = data_dir / "redis" / "appendonly.aof"
+        await eventually(lambda: log.read_bytes().startswith(b"REDIS"))
+    # Five milliseconds a key: a second in all. Redis looks for clients every 2 MB, or 0.2 s.
+    slow = script(f'exec {find_redis_server()} "$@" --key-load-delay 5000')
+    impatient = evolve(quick, ready_within_s=0.6)
+    async with open_redis(
+        RedisConfig(), data_dir, health, binary=slow, supervision=impatient
+    ) as backend:
+        assert not backend.state.up
+        assert "it is loading its data" in backend.state.detail
+        await eventually(lambda: backend.state.up)
+        assert await call(backend.client.dbsize) == 200
+
+
+async def test_remains_of_a_rewrite_that_was_cut_off_are_removed(data_dir, health, quick):
+    remains = data_dir / "redis" / "temp-rewriteaof-4711.aof"
+    remains.parent.mkdir()
+    remains.write_text("half")
+    async with open_redis(RedisConfig(), data_dir, health, supervision=quick):
+        assert not remains.exists()
 
 
 async def test_client_reconnects_by_itself_after_a_restart(data_dir, health, quick, processes):
