@@ -25,8 +25,7 @@ from engine.config import RedisConfig
 from engine.health import HealthBoard
 
 _PART = "redis"
-# Long, since a start reads the whole append-only file, but Redis says so meanwhile.
-_SUPERVISION = Supervision(ready_within_s=30.0)
+_SUPERVISION = Supervision()
 
 
 @attrs.frozen

@@ -44,6 +44,9 @@ class EmbeddedRedis:
     async def prepare(self) -> Sequence[str]:
         """Make sure that no other server writes the same file; return the command line."""
         await end_leftover(self._socket_path)
+        # A rewrite of the append-only file that was cut off; Redis itself never removes these.
+        for abandoned in self.folder.glob("temp-rewriteaof-*.aof"):
+            abandoned.unlink(missing_ok=True)
         options = {
             "port": "0",
             "unixsocket": str(self._socket_path),

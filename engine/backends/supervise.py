@@ -74,8 +74,8 @@ async def run_supervised(
 ) -> NoReturn:
     """Keep `server` running until cancelled.
 
-    Started once it serves, or once the first start has failed: the engine then comes up without
-    it, and the tries go on.
+    Started once it serves, says that it is loading, or has failed for the first time: the engine
+    then comes up without it, and the tries go on.
 
     Cancellation: the server is stopped in order, within `stop_grace_s` and a few seconds.
     """
@@ -85,7 +85,7 @@ async def run_supervised(
     while True:
         end = await _run_once(server, report, supervision, output, first)
         decision = history.record_end(end.served_s, _random.random())
-        outlook = f"next start in {decision.delay_s:.1f} s"
+        outlook = f"next start in {decision.delay_s:.2g} s"
         if decision.alarm:
             outlook = f"{decision.failures} starts in a row have failed; {outlook}"
         report.down(BackendUnavailableError(report.backend, end.reason), outlook)
@@ -133,7 +133,7 @@ async def _run_once(
         )
         async with child_context as child, trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_at_exit, child, nursery.cancel_scope)
-            given_up = await _until_serving(server, report, supervision)
+            given_up = await _until_serving(server, report, supervision, first)
             if given_up is None:
                 served_since = trio.current_time()
                 output.take_last_words()  # what it complained of did not keep it from starting
@@ -155,7 +155,10 @@ async def _cancel_at_exit(child: ChildProcess, scope: trio.CancelScope) -> None:
 
 
 async def _until_serving(
-    server: EmbeddedServer, report: BackendReport, supervision: Supervision
+    server: EmbeddedServer,
+    report: BackendReport,
+    supervision: Supervision,
+    first: _FirstResult,
 ) -> str | None:
     """Return None once the server answers, or why it is given up."""
     problem = "no answer"
@@ -167,6 +170,7 @@ async def _until_serving(
                 problem = error.detail
                 if isinstance(error, BackendLoadingError):
                     report.down(error)
+                    first.known()
                     patience.deadline = trio.current_time() + supervision.ready_within_s
             else:
                 return None

@@ -1,5 +1,6 @@
 import os
 import stat
+import tempfile
 
 import pytest
 import trio
@@ -8,6 +9,11 @@ import trio.testing
 from engine.backends import folder as folder_module
 from engine.backends.folder import hold_folder, make_private_folder, place_socket
 from engine.errors import FailedPreconditionError
+
+
+@pytest.fixture(autouse=True)
+def temporary_files(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("t")))
 
 
 def test_a_private_folder_is_for_this_user_only(tmp_path):

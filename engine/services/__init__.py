@@ -1,0 +1,1 @@
+"""The gRPC edge: one thin module a service. Parses, calls, encodes."""

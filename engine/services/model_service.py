@@ -1,0 +1,78 @@
+"""`trellis.v1.ModelService`: models and the features they need."""
+
+from engine.models import Model, ModelRegistry, ModelVersion, Source
+from engine.services.arguments import read_page_size, read_version
+from engine.services.feature_rows import set_time
+from proto.trellis.v1 import models_pb2
+from proto.trellis.v1.models_grpc import ModelServiceServicer
+
+_PAGE_DEFAULT = 100
+_PAGE_MAX = 1_000
+_SOURCE = {
+    Source.DECLARED: models_pb2.MODEL_SOURCE_DECLARED,
+    Source.REGISTERED: models_pb2.MODEL_SOURCE_REGISTERED,
+}
+_DEFAULT_ENTITY = "user"
+
+
+class ModelService(ModelServiceServicer):  # type: ignore[misc]  # generated code has no types
+    """Parses, asks the registry, encodes."""
+
+    def __init__(self, models: ModelRegistry) -> None:
+        self._models = models
+
+    async def RegisterModel(  # noqa: N802
+        self, input_message: models_pb2.RegisterModelRequest
+    ) -> models_pb2.RegisterModelResponse:
+        """Keep a model or a new version of it. See `models.proto`."""
+        request = input_message
+        registration = await self._models.register(
+            request.model,
+            tuple(request.features),
+            request.description,
+            request.entity or _DEFAULT_ENTITY,
+        )
+        return models_pb2.RegisterModelResponse(
+            model=self._encode(registration.version), created=registration.created
+        )
+
+    async def GetModel(  # noqa: N802
+        self, input_message: models_pb2.GetModelRequest
+    ) -> models_pb2.GetModelResponse:
+        """Answer with one version of a model. See `models.proto`."""
+        version = self._models.get(input_message.model, read_version(input_message.version))
+        return models_pb2.GetModelResponse(model=self._encode(version))
+
+    async def ListModels(  # noqa: N802
+        self, input_message: models_pb2.ListModelsRequest
+    ) -> models_pb2.ListModelsResponse:
+        """Answer with a page of the models, by name. See `models.proto`."""
+        size = read_page_size(input_message.page_size, default=_PAGE_DEFAULT, largest=_PAGE_MAX)
+        # The token is the last name of the page before, so models that come or go move no page.
+        after = input_message.page_token
+        page = [model for model in self._models.list() if model.name > after][: size + 1]
+        return models_pb2.ListModelsResponse(
+            models=[_encode(model, model.default) for model in page[:size]],
+            next_page_token=page[size - 1].name if len(page) > size else "",
+        )
+
+    def _encode(self, version: ModelVersion) -> models_pb2.Model:
+        return _encode(self._models.find(version.model), version)
+
+
+def _encode(model: Model, version: ModelVersion) -> models_pb2.Model:
+    message = models_pb2.Model(
+        model=model.name,
+        version=version.version,
+        features=version.features,
+        description=model.description,
+        entity=model.entity,
+        source=_SOURCE[version.source],
+        latest_version=model.latest.version,
+        aliases=[
+            models_pb2.ModelAlias(alias=alias, version=number)
+            for alias, number in sorted(model.aliases.items())
+        ],
+    )
+    set_time(message.created_at, version.created_at_us)
+    return message
