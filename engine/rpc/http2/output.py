@@ -29,13 +29,16 @@ class Output:
         self.max_frame_bytes = frames.DEFAULT_MAX_FRAME_BYTES
         self.queued_bytes = 0
         """Data of all streams that waits for windows or for the output to drain."""
+        self._queues: dict[Stream, float] = {}
+        """Streams that have to wait, and when they last moved."""
+        self.now_s = 0.0
         self.ended: list[Stream] = []
         """Streams whose last frame left the queue since this was last emptied."""
 
     @property
-    def has_bytes(self) -> bool:
-        """True if `take` would return something."""
-        return bool(self._chunks)
+    def ready_bytes(self) -> int:
+        """How much is ready for the socket."""
+        return self._bytes
 
     def take(self) -> bytes:
         """Return what is ready for the socket, and let waiting data take its place."""
@@ -95,6 +98,7 @@ class Output:
             stream.queue = deque()
         stream.queue.append(memoryview(data))
         became_ready = not stream.queued_bytes and stream.send_window > 0
+        self._queues.setdefault(stream, self.now_s)
         stream.queued_bytes += size
         self.queued_bytes += size
         if became_ready:
@@ -114,12 +118,17 @@ class Output:
         stream.local_ended = True
         if not stream.queued_bytes:
             return
+        del self._queues[stream]
         self.queued_bytes -= stream.queued_bytes
         stream.queued_bytes = 0
         stream.queue = None
         stream.trailers = None
         if stream in self._ready:
             self._ready.remove(stream)
+
+    def stalled(self, before_s: float) -> list[Stream]:
+        """Return the streams whose data has not moved since `before_s`."""
+        return [stream for stream, moved_s in self._queues.items() if moved_s < before_s]
 
     def pump(self) -> None:
         """Move waiting data to the output, a frame of each stream in turn."""
@@ -144,10 +153,12 @@ class Output:
         stream.queued_bytes -= len(piece)
         self.queued_bytes -= len(piece)
         drained = not stream.queued_bytes
+        self._queues[stream] = self.now_s
         self._write_frame(
             stream, piece, end_stream=drained and stream.end_queued and stream.trailers is None
         )
         if drained:
+            del self._queues[stream]
             if stream.trailers is not None:
                 block, stream.trailers = stream.trailers, None
                 self.write_headers(stream, block, end_stream=stream.end_queued)

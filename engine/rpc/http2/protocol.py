@@ -127,9 +127,9 @@ class Http2Protocol(Generic[H]):
         return self._settings_received
 
     @property
-    def has_output(self) -> bool:
-        """True if `take_output` would return bytes."""
-        return self._output.has_bytes
+    def output_bytes(self) -> int:
+        """How much `take_output` would return, at least."""
+        return self._output.ready_bytes
 
     def take_output(self) -> bytes:
         """Return the bytes to write to the socket next."""
@@ -191,6 +191,12 @@ class Http2Protocol(Generic[H]):
         self._reset_ids.append(stream_id)
         self._output.write(frames.pack_rst_stream(stream_id, code))
 
+    def reset_stalled(self, now_s: float, stall_s: float) -> None:
+        """Reset streams whose data the peer's windows have held back, unmoved, for `stall_s`."""
+        self._output.now_s = now_s
+        for stream in self._output.stalled(now_s - stall_s):
+            self.reset_stream(stream.id, ErrorCode.CANCEL)
+
     def credit_connection(self, size: int) -> None:
         """Give back `size` bytes of received data that no longer occupy memory."""
         self._uncredited_bytes += size
@@ -250,7 +256,7 @@ class Http2Protocol(Generic[H]):
         if self._failed:
             return events
         self._events = events
-        self._now_s = now_s
+        self._now_s = self._output.now_s = now_s
         try:
             if self._preface_missing:
                 data = self._receive_preface(data)
