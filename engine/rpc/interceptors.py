@@ -212,7 +212,10 @@ class _Observation:
             code = failure.status.status_code
         self._method.record(code, time.perf_counter() - self._started_s, self._request_id)
         if failure is not None and failure is not error:
-            raise failure from None
+            try:
+                raise failure from None
+            finally:
+                del failure, error, traceback  # or the failure holds this frame, and it the failure
 
 
 _request_id_prefix = secrets.token_hex(4)  # tells the calls of this process from those of others

@@ -64,6 +64,7 @@ class Call:
     """
 
     __slots__ = (
+        "__weakref__",
         "_arrived",
         "_cancelled",
         "_connection",

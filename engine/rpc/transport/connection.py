@@ -130,9 +130,7 @@ class Connection:
                     await trio.lowlevel.checkpoint()
                     calls_in_a_row = 0
                 calls_in_a_row += 1
-                context = contextvars.copy_context()
-                hand_on = functools.partial(self._hand_on, call, scope, context)
-                await await_noticing_suspension(call.run(), context, hand_on)
+                await self._step(call, scope)
                 if call.suspended:
                     break
                 call.method.learn(suspended=False)
@@ -140,6 +138,11 @@ class Connection:
             self._abandon()  # the peer has ended the connection
         elif scope.cancelled_caught:
             call.end_cancelled()
+
+    async def _step(self, call: Call, scope: trio.CancelScope) -> None:
+        context = contextvars.copy_context()
+        hand_on = functools.partial(self._hand_on, call, scope, context)
+        await await_noticing_suspension(call.run(), context, hand_on)
 
     def _hand_on(self, call: Call, scope: trio.CancelScope, context: contextvars.Context) -> None:
         """Make the leader's task the call's, and let another task lead."""

@@ -39,8 +39,11 @@ class Flusher:
 
         while True:
             while self._dirty:
-                dirty, self._dirty = self._dirty, []
-                for connection in dirty:
-                    connection.flush()
+                self._flush_dirty()
             self._idle_task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _flush_dirty(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for connection in dirty:
+            connection.flush()

@@ -89,8 +89,7 @@ class Server:
                     await listener.aclose()
                     self._draining = True
                     connections_scope.deadline = trio.current_time() + grace_s
-                    for connection in list(self._connections):
-                        connection.drain()
+                    self._for_each_connection(Connection.drain)
             service.cancel_scope.cancel()
         return connections_scope.cancelled_caught
 
@@ -129,12 +128,15 @@ class Server:
         finally:
             self._connections.discard(connection)
 
+    def _for_each_connection(self, act: Callable[[Connection], None]) -> None:
+        """A function of its own: in a task's loop, the variable would keep the last one alive."""
+        for connection in list(self._connections):
+            act(connection)
+
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(_SWEEP_INTERVAL_S)
-            now_s = trio.current_time()
-            for connection in list(self._connections):
-                connection.sweep(now_s)
+            self._for_each_connection(lambda connection: connection.sweep(trio.current_time()))
 
     async def _watch_lag(self) -> None:
         while True:

@@ -26,15 +26,17 @@ def await_noticing_suspension(
         result: T = stop.value
         return result
     on_suspend()
-    # The rest is what `yield from` would do, had the coroutine not been started yet.
+    # The rest is what `yield from` would do, had the coroutine not been started yet. No variable
+    # may name Trio's answer: it can hold an exception, whose traceback will hold this frame.
+    answers: list[Any] = []
     try:
         while True:
             try:
-                answer = yield trap
-            except BaseException as error:  # noqa: BLE001 - it belongs to the coroutine
+                answers.append((yield trap))
+            except BaseException as error:  # noqa: BLE001 - Trio throws what the coroutine caused
                 trap = coroutine.throw(error)
             else:
-                trap = coroutine.send(answer)
+                trap = coroutine.send(answers.pop())
     except StopIteration as stop:
         result = stop.value
         return result

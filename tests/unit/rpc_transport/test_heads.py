@@ -1,4 +1,7 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from engine.rpc.http2.heads import read_request_head, read_response_head
 from engine.rpc.http2.metadata import (
     decode_metadata,
@@ -8,8 +11,6 @@ from engine.rpc.http2.metadata import (
     format_timeout,
     parse_timeout,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 REQUEST = [
     (b":method", b"POST"),

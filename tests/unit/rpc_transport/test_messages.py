@@ -1,15 +1,17 @@
+import contextlib
 import gzip
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from engine.rpc.http2.messages import (
     MessageError,
     MessageReader,
     MessageTooLargeError,
     frame_message,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 LIMIT_BYTES = 1 << 20
 
@@ -39,10 +41,8 @@ def test_messages_come_back_however_the_body_is_cut(
 
 @given(st.binary(max_size=300), st.sampled_from(["identity", "gzip", "deflate"]))
 def test_any_bytes_are_messages_or_the_documented_error(body: bytes, encoding: str) -> None:
-    try:
+    with contextlib.suppress(MessageError):
         MessageReader(encoding, 1_000).feed(body)
-    except MessageError:
-        pass
 
 
 def test_a_message_over_the_limit_is_known_from_its_prefix() -> None:

@@ -1,6 +1,7 @@
 """RFC 9113 section by section: what a server does with frames that the section forbids."""
 
 import pytest
+
 from engine.rpc.http2 import frames
 from engine.rpc.http2.events import (
     ConnectionFailed,

@@ -1,8 +1,11 @@
-"""Laws of the protocol: indifferent to how bytes are cut, lossless under any windows, unbreakable."""
+"""Laws of the protocol: blind to how bytes are cut, lossless under any windows, unbreakable."""
 
 from collections import deque
 
 import attrs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from engine.rpc.http2 import frames
 from engine.rpc.http2.events import ConnectionFailed, DataReceived, HeadersReceived
 from engine.rpc.http2.header_blocks import encode_headers
@@ -14,8 +17,6 @@ from engine.rpc.http2.heads import (
 )
 from engine.rpc.http2.limits import Http2Limits
 from engine.rpc.http2.protocol import Http2Protocol
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 REQUEST = encode_headers(
     [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/s/m"), (b"te", b"trailers")]
