@@ -191,11 +191,16 @@ class Http2Protocol(Generic[H]):
         self._reset_ids.append(stream_id)
         self._output.write(frames.pack_rst_stream(stream_id, code))
 
-    def reset_stalled(self, now_s: float, stall_s: float) -> None:
-        """Reset streams whose data the peer's windows have held back, unmoved, for `stall_s`."""
+    def reset_stalled(self, now_s: float, stall_s: float) -> list[int]:
+        """Reset streams whose data the peer's windows have held back, unmoved, for `stall_s`.
+
+        Returns: their ids.
+        """
         self._output.now_s = now_s
-        for stream in self._output.stalled(now_s - stall_s):
-            self.reset_stream(stream.id, ErrorCode.CANCEL)
+        stalled = [stream.id for stream in self._output.stalled(now_s - stall_s)]
+        for stream_id in stalled:
+            self.reset_stream(stream_id, ErrorCode.CANCEL)
+        return stalled
 
     def credit_connection(self, size: int) -> None:
         """Give back `size` bytes of received data that no longer occupy memory."""

@@ -254,6 +254,9 @@ class Call:
 
         Cancellation: while waiting; the reply is on its way all the same.
         """
+        if self.ended:
+            await trio.lowlevel.checkpoint()  # where the handler learns that it is cancelled
+            return
         data = self._serialize(reply)
         codec = self._connection.codec
         if not self._reply_started:

@@ -205,9 +205,7 @@ class Connection:
             elif isinstance(event, DataReceived):
                 call = self._on_data(event)
             elif isinstance(event, StreamReset):
-                reset = self._calls.get(event.stream_id)
-                if reset is not None:
-                    reset.reset()
+                self._drop(event.stream_id)
             elif isinstance(event, HeadersTooLarge):
                 self._refuse(
                     event.stream_id, StatusCode.RESOURCE_EXHAUSTED, "the metadata is too large"
@@ -277,6 +275,12 @@ class Connection:
         if call.request_ended and not call.ended and not call.method.streams_requests:
             return call
         return None
+
+    def _drop(self, stream_id: int) -> None:
+        """A stream was reset: cancel its call."""
+        call = self._calls.get(stream_id)
+        if call is not None:
+            call.reset()
 
     def _refuse(self, stream_id: int, code: StatusCode, message: str) -> None:
         self._refuse_with(stream_id, Status(code, message))
@@ -444,7 +448,8 @@ class Connection:
             elif waits_for_request and now_s - call.began_s > limits.request_timeout_s:
                 call.fail(StatusCode.CANCELLED, "the request did not arrive in time")
         if self.codec.queued_bytes:
-            self.codec.reset_stalled(now_s, limits.stall_timeout_s)
+            for stream_id in self.codec.reset_stalled(now_s, limits.stall_timeout_s):
+                self._drop(stream_id)
         if self._ping_sent_s is not None:
             if now_s - self._ping_sent_s > limits.keepalive_timeout_s:
                 self._abandon()
