@@ -6,16 +6,22 @@ the server may hold, and a scheduler that comes around late, since then the work
 never suspend has piled up in front of it.
 """
 
+from collections import deque
+from typing import Final
+
 import attrs
 from purerpc import Status, StatusCode
+
+# One late turn is a large message or a collection of garbage; so many in a row are overload.
+_LATE_TURNS: Final = 5
 
 
 @attrs.frozen(kw_only=True)
 class AdmissionLimits:
-    """When to shed. `scheduler_lag_s`: how late the event loop may be."""
+    """When to shed. `scheduler_lag_s`: how late the event loop may be, turn after turn."""
 
     calls_max: int = 10_000
-    scheduler_lag_s: float = 0.25
+    scheduler_lag_s: float = 0.1
     retry_after_s: float = 1.0
 
 
@@ -29,6 +35,7 @@ class Admission:
         self._limits = limits
         self._exempt = exempt
         self._calls = 0
+        self._lags: deque[float] = deque([0.0], maxlen=_LATE_TURNS)
         self._lagging = False
 
     @property
@@ -37,8 +44,9 @@ class Admission:
         return self._calls
 
     def note_lag(self, lag_s: float) -> None:
-        """Tell how late the scheduler was."""
-        self._lagging = lag_s > self._limits.scheduler_lag_s
+        """Tell how late the scheduler was; measured again and again."""
+        self._lags.append(lag_s)
+        self._lagging = min(self._lags) > self._limits.scheduler_lag_s
 
     def refusal(self, path: str) -> Status | None:
         """Return what to refuse a new call with, or None to admit it."""

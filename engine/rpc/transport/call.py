@@ -49,8 +49,8 @@ class CallOwner(Protocol):
     def hold(self, size: int) -> None:
         """Count bytes of requests that occupy memory; negative when they no longer do."""
 
-    async def wait_drained(self, call: "Call", limit_bytes: int) -> None:
-        """Wait until no more than `limit_bytes` of the call's reply wait for the peer."""
+    async def wait_drained(self, stream_id: int, limit_bytes: int) -> None:
+        """Wait until no more than `limit_bytes` of a call's reply wait for the peer."""
 
     def forget(self, call: "Call") -> None:
         """Drop a call whose stream has ended."""
@@ -265,7 +265,7 @@ class Call:
         codec.send_data(self.stream_id, frame_message(data, self._encoding))
         self._connection.flush_soon()
         if codec.stream_queued_bytes(self.stream_id) > _SEND_AHEAD_BYTES:
-            await self._connection.wait_drained(self, _SEND_AHEAD_BYTES)
+            await self._connection.wait_drained(self.stream_id, _SEND_AHEAD_BYTES)
 
     def send_only(self, reply: Message) -> None:
         """Send the one reply and end the call."""

@@ -35,6 +35,7 @@ from engine.rpc.transport.admission import Admission
 from engine.rpc.transport.call import Call
 from engine.rpc.transport.flusher import Flusher
 from engine.rpc.transport.methods import Method, MethodTable
+from engine.rpc.transport.outlet import Outlet
 from engine.rpc.transport.replies import encode_http_refusal, encode_trailers
 from engine.rpc.transport.stepping import await_noticing_suspension
 from engine.rpc.transport.wire import Wire, WireClosedError
@@ -75,18 +76,13 @@ class Connection:
         self._held_bytes = 0
         self._held_bytes_max = limits.http2.connection_window_bytes * 3 // 4
         self._nursery: trio.Nursery | None = None
+        self._outlet: Outlet | None = None
         self._leader_will_flush = False
         self._flush_is_due = False
-
-        self._unsent = memoryview(b"")
-        self._writable = trio.Event()
-        self._writable.set()
-        self._draining_senders: dict[Call, tuple[int, trio.Event]] = {}
 
         now_s = trio.current_time()
         self._opened_s = now_s
         self._received_s = now_s
-        self._sent_s = now_s
         self._frame_began_s: float | None = None
         self._idle_since_s = now_s
         self._ping_sent_s: float | None = None
@@ -100,10 +96,12 @@ class Connection:
         Cancellation: at once; handlers are cancelled and the peer sees the connection close.
         """
         try:
-            async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(self._lead)
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                self._outlet = Outlet(self._wire, self.codec, nursery, self._abandon)
+                nursery.start_soon(self._lead)
         finally:
-            self._nursery = None
+            self._nursery = self._outlet = None
             self._admission.forget(len(self._calls))
             self._calls.clear()
             self._events.clear()
@@ -170,8 +168,8 @@ class Connection:
 
     async def _receive(self) -> bool:
         """Wait for bytes and make events of them; False once the peer has ended."""
-        while self._unsent and self.codec.output_bytes > _UNSENT_BYTES_MAX:
-            await self._writable.wait()
+        assert self._outlet is not None
+        await self._outlet.wait_written(_UNSENT_BYTES_MAX)
         await self._wire.wait_readable()
         try:
             data = self._wire.receive_nowait()
@@ -188,8 +186,7 @@ class Connection:
             self._frame_began_s = None
         elif self._frame_began_s is None or self._events:
             self._frame_began_s = now_s
-        if self._draining_senders:
-            self._wake_senders()
+        self._outlet.wake_senders()
         return True
 
     # Events.
@@ -325,13 +322,9 @@ class Connection:
                 "too many large requests at once on this connection; retry later",
             )
 
-    async def wait_drained(self, call: Call, limit_bytes: int) -> None:
-        drained = trio.Event()
-        self._draining_senders[call] = (limit_bytes, drained)
-        try:
-            await drained.wait()
-        finally:
-            self._draining_senders.pop(call, None)
+    async def wait_drained(self, stream_id: int, limit_bytes: int) -> None:
+        if self._outlet is not None:
+            await self._outlet.wait_drained(stream_id, limit_bytes)
 
     def forget(self, call: Call) -> None:
         if self._calls.pop(call.stream_id, None) is not None:
@@ -339,51 +332,17 @@ class Connection:
             if not self._calls:
                 self._idle_since_s = trio.current_time()
 
-    # Sending.
-
     def flush(self) -> None:
-        """Write what is ready, as far as the socket takes it; a task of its own does the rest."""
         self._flush_is_due = False
-        if self._unsent or self._nursery is None:
+        if self._outlet is None:
             return
-        while data := self.codec.take_output():
-            try:
-                sent = self._wire.send_nowait(data)
-            except WireClosedError:
-                self._abandon()
-                return
-            if sent < len(data):
-                self._unsent = memoryview(data)[sent:]
-                self._sent_s = trio.current_time()
-                if self._writable.is_set():
-                    self._writable = trio.Event()
-                self._nursery.start_soon(self._send_rest)
-                break
-        if self._draining_senders:
-            self._wake_senders()
-        if self._drain_finished and not self.codec.open_streams and not self._unsent:
+        self._outlet.flush()
+        if (
+            self._drain_finished
+            and not self.codec.open_streams
+            and self._outlet.blocked_since_s is None
+        ):
             self._begin_closing()
-
-    async def _send_rest(self) -> None:
-        """Write what the socket did not take at once."""
-        while self._unsent:
-            await self._wire.wait_writable()
-            try:
-                sent = self._wire.send_nowait(self._unsent)
-            except WireClosedError:
-                self._abandon()
-                return
-            if sent:
-                self._sent_s = trio.current_time()
-                self._unsent = self._unsent[sent:]
-        self._unsent = memoryview(b"")
-        self._writable.set()
-        self.flush()
-
-    def _wake_senders(self) -> None:
-        for call, (limit_bytes, drained) in self._draining_senders.items():
-            if self.codec.stream_queued_bytes(call.stream_id) <= limit_bytes:
-                drained.set()
 
     # The connection's end.
 
@@ -418,6 +377,7 @@ class Connection:
     def sweep(self, now_s: float) -> None:
         """Hold the peer to the limits of time. Called about once a second."""
         limits = self._limits
+        blocked_since_s = None if self._outlet is None else self._outlet.blocked_since_s
         if self._closing_since_s is not None:
             if now_s - self._closing_since_s > limits.linger_s:
                 self._abandon()
@@ -427,8 +387,8 @@ class Connection:
         if not self.codec.established:
             if now_s - self._opened_s > limits.handshake_timeout_s:
                 self._abandon()
-        elif self._unsent:
-            if now_s - self._sent_s > limits.stall_timeout_s:
+        elif blocked_since_s is not None:
+            if now_s - blocked_since_s > limits.stall_timeout_s:
                 self._abandon()
         elif (
             self._frame_began_s is not None and now_s - self._frame_began_s > limits.frame_timeout_s
