@@ -88,3 +88,8 @@ class Outlet:
         for stream_id, (limit_bytes, drained) in self._senders.items():
             if self._codec.stream_queued_bytes(stream_id) <= limit_bytes:
                 drained.set()
+
+    def close(self) -> None:
+        """Let those go who wait for data to drain: nothing drains any more."""
+        for _, drained in self._senders.values():
+            drained.set()
