@@ -26,6 +26,8 @@ from engine.rpc.limits import TransportLimits
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32  # `deflate` means the zlib format; both headers are recognised
 
+_FRAME_BYTES_MAX = 256 * 1024  # a frame is held whole before it is looked at
+
 _MALFORMED = (GRPCError, ValueError, KeyError, AttributeError, TypeError, OverflowError)
 """What purerpc's header parser raises: it takes fields for present, single and well-formed."""
 
@@ -49,7 +51,9 @@ class Codec(GRPCConnection):  # type: ignore[misc]  # purerpc has no types
     """The server's end of one connection. Sans I/O: `receive_data` in, `data_to_send` out."""
 
     def __init__(self, limits: TransportLimits) -> None:
-        self.MAX_CONCURRENT_STREAMS = limits.streams_max  # read by the base class
+        # Both are read by the base class, whose own are 65,536 streams and frames of 16 MiB.
+        self.MAX_CONCURRENT_STREAMS = limits.streams_max
+        self.MAX_INBOUND_FRAME_SIZE = _FRAME_BYTES_MAX
         self._limits = limits
         self._receiving: set[int] = set()
         self._uncredited: dict[int, int] = {}
