@@ -204,7 +204,7 @@ def _check_model(model: ModelSpec, features: FeatureDefinitions) -> list[Mismatc
             known = tuple(sorted(features.named))
             allowed = f"a feature of {FEATURES_FILE}"
             mismatches.append(Mismatch(path, f"the unknown feature {name}", allowed, known, name))
-        elif feature is not None and feature.entity != model.entity:
+        elif feature is not None and model.entity in entities and feature.entity != model.entity:
             found = f"{name}, a feature of {feature.entity}"
             mismatches.append(Mismatch(path, found, f"a feature of {model.entity}"))
     return mismatches

@@ -5,6 +5,7 @@ checker sees an `int` and the structurer and the reference page see the limits.
 """
 
 import datetime
+import ipaddress
 import math
 import re
 from pathlib import Path
@@ -173,6 +174,27 @@ class Text:
             raise MismatchError(show(raw), _in_quotes(raw, self.allowed))
         if not self.pattern.fullmatch(raw):
             raise MismatchError(show(raw), self.allowed)
+        return raw
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+@attrs.frozen
+class Address:
+    """An address to bind to."""
+
+    reads_text = True
+    allowed = "a host name or an IP address, without a port"
+
+    def parse(self, raw: Any) -> str:
+        if not isinstance(raw, str):
+            raise MismatchError(show(raw), _in_quotes(raw, self.allowed))
+        if not _HOST_NAME.fullmatch(raw):
+            try:
+                ipaddress.ip_address(raw)
+            except ValueError:
+                raise MismatchError(show(raw), self.allowed) from None
         return raw
 
 
