@@ -40,6 +40,13 @@ class StreamReset:
 
 
 @attrs.frozen
+class PeerLeaves:
+    """The peer has ended the connection; h2 sends nothing more on it."""
+
+    stream_id: int = 0
+
+
+@attrs.frozen
 class StreamRefused:
     """A call cannot be taken; it is to be answered with this status at once."""
 
@@ -137,6 +144,9 @@ class Codec(GRPCConnection):  # type: ignore[misc]  # purerpc has no types
         self.message_read_buffers.pop(event.stream_id, None)
         self.release(event.stream_id)
         return [StreamReset(event.stream_id)]
+
+    def _connection_terminated(self, event: Any) -> list[Any]:
+        return [PeerLeaves()]
 
     def _refused(self, stream_id: int, code: StatusCode, message: str) -> StreamRefused:
         self.message_read_buffers.pop(stream_id, None)

@@ -16,7 +16,14 @@ from purerpc.grpclib.events import MessageReceived, RequestEnded, RequestReceive
 
 from engine.rpc.limits import TransportLimits
 from engine.rpc.statuses import cut_message, failed_with
-from engine.rpc.stock.codec import Codec, StreamRefused, StreamReset, frame_message, goaway_frame
+from engine.rpc.stock.codec import (
+    Codec,
+    PeerLeaves,
+    StreamRefused,
+    StreamReset,
+    frame_message,
+    goaway_frame,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +92,15 @@ class Connection:
 
         Cancellation: at once; the peer sees the connection close.
         """
-        async with self._stream, trio.open_nursery() as nursery:
-            self._codec.initiate_connection()
-            nursery.start_soon(self._write)
-            nursery.start_soon(self._drain, stop, nursery.cancel_scope)
-            await self._read(nursery)
-            nursery.cancel_scope.cancel()
+        try:
+            async with self._stream, trio.open_nursery() as nursery:
+                self._codec.initiate_connection()
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._drain, stop, nursery.cancel_scope)
+                await self._read(nursery)
+                nursery.cancel_scope.cancel()
+        except* Exception:  # ours or h2's, and no reason to end the service of other peers
+            logger.exception("connection failed")
 
     async def _read(self, nursery: trio.Nursery) -> None:
         while True:
@@ -109,6 +119,8 @@ class Connection:
                     # A call that was made and cancelled in one breath is not begun.
                     if isinstance(event, StreamReset) or event.stream_id not in reset:
                         self._handle(event, nursery)
+                    if isinstance(event, PeerLeaves):
+                        return
             except Exception as error:  # noqa: BLE001 - h2 3.2 raises more than its own errors
                 await self._cut_off(error)
                 return
@@ -218,7 +230,7 @@ class Connection:
             yield message
 
     async def _send(self, call: _Call, reply: Message) -> None:
-        data = frame_message(reply.SerializeToString())
+        data = reply.SerializeToString()
         if len(data) > self._limits.message_bytes_max:
             raise failed_with(
                 StatusCode.RESOURCE_EXHAUSTED,
@@ -229,7 +241,7 @@ class Connection:
         if not call.reply_started:
             self._codec.start_response(call.stream_id, "+proto")
             call.reply_started = True
-        left = memoryview(data)
+        left = memoryview(frame_message(data))
         while left:
             size_bytes = self._codec.send_message_part(call.stream_id, left)
             left = left[size_bytes:]

@@ -8,6 +8,7 @@ import pytest
 import trio
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from purerpc import Cardinality, RPCSignature, Service
 
 from engine.config import Secret
 from engine.errors import AddressInUseError, FailedPreconditionError, InvalidArgumentError
@@ -107,6 +108,41 @@ async def test_a_malformed_peer_loses_its_connection_and_nobody_else_notices(
                     except trio.BrokenResourceError:
                         pass  # closed while our bytes were still unread: a reset, not an end
             assert await in_thread(echo, channel, "after") == "after"
+
+
+async def test_a_fault_below_the_handlers_ends_one_connection_only(
+    serving: Any, probe: Any, echo: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unreadable:
+        @staticmethod
+        def FromString(data: bytes) -> Any:  # noqa: N802 - protobuf's name
+            raise RuntimeError("no parser")
+
+    broken = Service("trellis.test.Broken")
+    signature = RPCSignature(Cardinality.UNARY_UNARY, Unreadable, StringValue)
+    broken.add_method("Echo", probe.echo, signature)
+
+    class Broken:
+        service = broken
+
+    async with serving(probe, Broken()) as running:
+        with running.channel() as channel, running.channel(use_local_subchannel_pool=1) as other:
+            assert await in_thread(echo, other, "before") == "before"
+            error = await refusal(echo, channel, "", "/trellis.test.Broken/Echo")
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            assert await in_thread(echo, other, "after") == "after"
+    assert "no parser" in caplog.text
+
+
+async def test_a_peer_that_says_goodbye_is_let_go(serving: Any, probe: Any) -> None:
+    goaway = bytes.fromhex("000008070000000000" + "00000000" + "00000000")
+    async with serving(probe) as running:
+        stream = await trio.open_tcp_stream(running.address.host, running.address.port)
+        async with stream:
+            await stream.send_all(PREFACE + SETTINGS + goaway)
+            with trio.fail_after(5):
+                while await stream.receive_some(65_536):
+                    pass
 
 
 async def test_a_silent_connection_disturbs_nobody_and_ends_with_the_server(
