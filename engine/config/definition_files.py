@@ -16,8 +16,8 @@ from engine.config.definitions import (
 )
 from engine.config.feature_rules import check_feature, check_upload
 from engine.config.files import FEATURES_FILE, MODELS_FILE
-from engine.config.kinds import show
 from engine.config.layers import read_document
+from engine.config.mismatch import show
 from engine.config.problems import Problem
 from engine.config.sections import Identifier
 from engine.config.structure import (

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from engine.config.files import APP_FILE, ENV_FILES, read_text
-from engine.config.kinds import show
+from engine.config.mismatch import show
 from engine.config.problems import Problem, nearest_name
 from engine.config.sections import AppSettings
 from engine.config.settings import ENV_FILE_NAMES, ENVIRONMENT_PREFIX, SETTINGS, Setting
