@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import click
 
 from engine.cli.group import LazyCommand, LazyGroup
-from engine.cli.options import VALUE_OPTIONS, common_options
+from engine.cli.options import DEBUG_VARIABLE, VALUE_OPTIONS, common_options
 from engine.errors import InvalidArgumentError, TrellisError
 from engine.logs import REDACTOR, escape_controls
 
@@ -76,7 +76,7 @@ def _report(error: BaseException) -> int:
         # Whoever read our output has gone; Python's own flush at exit must not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
-    if os.environ.get("TRELLIS_DEBUG") == "1":
+    if os.environ.get(DEBUG_VARIABLE) == "1":
         sys.stderr.write(REDACTOR.scrub("".join(traceback.format_exception(error))))
     for line in dict.fromkeys(_messages(error)):
         sys.stderr.write(f"error: {REDACTOR.scrub(line)}\n")
@@ -93,7 +93,7 @@ def _messages(error: BaseException) -> Iterator[str]:
             yield from map(escape_controls, str(error).split("\n"))
         case _:
             what = escape_controls(f"{type(error).__name__}: {error}")
-            yield f"unexpected {what} (TRELLIS_DEBUG=1 shows where)"
+            yield f"unexpected {what} ({DEBUG_VARIABLE}=1 shows where)"
 
 
 def _is_interrupt(error: BaseException) -> bool:

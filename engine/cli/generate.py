@@ -41,7 +41,7 @@ class _Target:
 )
 @click.option(
     "--replay",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
     help="Send a recorded file instead: CSV with a header, or one JSON object a line.",
 )

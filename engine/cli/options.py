@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # the overview needs the options, not what they lead to
 
 DEFAULT_CONFIG_DIR: Final = Path(__file__).resolve().parents[2] / "configs"
 
+DEBUG_VARIABLE: Final = "TRELLIS_DEBUG"
+"""Set to 1, it makes the program show the traceback of what it reports."""
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -35,9 +38,9 @@ class CommonOptions:
         from engine.config import find_secrets, load_config  # noqa: PLC0415  see above
         from engine.logs import configure_logging  # noqa: PLC0415
 
-        config = load_config(
-            self.config_dir, self.data_dir, self.overrides, os.environ, extra_checks
-        )
+        # Unknown TRELLIS_ variables are errors to the configuration; this one is the program's.
+        environ = {name: text for name, text in os.environ.items() if name != DEBUG_VARIABLE}
+        config = load_config(self.config_dir, self.data_dir, self.overrides, environ, extra_checks)
         secrets = [secret.reveal() for secret in find_secrets(config)]
         configure_logging(config.log, secrets=secrets)
         return config
