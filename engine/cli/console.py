@@ -17,8 +17,7 @@ _INTERVAL_S: Final = 0.5
 
 _ADDRESSES: Final = (
     ("service_b", "features, models", "grpc://"),
-    ("service_a", "uploads, intake", "grpc://"),
-    ("service_d", "drift, jobs", "grpc://"),
+    ("service_a", "intake", "grpc://"),
     ("metrics", "metrics, health", "http://"),
 )
 
