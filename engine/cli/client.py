@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-import purerpc
 import trio
 
 from engine.cli.running import RunningEngine
 from engine.config import Secret
 from engine.errors import DeadlineExceededError, TrellisError, UnavailableError
+from engine.rpc import RpcFailedError, insecure_channel
 
 _CALL_TIMEOUT_S: Final = 30.0
 
@@ -52,13 +52,13 @@ async def _call(
 ) -> Response:
     where = f"{address[0]}:{address[1]}"
     metadata = () if token is None else (("authorization", f"Bearer {token.reveal()}"),)
-    outcome: Response | purerpc.RpcFailedError
+    outcome: Response | RpcFailedError
     try:
         with trio.fail_after(timeout_s):
-            async with purerpc.insecure_channel(*address) as channel:
+            async with insecure_channel(*address) as channel:
                 try:
                     outcome = await call(channel, metadata)
-                except purerpc.RpcFailedError as error:
+                except RpcFailedError as error:
                     # Raised further it would come out in a group with the connection's own end.
                     outcome = error
     except trio.TooSlowError as error:
@@ -71,7 +71,7 @@ async def _call(
     except ExceptionGroup as error:
         # Whatever the library makes of a connection that ends in the middle of a call.
         raise UnavailableError(f"the connection to {where} broke: {error}") from error
-    if isinstance(outcome, purerpc.RpcFailedError):
+    if isinstance(outcome, RpcFailedError):
         status = outcome.status
         raise CallRefusedError(status.status_message or status.status_code.name)
     return outcome
