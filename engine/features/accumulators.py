@@ -1,7 +1,8 @@
 """What a tile remembers of its events: pure, mergeable, independent of the order of adding.
 
-One class a family of aggregates. `add` takes one event, `merge` makes one accumulator of several
-tiles'. `newest_us` is the time of the newest event that was added.
+One class a family of aggregates. `add` takes one event: its position, and the value or action that
+is summed up (None for `Count`, never otherwise). `merge` makes one accumulator of several tiles'.
+`newest_us` is the time of the newest event that was added.
 """
 
 # A comparison costs a third of a call to max(), and these run once an event or a tile.
@@ -9,8 +10,8 @@ tiles'. `newest_us` is the time of the newest event that was added.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
 
 from engine.features.exact import to_micros
 
@@ -20,26 +21,17 @@ Position = tuple[int, int, int, int]
 BEFORE_ALL = -(2**63)
 """Older than any event."""
 
+AFTER_ALL = 2**63
+"""Later than any event."""
 
-class Accumulator(Protocol):
-    """The summary of a set of events."""
-
-    newest_us: int
-
-    def add(self, position: Position, item: float | str | None) -> None:
-        """Take in one event. `item` is its value or action; None for `Count`, never otherwise."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Roughly the memory this takes."""
+NOWHERE_BEFORE: Position = (BEFORE_ALL, 0, 0, 0)
+NOWHERE_AFTER: Position = (AFTER_ALL, 0, 0, 0)
 
 
 class Count:
     """How many."""
 
     __slots__ = ("n", "newest_us")
-
-    size_bytes: ClassVar[int] = 80
 
     def __init__(self, n: int = 0, newest_us: int = BEFORE_ALL) -> None:
         self.n = n
@@ -64,8 +56,6 @@ class Total:
     """How many values, their exact sum, least and greatest."""
 
     __slots__ = ("high", "low", "micros", "n", "newest_us")
-
-    size_bytes: ClassVar[int] = 200
 
     def __init__(
         self,
@@ -107,46 +97,62 @@ class Total:
         return merged
 
 
-class Ends:
-    """The first and the last item, and where they stand."""
+class Last:
+    """The item of the event that comes last."""
 
-    __slots__ = ("first", "first_position", "last", "last_position")
+    __slots__ = ("item", "position")
 
-    size_bytes: ClassVar[int] = 480
-
-    def __init__(self) -> None:
-        self.first: float | str | None = None
-        self.first_position: Position | None = None
-        self.last: float | str | None = None
-        self.last_position: Position | None = None
+    def __init__(
+        self, position: Position = NOWHERE_BEFORE, item: float | str | None = None
+    ) -> None:
+        self.position = position
+        self.item = item
 
     @property
     def newest_us(self) -> int:
-        return BEFORE_ALL if self.last_position is None else self.last_position[0]
+        return self.position[0]
 
     def add(self, position: Position, item: float | str | None) -> None:
-        self.offer_first(position, item)
-        self.offer_last(position, item)
-
-    def offer_first(self, position: Position | None, item: float | str | None) -> None:
-        """Take the item as the first if it stands before the present one."""
-        if position is not None and (self.first_position is None or position < self.first_position):
-            self.first_position = position
-            self.first = item
-
-    def offer_last(self, position: Position | None, item: float | str | None) -> None:
-        """Take the item as the last if it stands after the present one."""
-        if position is not None and (self.last_position is None or position > self.last_position):
-            self.last_position = position
-            self.last = item
+        if position > self.position:
+            self.position = position
+            self.item = item
 
     @classmethod
-    def merge(cls, tiles: Sequence[Ends]) -> Ends:
-        merged = cls()
-        for tile in tiles:
-            merged.offer_first(tile.first_position, tile.first)
-            merged.offer_last(tile.last_position, tile.last)
-        return merged
+    def merge(cls, tiles: Sequence[Last]) -> Last:
+        latest = max(tiles, key=_position, default=cls())
+        return cls(latest.position, latest.item)
+
+
+class First:
+    """The item of the event that comes first."""
+
+    __slots__ = ("item", "newest_us", "position")
+
+    def __init__(
+        self,
+        position: Position = NOWHERE_AFTER,
+        item: float | str | None = None,
+        newest_us: int = BEFORE_ALL,
+    ) -> None:
+        self.position = position
+        self.item = item
+        self.newest_us = newest_us
+
+    def add(self, position: Position, item: float | str | None) -> None:
+        if position < self.position:
+            self.position = position
+            self.item = item
+        if position[0] > self.newest_us:
+            self.newest_us = position[0]
+
+    @classmethod
+    def merge(cls, tiles: Sequence[First]) -> First:
+        earliest = min(tiles, key=_position, default=cls())
+        newest_us = max((tile.newest_us for tile in tiles), default=BEFORE_ALL)
+        return cls(earliest.position, earliest.item, newest_us)
+
+
+_position = operator.attrgetter("position")
 
 
 class Distinct:
@@ -157,10 +163,6 @@ class Distinct:
     def __init__(self, items: set[float | str] | None = None, newest_us: int = BEFORE_ALL) -> None:
         self.items: set[float | str] = set() if items is None else items
         self.newest_us = newest_us
-
-    @property
-    def size_bytes(self) -> int:
-        return 300 + 90 * len(self.items)
 
     def add(self, position: Position, item: float | str | None) -> None:
         assert item is not None
@@ -176,4 +178,4 @@ class Distinct:
         )
 
 
-AnyAccumulator = Count | Total | Ends | Distinct
+AnyAccumulator = Count | Total | First | Last | Distinct

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import attrs
 
-from engine.features.accumulators import BEFORE_ALL, AnyAccumulator, Distinct, Position
+from engine.features.accumulators import AFTER_ALL, BEFORE_ALL, AnyAccumulator, Distinct, Position
 from engine.features.eventlog import RECORD
 from engine.features.keeping import KeepingPlan, SelectionReads, SeriesRead
 from engine.features.selection import Selection
 from engine.features.series import ALL_TIME_TILE
+from engine.features.summaries import Summaries
 from engine.features.values import NO_CELL, Cell, FeatureValue, Value
-
-AFTER_ALL = 2**63
-"""Later than any event."""
 
 ENTITY_BYTES = 500
 """An entity without events: the object, its log's header, its place in the table."""
@@ -54,6 +52,7 @@ class Entity:
       lost_us: for each series, the newest event time that was dropped from it.
       loaded_since_us: windowed series may lack events before this time.
       summed_seq: events up to this commit are in the all-time tiles already.
+      summary: those all-time tiles, while they are still a row of a table.
       uploads: event time and value by column index.
       row: the last row computed, while nothing new has been committed.
       used: whether it was read since eviction last came by.
@@ -67,6 +66,7 @@ class Entity:
         "pending_us",
         "row",
         "size_bytes",
+        "summary",
         "summed_seq",
         "tiles",
         "uploads",
@@ -81,6 +81,7 @@ class Entity:
         self.lost_us: list[int] | None = None
         self.loaded_since_us: int = BEFORE_ALL
         self.summed_seq = 0
+        self.summary: tuple[Summaries, int] | None = None
         self.uploads: dict[int, tuple[int, Value | None]] | None = None
         self.row: KeptRow | None = None
         self.used = False
@@ -113,10 +114,15 @@ class Entity:
             self.set_upload(column, event_time_us, value)
 
     def prepare_tiles(self, plan: KeepingPlan) -> list[dict[int, AnyAccumulator]]:
-        """Return the tiles, making empty ones the first time."""
+        """Return the tiles, making them the first time."""
         if self.tiles is None:
             self.tiles = [{} for _ in plan.series]
             self.lost_us = [BEFORE_ALL] * len(plan.series)
+            if self.summary is not None:
+                summaries, row = self.summary
+                for number, accumulator in summaries.restore(row):
+                    self.tiles[number][ALL_TIME_TILE] = accumulator
+                self.summary = None
         return self.tiles
 
     def fold(self, plan: KeepingPlan, *, up_to_us: int, now_us: int) -> None:
@@ -183,7 +189,9 @@ class Entity:
         self.size_bytes = size
         return grown
 
-    def read(self, reads: SelectionReads, as_of_us: int) -> tuple[list[Cell], float] | None:
+    def read(
+        self, plan: KeepingPlan, reads: SelectionReads, as_of_us: int
+    ) -> tuple[list[Cell], float] | None:
         """Compute the cells of a selection at a time up to which the log is folded.
 
         Returns: the cells and the first time at which they may differ, or None when memory does
@@ -191,6 +199,8 @@ class Entity:
         """
         if self.pending_us <= as_of_us:
             return None
+        if self.summary is not None:
+            self.prepare_tiles(plan)
         cells: list[Cell] = [NO_CELL] * reads.slots
         until_us: float = self.pending_us
         if self.first_us > as_of_us:

@@ -6,20 +6,17 @@ series without a window come summed up by DuckDB.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-
 import attrs
 import pyarrow as pa
 import trio
 
-from engine.features.accumulators import BEFORE_ALL, AnyAccumulator, Count, Distinct, Ends, Total
-from engine.features.aggregate_sql import Item, micros_sql
+from engine.features.accumulators import BEFORE_ALL
 from engine.features.entity import Entity
-from engine.features.eventlog import pack_columns, split_by_entity
+from engine.features.eventlog import EventColumns, pack_by_entity
 from engine.features.keeping import KeepingPlan
-from engine.features.series import ALL_TIME_TILE, Series
 from engine.features.source import HistoryReader
 from engine.features.sql import quote_texts
+from engine.features.summaries import Summaries, write_summaries
 from engine.features.uploaded import decode_uploaded
 from engine.store.queries import load_queries
 
@@ -82,7 +79,7 @@ async def load_entities(
         {"commit_seq": commit_seq, "oldest_us": oldest_us},
     )
     summaries = await reader.fetch_arrow(
-        _write_summaries(plan, share.over("user_id")), {"commit_seq": commit_seq}
+        write_summaries(plan.series, share.over("user_id")), {"commit_seq": commit_seq}
     )
     uploads = None
     if plan.columns:
@@ -107,123 +104,26 @@ async def load_entities(
     return await trio.to_thread.run_sync(build)
 
 
-def _write_summaries(plan: KeepingPlan, restriction: str) -> str:
-    items: list[str] = []
-    summaries: list[str] = []
-    for number, series in enumerate(plan.series):
-        if series.tile_us is None:
-            item = Item(f"item{number}", series.actions, series.column)
-            items.append(f",\n        {item.sql} AS {item.name}")
-            summaries += [
-                f",\n    {sql} AS summary{number}_{part}"
-                for part, sql in _SUMMARIES[series.family](item).items()
-            ]
-    return _QUERIES["summaries"].format(
-        items="".join(items), summaries="".join(summaries), restriction=restriction
-    )
-
-
-def _newest(item: Item) -> str:
-    return f"max(t) FILTER (WHERE {item.name} IS NOT NULL)"
-
-
-def _end(item: Item, function: str) -> str:
-    row = f'(t, commit_seq, partition, "offset", {item.name})'
-    return f"{function}({row}) FILTER (WHERE {item.name} IS NOT NULL)"
-
-
-_SUMMARIES: Mapping[type[AnyAccumulator], Callable[[Item], Mapping[str, str]]] = {
-    Count: lambda item: {"n": f"count({item.name})", "newest": _newest(item)},
-    Total: lambda item: {
-        "n": f"count({item.name})",
-        # Text, because Arrow has no 128-bit integers.
-        "micros": f"sum({micros_sql(item)})::VARCHAR",
-        "low": f"min({item.name})",
-        "high": f"max({item.name})",
-        "newest": _newest(item),
-    },
-    Ends: lambda item: {
-        f"{end}_{part}": f"({_end(item, function)})[{position}]"
-        for end, function in (("first", "min"), ("last", "max"))
-        for position, part in enumerate(("t", "seq", "partition", "offset", "item"), start=1)
-    },
-    Distinct: lambda item: {
-        "items": f"list(DISTINCT {item.name}) FILTER (WHERE {item.name} IS NOT NULL)",
-        "newest": _newest(item),
-    },
-}
-
-
-def _restore_count(rows: Iterator[tuple[int, int | None]]) -> Iterator[Count | None]:
-    for n, newest_us in rows:
-        yield None if newest_us is None else Count(n, newest_us)
-
-
-def _restore_total(
-    rows: Iterator[tuple[int, str, float, float, int | None]],
-) -> Iterator[Total | None]:
-    for n, micros, low, high, newest_us in rows:
-        yield None if newest_us is None else Total(n, int(micros), low, high, newest_us)
-
-
-def _restore_ends(rows: Iterator[tuple[int | None, ...]]) -> Iterator[Ends | None]:
-    for row in rows:
-        if row[0] is None:
-            yield None
-            continue
-        ends = Ends()
-        ends.offer_first(row[:4], row[4])  # type: ignore[arg-type]
-        ends.offer_last(row[5:9], row[9])  # type: ignore[arg-type]
-        yield ends
-
-
-def _restore_distinct(
-    rows: Iterator[tuple[list[float | str] | None, int]],
-) -> Iterator[Distinct | None]:
-    for items, newest_us in rows:
-        yield None if items is None else Distinct(set(items), newest_us)
-
-
-_RESTORE: Mapping[type[AnyAccumulator], Callable[..., Iterator[AnyAccumulator | None]]] = {
-    Count: _restore_count,
-    Total: _restore_total,
-    Ends: _restore_ends,
-    Distinct: _restore_distinct,
-}
-
-
 def _build_from_summaries(
     plan: KeepingPlan, summaries: pa.Table, *, commit_seq: int, oldest_us: int
 ) -> dict[int, Entity]:
     entities: dict[int, Entity] = {}
-    for key, first_us in zip(
-        summaries["user_id"].to_pylist(), summaries["first_us"].to_pylist(), strict=True
+    by_series = Summaries(plan.series, summaries)
+    for row, (key, first_us) in enumerate(
+        zip(summaries["user_id"].to_pylist(), summaries["first_us"].to_pylist(), strict=True)
     ):
         entity = entities[key] = Entity()
         entity.first_us = first_us
         entity.summed_seq = commit_seq
+        entity.summary = (by_series, row)
         entity.loaded_since_us = oldest_us if first_us < oldest_us else BEFORE_ALL
-    for number, series in enumerate(plan.series):
-        if series.tile_us is None:
-            accumulators = _restore(summaries, number, series)
-            for entity, accumulator in zip(entities.values(), accumulators, strict=True):
-                if accumulator is not None:
-                    entity.prepare_tiles(plan)[number][ALL_TIME_TILE] = accumulator
     return entities
 
 
-def _restore(summaries: pa.Table, number: int, series: Series) -> Iterator[AnyAccumulator | None]:
-    prefix = f"summary{number}_"
-    columns = [name for name in summaries.column_names if name.startswith(prefix)]
-    rows = zip(*(summaries[name].to_pylist() for name in columns), strict=True)
-    return _RESTORE[series.family](rows)
-
-
 def _add_recent(plan: KeepingPlan, entities: dict[int, Entity], recent: pa.Table) -> None:
-    columns = {name: recent[name].combine_chunks() for name in recent.column_names}
-    keys, records = pack_columns(**columns, codes=plan.codes)
-    for key, packed, first_us in split_by_entity(keys, records):
-        entities[key].append(packed, first_us)
+    columns = EventColumns(**{name: recent[name] for name in recent.column_names})
+    for key, records, first_us in pack_by_entity(columns, plan.codes):
+        entities[key].append(records, first_us)
 
 
 def _add_uploads(plan: KeepingPlan, entities: dict[int, Entity], uploads: pa.Table) -> None:

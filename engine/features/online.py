@@ -6,14 +6,15 @@ It gives exactly what history would give, or declines; it never approximates.
 import enum
 import logging
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import trio
 
 from engine import metrics
 from engine.config import OnlineConfig
-from engine.features.entity import AFTER_ALL, Entity, KeptRow
-from engine.features.eventlog import RECORD, pack_batch, split_by_entity
+from engine.features.accumulators import AFTER_ALL
+from engine.features.entity import Entity, KeptRow
+from engine.features.eventlog import RECORD, EventColumns, pack_by_entity
 from engine.features.keeping import KeepingPlan
 from engine.features.loading import Share, fetch_extent, load_entities
 from engine.features.residents import Residents
@@ -164,12 +165,16 @@ class OnlineStore:
             self._residents.add(entity_key, entity)
             self._settle()
 
-    async def rebuild(self, reader: HistoryReader) -> None:
+    async def rebuild(self, reader: HistoryReader, commit_seq: int | None = None) -> None:
         """Fill the store from the data file; what it held before is forgotten.
 
         Commits that are applied meanwhile are taken in at the end. Entities beyond the memory
         budget are left to be loaded when they are read.
 
+        Args:
+          reader: queries over the data file.
+          commit_seq: the file's last commit, as the writer tells; without it, the last one that
+            wrote events or uploads.
         Raises:
           StoreError: a query failed; the store is empty and reads are declined.
         Cancellation: as for an error.
@@ -179,7 +184,7 @@ class OnlineStore:
         self._behind = []
         try:
             extent = await fetch_extent(reader)
-            self._commit_seq = extent.commit_seq
+            self._commit_seq = extent.commit_seq if commit_seq is None else commit_seq
             parts = 1 + (extent.event_count + extent.upload_count) // _ROWS_A_PART
             loaded = 0
             while loaded < parts and residents.has_room:
@@ -188,7 +193,7 @@ class OnlineStore:
                         reader,
                         self.plan,
                         Share.part(loaded, parts),
-                        commit_seq=extent.commit_seq,
+                        commit_seq=self._commit_seq,
                         now_us=self._clock(),
                     )
                 )
@@ -222,7 +227,7 @@ class OnlineStore:
         if entity.pending_us <= as_of_us:
             now_us = self._clock()
             entity.fold(self.plan, up_to_us=min(as_of_us, now_us), now_us=now_us)
-        read = entity.read(self.plan.reads(selection), as_of_us)
+        read = entity.read(self.plan, self.plan.reads(selection), as_of_us)
         row = None
         if read is not None:
             cells, until_us = read
@@ -240,26 +245,25 @@ class OnlineStore:
         return row
 
     def _apply_events(self, batches: list[pa.RecordBatch], commit_seq: int) -> None:
-        packed = [pack_batch(batch, commit_seq, self.plan.codes) for batch in batches]
-        keys = np.concatenate([part[0] for part in packed])
-        records = np.concatenate([part[1] for part in packed])
+        columns = EventColumns.of_batch(pa.Table.from_batches(batches), commit_seq)
         get = self._residents.get
+        fold_bytes = self._fold_bytes
         grown = 0
-        for key, log, first_us in split_by_entity(keys, records):
+        for key, records, first_us in pack_by_entity(columns, self.plan.codes):
             entity = get(key)
             if entity is None:
                 entity = self._admit(key)
                 if entity is not None:
-                    entity.append(log, first_us)
-                    grown += len(log) if self._residents.complete else 0
+                    entity.append(records, first_us)
+                    grown += len(records) if self._residents.complete else 0
                 continue
-            entity.append(log, first_us)
-            grown += len(log)
-            if len(entity.log) > self._fold_bytes:
+            entity.append(records, first_us)
+            grown += len(records)
+            if len(entity.log) > fold_bytes:
                 entity.fold(self.plan, up_to_us=AFTER_ALL, now_us=self._clock())
                 grown += entity.measure()
         self._residents.grow(grown)
-        newest_us = int(records["event_time"].max())
+        newest_us = pc.max(columns.event_time).as_py()
         metrics.FEATURE_FRESHNESS.observe(max(0.0, (self._clock() - newest_us) / 1e6))
 
     def _apply_uploads(self, batch: pa.RecordBatch) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from engine.features.accumulators import AnyAccumulator, Count, Distinct, Ends, Total
+from engine.features.accumulators import AnyAccumulator, Count, Distinct, First, Last, Total
 from engine.features.exact import from_micros
 from engine.features.values import NO_CELL, Cell
 
@@ -28,8 +28,8 @@ _FAMILIES: dict[str, type[AnyAccumulator]] = {
     "mean": Total,
     "min": Total,
     "max": Total,
-    "first": Ends,
-    "last": Ends,
+    "first": First,
+    "last": Last,
     "distinct_count": Distinct,
 }
 
@@ -93,12 +93,8 @@ def _max(summary: Total) -> Cell:
     return (summary.high, summary.newest_us) if summary.n else NO_CELL
 
 
-def _first(summary: Ends) -> Cell:
-    return NO_CELL if summary.first_position is None else (summary.first, summary.first_position[0])
-
-
-def _last(summary: Ends) -> Cell:
-    return NO_CELL if summary.last_position is None else (summary.last, summary.last_position[0])
+def _first_or_last(summary: First | Last) -> Cell:
+    return NO_CELL if summary.item is None else (summary.item, summary.position[0])
 
 
 def _distinct_count(summary: Distinct) -> Cell:
@@ -113,8 +109,8 @@ FINISH: dict[str, Callable[..., Cell]] = {
     "mean": _mean,
     "min": _min,
     "max": _max,
-    "first": _first,
-    "last": _last,
+    "first": _first_or_last,
+    "last": _first_or_last,
     "distinct_count": _distinct_count,
 }
 """How an aggregate's cell follows from its series' merged accumulator."""

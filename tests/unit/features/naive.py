@@ -1,4 +1,4 @@
-"""The semantics of features, written straight from docs/features.md and sharing no code with the engine.
+"""The semantics of features, written straight from docs/features.md without the engine's code.
 
 Slow and plain on purpose: every value is worked out from the list of all events.
 """
@@ -157,11 +157,10 @@ def exact_sum(values: Sequence[float]) -> float:
     total = 0
     for value in values:
         scaled = value * 1e6
-        total += (
-            max(-limit, min(limit, round(scaled)))
-            if abs(scaled) < 1e300
-            else int(math.copysign(limit, scaled))
-        )
+        if math.isinf(scaled):
+            total += limit if scaled > 0 else -limit
+        else:
+            total += max(-limit, min(limit, round(scaled)))
     return float(max(-limit, min(limit, total))) / 1e6
 
 

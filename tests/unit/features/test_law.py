@@ -1,4 +1,4 @@
-"""The law: what is read online is what history says is what the definition says, to the last bit."""
+"""The law: online, history and the definition give the same value, to the last bit."""
 
 import os
 from typing import Any

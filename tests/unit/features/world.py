@@ -155,7 +155,7 @@ class World:
 
     async def restart(self) -> None:
         self._open()
-        await self.online.rebuild(self.reader)
+        await self.online.rebuild(self.reader, self.commit_seq)
 
     def write(self, events: Sequence[naive.Event], uploads: Sequence[naive.Upload]) -> Commit:
         """Commit to the data file only; the caller applies it."""
