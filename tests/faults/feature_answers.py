@@ -19,7 +19,7 @@ def wait_until_consumed(engine: EngineProcess, timeout_s: float = 30.0) -> None:
     Raises:
       TimeoutError: messages are still waiting; the message holds the lag and the log's end.
     """
-    _wait_for(engine, "no lag", lambda: read_metric(engine, LAG) == 0, timeout_s)
+    wait_until(engine, "no lag", lambda: read_metric(engine, LAG) == 0, timeout_s)
 
 
 def wait_until_consuming(engine: EngineProcess, timeout_s: float = 30.0) -> None:
@@ -28,7 +28,7 @@ def wait_until_consuming(engine: EngineProcess, timeout_s: float = 30.0) -> None
     Raises:
       TimeoutError: it has not; the message holds the log's end.
     """
-    _wait_for(engine, "events", lambda: bool(read_metric(engine, EVENTS)), timeout_s)
+    wait_until(engine, "events", lambda: bool(read_metric(engine, EVENTS)), timeout_s)
 
 
 def read_metric(engine: EngineProcess, name: str) -> float | None:
@@ -43,7 +43,7 @@ def read_metric(engine: EngineProcess, name: str) -> float | None:
     return sum(values) if values else None
 
 
-def _wait_for(
+def wait_until(
     engine: EngineProcess, what: str, holds: Callable[[], bool], timeout_s: float
 ) -> None:
     give_up_at_s = time.monotonic() + timeout_s
