@@ -43,6 +43,7 @@ T = TypeVar("T")
 _CALL_TIMEOUT_S = 5.0
 """For one question to the broker. A live one answers in milliseconds, behind a fetch in 0.3 s."""
 _START_TIMEOUT_S = 15.0
+_START_PATIENCE_S = 1.0
 _STOP_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUT_MS = 10_000
 _METADATA_AGE_MS = 10_000
@@ -170,6 +171,35 @@ def _describe(error: BaseException) -> str:
     return text if name in text else f"{name}: {text}" if text else name
 
 
+async def _start(start: Callable[[], Awaitable[None]]) -> None:
+    """Trio flavour. Start a client.
+
+    Raises: as `_call`.
+    Cancellation: delayed a little, since a client that is cancelled while it connects loses sight
+      of its socket and never closes it.
+    """
+    failure: TrellisError | None = BackendUnavailableError("kafka", "given up while connecting")
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope(shield=True) as patience:
+            nursery.start_soon(_shorten_when_cancelled, patience)
+            try:
+                await _call(start, timeout_s=_START_TIMEOUT_S)
+                failure = None
+            except TrellisError as error:
+                # Raised outside the nursery, which would wrap it in a group.
+                failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _shorten_when_cancelled(patience: trio.CancelScope) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        patience.deadline = trio.current_time() + _START_PATIENCE_S
+
+
 async def _stop(stop: Callable[[], Awaitable[None]]) -> None:
     """Trio flavour. Stop a client whatever state it is in, even half started; give up in time."""
     with trio.CancelScope(shield=True):
@@ -235,7 +265,7 @@ async def _open_admin(config: KafkaConfig, broker: Broker) -> AsyncIterator[Any]
 
     admin = await _call(create)
     try:
-        await _call(admin.start, timeout_s=_START_TIMEOUT_S)
+        await _start(admin.start)
         yield admin
     finally:
         await _stop(admin.close)
@@ -550,7 +580,7 @@ async def open_consumer(
     client = await _call(create)
     consumer = Consumer(client, config.topic)
     try:
-        await _call(client.start, timeout_s=_START_TIMEOUT_S)
+        await _start(client.start)
         if group_id is not None:
             listener = _RebalanceListener(consumer._replace_assignment, before_revoked)
             client.subscribe([config.topic], listener=listener)
@@ -665,7 +695,7 @@ async def open_producer(config: KafkaConfig, broker: Broker) -> AsyncIterator[Pr
 
     client = await _call(create)
     try:
-        await _call(client.start, timeout_s=_START_TIMEOUT_S)
+        await _start(client.start)
         yield Producer(client)
     finally:
         await _stop(client.stop)

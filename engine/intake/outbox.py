@@ -16,6 +16,7 @@ from engine.errors import DataFileFailedError, TrellisError
 from engine.intake.broker import Broker, dead_letter_topic
 from engine.intake.committer import Committer, to_datetime
 from engine.intake.kafka import KafkaRecord, Producer, open_producer
+from engine.intake.topics import Topics
 from engine.records import Upsert, WriteRequest
 from engine.store.queries import load_queries
 from engine.store.reader import Reader
@@ -40,12 +41,14 @@ class Outbox:
         self,
         config: KafkaConfig,
         broker: Broker,
+        topics: Topics,
         reader: Reader,
         writer: Writer,
         clock_us: Callable[[], int],
     ) -> None:
         self._config = config
         self._broker = broker
+        self._topics = topics
         self._reader = reader
         self._writer = writer
         self._clock_us = clock_us
@@ -73,6 +76,7 @@ class Outbox:
     async def _publish_all(self) -> None:
         if not (rows := await self._read_round()):
             return
+        await self._topics.prepare()
         async with open_producer(self._config, self._broker) as producer:
             while rows:
                 await self._publish(producer, rows)

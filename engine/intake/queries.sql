@@ -6,25 +6,28 @@ WHERE topic = $topic
 
 -- name: unpublished_dead_letters
 -- The oldest dead letters that are not in the dead-letter topic yet: as many as fit into max_bytes
--- of payload, but at least one.
-SELECT dead_letter_id, topic, partition, "offset", broker_incarnation, epoch_us(received_at),
-    payload, reason, detail
-FROM dead_letters
-WHERE published_at IS NULL
+-- of payload, but at least one. Only the candidates' payloads are read.
+SELECT dead_letter_id, topic, partition, "offset", broker_incarnation, received_us, payload,
+    reason, detail
+FROM (
+    SELECT *, epoch_us(received_at) AS received_us
+    FROM dead_letters
+    WHERE published_at IS NULL
+    ORDER BY received_at, dead_letter_id
+    LIMIT $max_rows
+)
 QUALIFY coalesce(
     sum(coalesce(octet_length(payload), 0)) OVER (
         ORDER BY received_at, dead_letter_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ), 0
 ) < $max_bytes
 ORDER BY received_at, dead_letter_id
-LIMIT $max_rows
 
 -- name: dead_letters
 -- Dead letters, the latest first, from after a place in that order on; payloads are cut.
 SELECT dead_letter_id, topic, partition, "offset", broker_incarnation, epoch_us(received_at),
-    CASE WHEN payload IS NOT NULL THEN payload[1:$max_payload_bytes] END,
-    coalesce(octet_length(payload), 0), reason, detail, epoch_us(published_at),
-    epoch_us(replayed_at)
+    payload[1:$max_payload_bytes], coalesce(octet_length(payload), 0), reason, detail,
+    epoch_us(published_at), epoch_us(replayed_at)
 FROM dead_letters
 WHERE ($reason IS NULL OR reason = $reason)
     AND ($replayed IS NULL OR (replayed_at IS NOT NULL) = $replayed)
@@ -39,21 +42,25 @@ LIMIT $max_rows
 -- Dead letters to validate again, in the order of their identity and from after one on: as many as
 -- fit into max_bytes of payload, but at least one.
 SELECT dead_letter_id, topic, partition, "offset", payload
-FROM dead_letters
-WHERE replayed_at IS NULL
-    AND dead_letter_id > $after_id
-    AND ($reason IS NULL OR reason = $reason)
-    AND ($ids IS NULL OR dead_letter_id IN (SELECT unnest($ids)))
-    AND epoch_us(received_at) <= $received_until_us
+FROM (
+    SELECT *
+    FROM dead_letters
+    WHERE replayed_at IS NULL
+        AND dead_letter_id > $after_id
+        AND ($reason IS NULL OR reason = $reason)
+        AND ($ids IS NULL OR list_contains($ids::VARCHAR[], dead_letter_id))
+    ORDER BY dead_letter_id
+    LIMIT $max_rows
+)
 QUALIFY coalesce(
     sum(coalesce(octet_length(payload), 0)) OVER (
         ORDER BY dead_letter_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ), 0
 ) < $max_bytes
 ORDER BY dead_letter_id
-LIMIT $max_rows
 
 -- name: replayed_dead_letters
 -- How many of some dead letters were replayed already.
-SELECT count(*) FROM dead_letters
-WHERE replayed_at IS NOT NULL AND dead_letter_id IN (SELECT unnest($ids))
+SELECT count(*)
+FROM dead_letters
+WHERE replayed_at IS NOT NULL AND list_contains($ids::VARCHAR[], dead_letter_id)

@@ -11,10 +11,11 @@ from engine.errors import DataFileFailedError, TrellisError
 from engine.health import HealthBoard
 from engine.intake.broker import Broker
 from engine.intake.committer import Committer
-from engine.intake.kafka import open_bridge, open_consumer, prepare_topics
+from engine.intake.kafka import open_bridge, open_consumer
 from engine.intake.outbox import Outbox
 from engine.intake.session import IntakeParts, Session
 from engine.intake.status import IntakeStatus
+from engine.intake.topics import Topics
 from engine.intake.validation import Rules
 from engine.store.store import Store
 
@@ -53,8 +54,11 @@ async def run_intake(
         committer = Committer(store.writer, nursery)
         status = IntakeStatus(health, config.stuck_after_s, lambda: committer.next_offsets)
         rules = Rules.from_config(config)
-        parts = IntakeParts(config, broker, store.reader, committer, status, rules, clock_us)
-        outbox = Outbox(config, broker, store.reader, store.writer, clock_us)
+        topics = Topics(config, broker)
+        parts = IntakeParts(
+            config, broker, topics, store.reader, committer, status, rules, clock_us
+        )
+        outbox = Outbox(config, broker, topics, store.reader, store.writer, clock_us)
         nursery.start_soon(status.run_ticks)
         nursery.start_soon(outbox.run, committer)
         task_status.started()
@@ -67,7 +71,7 @@ async def _run_sessions(parts: IntakeParts) -> None:
         session: Session | None = None
         try:
             # Before the consumer, which waits for a topic that is missing.
-            await prepare_topics(parts.config, parts.broker, parts.topics)
+            await parts.topics.prepare()
             async with open_consumer(
                 parts.config,
                 parts.broker,

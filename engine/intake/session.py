@@ -18,13 +18,12 @@ import trio
 from engine import metrics
 from engine.config import KafkaConfig
 from engine.errors import BackendUnavailableError
-from engine.intake.broker import Broker, dead_letter_topic
+from engine.intake.broker import Broker
 from engine.intake.committer import Batch, Committer, PartitionState
 from engine.intake.kafka import (
     Consumer,
     Polled,
     PositionLostError,
-    prepare_topics,
     read_cluster_id,
     same_connections,
 )
@@ -39,6 +38,7 @@ from engine.intake.position import (
     find_witness_offset,
 )
 from engine.intake.status import IntakeStatus
+from engine.intake.topics import Topics
 from engine.intake.validation import Rules, decode_batch
 from engine.store.queries import load_queries
 from engine.store.reader import Reader
@@ -66,6 +66,7 @@ class IntakeParts:
 
     config: KafkaConfig
     broker: Broker
+    topics: Topics
     reader: Reader
     committer: Committer
     status: IntakeStatus
@@ -76,12 +77,6 @@ class IntakeParts:
     def group_id(self) -> str | None:
         """The group to join. Joining takes seconds and the embedded broker is ours alone."""
         return None if self.broker.embedded else self.config.group_id or None
-
-    @property
-    def topics(self) -> dict[str, int]:
-        """The topics that must exist, with their number of partitions if we create them."""
-        topic = self.config.topic
-        return {topic: self.config.partitions, dead_letter_topic(topic): 1}
 
 
 class Session:
@@ -202,7 +197,7 @@ class Session:
         self._incarnation = parts.broker.incarnation
         if parts.broker.embedded and self._incarnation is None:
             raise BackendUnavailableError("kafka", "the embedded broker has not started yet")
-        partitions = await prepare_topics(parts.config, parts.broker, parts.topics)
+        partitions = await parts.topics.prepare()
         if parts.group_id is not None:
             partitions = await self._await_assignment()
         bounds = await consumer.read_bounds(partitions)
