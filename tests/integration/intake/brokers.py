@@ -148,6 +148,24 @@ async def read_topic(broker: RealBroker, topic: str, count: int) -> list[Any]:
     return await trio.to_thread.run_sync(asyncio.run, consume())
 
 
+async def read_group_offsets(
+    broker: RealBroker, group_id: str, topic: str, partitions: int
+) -> dict[int, int | None]:
+    """Return what the broker knows of a group's offsets, by partition."""
+
+    async def fetch() -> dict[int, int | None]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
+        await admin.start()
+        try:
+            offsets = await admin.list_consumer_group_offsets(group_id)
+        finally:
+            await admin.close()
+        found = {tp.partition: known.offset for tp, known in offsets.items() if tp.topic == topic}
+        return {partition: found.get(partition) for partition in range(partitions)}
+
+    return await trio.to_thread.run_sync(asyncio.run, fetch())
+
+
 def find_cache() -> Path:
     """Return where things that are fetched for tests are kept from run to run."""
     return Path.home() / ".cache" / "trellis-tests"
