@@ -43,6 +43,11 @@ _PLAIN_VALUE = re.compile(r"[^\s\"'=\\]+")
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
+def escape_controls(text: str) -> str:
+    """Return the text on one line, with every character spelt out that a terminal would act on."""
+    return text.translate(_ESCAPES)
+
+
 class LogSettings(Protocol):
     """What logging needs of the configuration."""
 
@@ -110,7 +115,7 @@ def _spellings(secret: str) -> set[str]:
         json.dumps(secret)[1:-1],
         quote(secret, safe=""),
         quote_plus(secret),
-        secret.translate(_ESCAPES),
+        escape_controls(secret),
     }
 
 
@@ -233,9 +238,9 @@ class HumanFormatter(_Formatter):
     def _render(self, record: logging.LogRecord, facts: dict[str, Any]) -> str:
         moment = f"{_utc(record, '%H:%M:%S')}.{_microseconds(record) // 1000:03d}"
         level = self._paint(f"{record.levelname:<8}", _COLOURS.get(record.levelname, "0"))
-        event = self._paint(f"{self._event(record).translate(_ESCAPES):<28}", "1")
+        event = self._paint(f"{escape_controls(self._event(record)):<28}", "1")
         values = " ".join(
-            f"{self._paint(name.translate(_ESCAPES), '36')}={_human_value(value)}"
+            f"{self._paint(escape_controls(name), '36')}={_human_value(value)}"
             for name, value in facts.items()
         )
         source = self._paint(record.name.removeprefix("engine."), "2")
@@ -243,7 +248,7 @@ class HumanFormatter(_Formatter):
         exception = self._exception(record)
         if exception is not None:
             # The bar keeps a crafted message from passing for an event of its own.
-            rows = (row.translate(_ESCAPES) for row in exception.splitlines())
+            rows = (escape_controls(row) for row in exception.splitlines())
             line += "".join(f"\n    | {row}" for row in rows)
         return line
 
@@ -258,8 +263,8 @@ def _microseconds(record: logging.LogRecord) -> int:
 def _human_value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if isinstance(value, str) and not _PLAIN_VALUE.fullmatch(text):
-        return '"' + text.translate(_ESCAPES).replace('"', '\\"') + '"'
-    return text.translate(_ESCAPES)
+        return '"' + escape_controls(text).replace('"', '\\"') + '"'
+    return escape_controls(text)
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):

@@ -40,6 +40,9 @@ INTAKE_STUCK = Gauge("trellis_intake_stuck", "1 while messages wait and the offs
 INTAKE_INCARNATION_CHANGES = Counter(
     "trellis_intake_incarnation_changes", "Times a topic was found to be another log than before."
 )
+INTAKE_SKIPPED = Counter(
+    "trellis_intake_skipped_messages", "Messages the broker deleted before they were read."
+)
 
 # DuckDB writer
 WRITER_QUEUE_ROWS = Gauge("trellis_writer_queue_rows", "Rows waiting for the writer.")
@@ -63,6 +66,9 @@ ONLINE_ENTITIES = Gauge("trellis_online_entities", "Entities held by the online 
 ONLINE_BYTES = Gauge("trellis_online_bytes", "Estimated size of the online store.")
 ONLINE_READS = Counter(
     "trellis_online_reads", "Feature reads by where they were answered.", ["source"]
+)
+ONLINE_EVICTIONS = Counter(
+    "trellis_online_evictions", "Entities that left the online store for want of memory."
 )
 FEATURE_FRESHNESS = Histogram(
     "trellis_feature_freshness_seconds",

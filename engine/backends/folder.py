@@ -50,7 +50,7 @@ def place_socket(folder: Path, name: str) -> Path:
 
     In the folder itself, or, when that path is longer than a socket's may be (107 bytes on Linux),
     in a private folder among the temporary files whose name follows from the folder's, so that the
-    next engine finds there what a killed one may have left.
+    next engine finds there what a killed one may have left. That folder stays, empty, after use.
 
     Raises:
       FailedPreconditionError: the private folder's name is taken by somebody else.

@@ -26,7 +26,11 @@ class KafkaEndpoint:
 
 
 class EmbeddedBroker:
-    """A Kafka-compatible broker on loopback that keeps its log in memory."""
+    """A Kafka-compatible broker on loopback that keeps its log in memory.
+
+    It asks for no credentials, and loopback is open to every user of the machine: where others are
+    not to be trusted, configure a cluster that does ask.
+    """
 
     def __init__(self, binary: Path, folder: Path) -> None:
         """Choose the port.

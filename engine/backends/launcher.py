@@ -6,6 +6,9 @@ of a process whose other threads, with their locks, are gone (DuckDB's and Arrow
 it can deadlock; it also forces a full fork, which copies the page tables of a large engine, where
 `vfork` would do. This small program in between costs 20 ms a start and has neither problem.
 
+Only Linux has that request. Elsewhere the servers outlive an engine that is killed; the next engine
+on the same folder ends such a redis-server, a leftover broker holds nothing but its port.
+
 Imports nothing but the standard library: it runs isolated, without site packages.
 """
 

@@ -100,17 +100,18 @@ class OutputLog:
         self._dropped = 0
         self._tail: collections.deque[tuple[int, str]] = collections.deque(maxlen=_TAIL_LINES)
 
-    def take_last_words(self) -> str | None:
-        """Return the line most likely to say why the child ended: its last complaint, or last line.
+    def take_last_words(self, *, complaint: bool) -> str | None:
+        """Return the line most likely to say why the child ended.
 
-        Forgets the lines, so that an old complaint does not come to explain another end.
+        That is its last complaint or, unless it must be a `complaint`, its last line. Forgets the
+        lines, so that an old complaint does not come to explain another end.
         """
         lines = list(self._tail)
         self._tail.clear()
-        if not lines:
-            return None
         complaints = [text for level, text in lines if level >= logging.WARNING]
-        return complaints[-1] if complaints else lines[-1][1]
+        if complaints:
+            return complaints[-1]
+        return lines[-1][1] if lines and not complaint else None
 
     async def follow(self, stream: trio.abc.ReceiveStream, pid: int) -> None:
         """Log what comes from `stream` until its end.

@@ -136,7 +136,8 @@ async def _run_once(
             given_up = await _until_serving(server, report, supervision, first)
             if given_up is None:
                 served_since = trio.current_time()
-                output.take_last_words()  # what it complained of did not keep it from starting
+                # What it complained of so far did not keep it from starting.
+                output.take_last_words(complaint=True)
                 server.serves()
                 first.known()
                 given_up = await _while_serving(server, report, supervision)
@@ -144,7 +145,8 @@ async def _run_once(
     except (TrellisError, OSError) as error:
         return _End(f"it cannot be started: {error}", 0.0)
     served_s = 0.0 if served_since is None else trio.current_time() - served_since
-    words = output.take_last_words()
+    # The last line of a server that had served is most likely about its service.
+    words = output.take_last_words(complaint=served_since is not None)
     reason = given_up or child.describe_exit()
     return _End(f"{reason}; it said: {words}" if words else reason, served_s)
 

@@ -15,7 +15,7 @@ from engine.config.definitions import (
 )
 from engine.config.describe import ConfigRow, describe_config, find_secrets
 from engine.config.effective import EngineConfig
-from engine.config.loader import load_config
+from engine.config.loader import Check, load_config
 from engine.config.problems import ConfigError, Problem, nearest_name
 from engine.config.secrets import Secret
 from engine.config.sections import (
@@ -43,6 +43,7 @@ __all__ = [
     "VALUE_TYPES",
     "AppSettings",
     "BlobsConfig",
+    "Check",
     "ConfigError",
     "ConfigRow",
     "DuckdbConfig",

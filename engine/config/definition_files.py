@@ -16,8 +16,8 @@ from engine.config.definitions import (
 )
 from engine.config.feature_rules import check_feature, check_upload
 from engine.config.files import FEATURES_FILE, MODELS_FILE
-from engine.config.kinds import show
 from engine.config.layers import read_document
+from engine.config.mismatch import show
 from engine.config.problems import Problem
 from engine.config.sections import Identifier
 from engine.config.structure import (
@@ -204,7 +204,7 @@ def _check_model(model: ModelSpec, features: FeatureDefinitions) -> list[Mismatc
             known = tuple(sorted(features.named))
             allowed = f"a feature of {FEATURES_FILE}"
             mismatches.append(Mismatch(path, f"the unknown feature {name}", allowed, known, name))
-        elif feature is not None and feature.entity != model.entity:
+        elif feature is not None and model.entity in entities and feature.entity != model.entity:
             found = f"{name}, a feature of {feature.entity}"
             mismatches.append(Mismatch(path, found, f"a feature of {model.entity}"))
     return mismatches

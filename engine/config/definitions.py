@@ -100,7 +100,9 @@ class FeatureSpec:
         "How far back events count; all time without it.", default=None, key="window"
     )
     tile_s: Period | None = described(
-        "Grain of the window: it starts at a multiple of this.", default=None, key="tile"
+        "Grain of the window, which starts at a multiple of it; without it, one that suits.",
+        default=None,
+        key="tile",
     )
     ttl_s: Period | None = described(
         "Age from which a value is served as STALE; at most the window.", default=None, key="ttl"

@@ -5,6 +5,7 @@ checker sees an `int` and the structurer and the reference page see the limits.
 """
 
 import datetime
+import ipaddress
 import math
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from engine.config.mismatch import MismatchError, in_quotes, shorten, show
 from engine.config.secrets import Secret
 from engine.config.units import (
     format_duration,
@@ -19,16 +21,6 @@ from engine.config.units import (
     parse_duration_s,
     parse_size_bytes,
 )
-
-
-class MismatchError(ValueError):
-    """A value is not of its kind. `found` is fit to be shown: it never quotes a secret."""
-
-    def __init__(self, found: str, allowed: str, candidates: tuple[str, ...] = ()) -> None:
-        super().__init__(f"found {found}; allowed: {allowed}")
-        self.found = found
-        self.allowed = allowed
-        self.candidates = candidates
 
 
 class Kind(Protocol):
@@ -170,9 +162,30 @@ class Text:
 
     def parse(self, raw: Any) -> str:
         if not isinstance(raw, str):
-            raise MismatchError(show(raw), _in_quotes(raw, self.allowed))
+            raise MismatchError(show(raw), in_quotes(raw, self.allowed))
         if not self.pattern.fullmatch(raw):
             raise MismatchError(show(raw), self.allowed)
+        return raw
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+@attrs.frozen
+class Address:
+    """An address to bind to."""
+
+    reads_text = True
+    allowed = "a host name or an IP address, without a port"
+
+    def parse(self, raw: Any) -> str:
+        if not isinstance(raw, str):
+            raise MismatchError(show(raw), in_quotes(raw, self.allowed))
+        if not _HOST_NAME.fullmatch(raw):
+            try:
+                ipaddress.ip_address(raw)
+            except ValueError:
+                raise MismatchError(show(raw), self.allowed) from None
         return raw
 
 
@@ -192,7 +205,7 @@ class Choice:
             for value in self.values:
                 if value.lower() == raw.lower():
                     return value
-        raise MismatchError(show(raw), _in_quotes(raw, self.allowed), self.values)
+        raise MismatchError(show(raw), in_quotes(raw, self.allowed), self.values)
 
 
 @attrs.frozen
@@ -289,7 +302,7 @@ class Conditions:
             raise MismatchError(show(raw), self.allowed)
         if set(raw) != {"action"}:
             keys = ", ".join(sorted(raw)) or "nothing"
-            raise MismatchError(f"conditions on {_shorten(keys)}", self.allowed)
+            raise MismatchError(f"conditions on {shorten(keys)}", self.allowed)
         actions = raw["action"] if isinstance(raw["action"], list) else [raw["action"]]
         for action in actions:
             if not isinstance(action, str) or not 1 <= len(action) <= 64:
@@ -297,46 +310,3 @@ class Conditions:
         if not actions or len(set(actions)) < len(actions):
             raise MismatchError("an empty list or an action twice", self.allowed)
         return {"action": tuple(actions)}
-
-
-# Signs that a person has put a credential where none belongs; such text is not repeated.
-_CREDENTIAL = re.compile(
-    r"@|password|passwd|secret|token|accountkey|sharedaccess|[?&;]sig=", re.IGNORECASE
-)
-
-
-def show(raw: Any) -> str:
-    """Return a short description of a YAML value for a message, never with a credential in it."""
-    if raw is None:
-        return "nothing"
-    if isinstance(raw, bool):
-        return f"the boolean {str(raw).lower()}"
-    if isinstance(raw, (int, float)):
-        return f"the number {_shorten(_number_text(raw))}"
-    if isinstance(raw, (datetime.date, datetime.datetime)):
-        return f"the date {raw.isoformat()}"
-    if isinstance(raw, dict):
-        return "a mapping"
-    if isinstance(raw, (list, tuple)):
-        return "a list"
-    if _CREDENTIAL.search(raw):
-        return "text that may hold a credential (not shown)"
-    return f"the text {_shorten(repr(raw))}"
-
-
-def _in_quotes(raw: Any, allowed: str) -> str:
-    """Add the way out when YAML reads what was meant as text (`no`, `2024-01-01`) otherwise."""
-    if isinstance(raw, (bool, int, float, datetime.date)):
-        return f"{allowed}; text that YAML reads otherwise goes in quotes"
-    return allowed
-
-
-def _number_text(number: float) -> str:
-    # Python refuses to print integers of more than 4300 digits.
-    if isinstance(number, int) and number.bit_length() > 128:
-        return f"of {number.bit_length()} bits"
-    return str(number)
-
-
-def _shorten(text: str, width: int = 60) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from engine.config.files import APP_FILE, ENV_FILES, read_text
-from engine.config.kinds import show
+from engine.config.mismatch import show
 from engine.config.problems import Problem, nearest_name
 from engine.config.sections import AppSettings
 from engine.config.settings import ENV_FILE_NAMES, ENVIRONMENT_PREFIX, SETTINGS, Setting
@@ -44,7 +44,8 @@ class Assignment:
     """An accepted value of one setting, still as written."""
 
     key: str
-    raw: Any
+    # May be a secret that has not been wrapped yet.
+    raw: Any = attrs.field(repr=False)
     place: Place
 
 
@@ -156,7 +157,7 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
             close = nearest_name(name.removeprefix(ENVIRONMENT_PREFIX), known)
             nearest = None if close is None else ENVIRONMENT_PREFIX + close
             found = "a variable that sets nothing"
-            layer.problems.append(Problem(ENVIRONMENT, printable(name), found, allowed, nearest))
+            layer.problems.append(Problem(ENVIRONMENT, name, found, allowed, nearest))
     return layer
 
 
@@ -217,12 +218,6 @@ def read_document(path: Path) -> tuple[Document | None, list[Problem]]:
         problems.append(Problem(path.name, "", found, "a mapping, {} at least"))
         document = None
     return document, problems
-
-
-def printable(name: str) -> str:
-    """Return a name from outside, shortened and without control characters or surrogates."""
-    text = name[:100].encode("ascii", "backslashreplace").decode("ascii")
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _split_env_line(line: str) -> tuple[str, str, str | None]:

@@ -8,6 +8,15 @@ import attrs
 
 from engine.errors import TrellisError
 
+MAX_TEXT = 600
+"""Characters of a text in a message; the longest list of allowed words fits."""
+
+
+def _one_line(text: str) -> str:
+    """Escape what a terminal would not print as it is, and shorten what nobody would read."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:MAX_TEXT])
+    return line if len(text) <= MAX_TEXT else f"{line}..."
+
 
 @attrs.frozen
 class Problem:
@@ -17,10 +26,10 @@ class Problem:
     path, empty when the file as a whole is meant. None of the texts ever holds a secret's value.
     """
 
-    file: str
-    key: str
-    found: str
-    allowed: str
+    file: str = attrs.field(converter=_one_line)
+    key: str = attrs.field(converter=_one_line)
+    found: str = attrs.field(converter=_one_line)
+    allowed: str = attrs.field(converter=_one_line)
     nearest: str | None = None
     line: int | None = None
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import attrs
 
 from engine.config.kinds import (
+    Address,
     Choice,
     Duration,
     FilePath,
@@ -70,13 +71,7 @@ Path_ = Annotated[Path, FilePath()]
 Password = Annotated[Secret, SecretText()]
 LogPart = Annotated[str, Choice(LOG_PARTS)]
 LogLevel = Annotated[str, Choice(("DEBUG", "INFO", "WARNING", "ERROR"))]
-Host = Annotated[
-    str,
-    Text(
-        "a host name or an IP address, without a port",
-        r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}",
-    ),
-]
+Host = Annotated[str, Address()]
 KafkaName = Annotated[
     str, Text("1 to 200 letters, digits, dots, dashes and underscores", r"[A-Za-z0-9._-]{1,200}")
 ]
@@ -196,7 +191,11 @@ class KafkaConfig:
     topic: KafkaName = setting(
         "trellis.events", "Topic of user events; refused messages go to `<topic>.dlq`."
     )
-    group_id: KafkaName = setting("trellis", "Consumer group.")
+    group_id: KafkaName | None = setting(
+        "trellis",
+        "Consumer group of a configured cluster; null takes every partition without a group, which "
+        "starts seconds sooner and suits a single engine.",
+    )
     partitions: Annotated[int, Integer(1, 1024)] = setting(
         4, "Partitions of the topic when Trellis creates it."
     )

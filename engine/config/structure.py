@@ -14,7 +14,8 @@ from typing import Annotated, Any, TypeVar
 import attrs
 from cattrs import Converter
 
-from engine.config.kinds import Kind, MismatchError, show
+from engine.config.kinds import Kind
+from engine.config.mismatch import MismatchError, show
 from engine.config.problems import Problem, nearest_name
 from engine.config.yaml_text import REFUSED, KeyPath, render_path
 

@@ -30,7 +30,7 @@ _FEATURES = pa.schema(
 )
 _LOG = pa.schema(
     [
-        ("at", pa.timestamp("us")),
+        ("logged_at", pa.timestamp("us")),
         ("model", pa.string()),
         ("version", pa.int32()),
         ("change", pa.string()),
@@ -76,7 +76,7 @@ def row_of_log(
 ) -> Append:
     """Return the row that says what changed and when."""
     row = {
-        "at": at_us,
+        "logged_at": at_us,
         "model": model,
         "version": version,
         "change": change,

@@ -12,7 +12,7 @@ from hypercorn.trio import serve
 from hypercorn.typing import ASGIFramework
 from starlette.routing import BaseRoute
 
-from engine.errors import FailedPreconditionError
+from engine.errors import AddressInUseError
 from engine.health import HealthBoard
 from engine.web.guard import Guard
 from engine.web.routes import build_app
@@ -42,7 +42,7 @@ async def run_http(
       extra_routes: further routes of other parts.
       task_status: started with the bound (host, port), once connections are accepted.
     Raises:
-      FailedPreconditionError: the address cannot be listened on.
+      AddressInUseError: the address cannot be listened on.
     Cancellation: stops accepting, closes idle connections, lets requests under way finish within
       `grace_s`, then cuts them.
     """
@@ -87,7 +87,7 @@ def _bind(host: str, port: int) -> socket.socket:
         )[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise FailedPreconditionError(
+        raise AddressInUseError(
             f"the HTTP server cannot listen on {host} port {port}: {error.strerror or error}; "
             "set server_ports.metrics to a free port, or to 0 for any"
         ) from error

@@ -145,6 +145,13 @@ async def test_data_path_too_long_for_a_socket(data_dir, health, quick):
         assert (deep / "redis" / "appendonly.aof").exists()
 
 
+async def test_data_path_with_blanks_quotes_and_umlauts(data_dir, health, quick):
+    odd = data_dir / "my \"däta\" 'földer'"
+    async with open_redis(RedisConfig(), odd, health, supervision=quick) as backend:
+        assert backend.state.up, backend.state.detail
+        assert (odd / "redis" / "appendonly.aof").exists()
+
+
 async def test_engines_with_folders_of_their_own_do_not_meet(tmp_path_factory, quick):
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     async with (
@@ -166,20 +173,20 @@ async def test_spoilt_data_is_reported_with_the_servers_own_words(data_dir, heal
 
 async def test_redis_that_reads_its_data_is_waited_for(data_dir, health, quick, script, eventually):
     async with open_redis(RedisConfig(), data_dir, health, supervision=quick) as backend:
-        await call(backend.client.mset, {f"key{n}": os.urandom(50_000) for n in range(200)})
+        await call(backend.client.mset, {f"key{n}": os.urandom(50_000) for n in range(400)})
         await call(backend.client.bgrewriteaof)
         log = data_dir / "redis" / "appendonly.aof"
         await eventually(lambda: log.read_bytes().startswith(b"REDIS"))
-    # Five milliseconds a key: a second in all. Redis looks for clients every 2 MB, or 0.2 s.
+    # Five milliseconds a key: two seconds in all. Redis looks for clients every 2 MB, or 0.2 s.
     slow = script(f'exec {find_redis_server()} "$@" --key-load-delay 5000')
-    impatient = evolve(quick, ready_within_s=0.6)
+    impatient = evolve(quick, ready_within_s=1.5)
     async with open_redis(
         RedisConfig(), data_dir, health, binary=slow, supervision=impatient
     ) as backend:
         assert not backend.state.up
         assert "it is loading its data" in backend.state.detail
         await eventually(lambda: backend.state.up)
-        assert await call(backend.client.dbsize) == 200
+        assert await call(backend.client.dbsize) == 400
 
 
 async def test_remains_of_a_rewrite_that_was_cut_off_are_removed(data_dir, health, quick):

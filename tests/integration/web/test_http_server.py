@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from engine.errors import FailedPreconditionError
+from engine.errors import AddressInUseError
 from engine.health import HealthBoard
 from engine.web import run_http
 
@@ -241,7 +241,7 @@ async def test_the_stop_does_not_wait_for_idle_connections() -> None:
 async def test_a_taken_port_is_a_clear_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(FailedPreconditionError, match=rf"{port}.*server_ports\.metrics"):
+        with pytest.raises(AddressInUseError, match=rf"{port}.*server_ports\.metrics"):
             await run_http("127.0.0.1", port, HealthBoard(), grace_s=1)
 
 

@@ -97,11 +97,17 @@ async def test_a_flood_is_read_at_a_bounded_pace(autojump_clock):
 async def test_last_words_are_the_last_complaint_and_are_given_once():
     output = OutputLog("redis", level_of)
     await output.follow(Pieces([b"bad start\nbad end\nbye\n"]), pid=7)
-    assert output.take_last_words() == "bad end"
-    assert output.take_last_words() is None
+    assert output.take_last_words(complaint=True) == "bad end"
+    assert output.take_last_words(complaint=False) is None
 
 
 async def test_without_a_complaint_the_last_line_has_to_do():
     output = OutputLog("redis", level_of)
     await output.follow(Pieces([b"one\ntwo\n"]), pid=7)
-    assert output.take_last_words() == "two"
+    assert output.take_last_words(complaint=False) == "two"
+
+
+async def test_an_ordinary_line_is_no_complaint():
+    output = OutputLog("redis", level_of)
+    await output.follow(Pieces([b"one\ntwo\n"]), pid=7)
+    assert output.take_last_words(complaint=True) is None

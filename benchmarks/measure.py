@@ -1,0 +1,42 @@
+"""What every benchmark says in the same way: the machine, medians and spread."""
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+
+def describe_machine() -> str:
+    """Return one line on the hardware, since a figure means nothing without it."""
+    model = platform.processor() or "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    memory_gib = psutil.virtual_memory().total / 2**30
+    return (
+        f"{model}, {os.cpu_count()} cores shared by everything measured, {memory_gib:.0f} GiB, "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    )
+
+
+def describe_spread(samples: Sequence[float], unit: str, digits: int = 2) -> str:
+    """Return median, lowest and highest of the samples."""
+    return (
+        f"{statistics.median(samples):,.{digits}f} {unit} "
+        f"({min(samples):,.{digits}f} to {max(samples):,.{digits}f}, n={len(samples)})"
+    )
+
+
+def percentile(samples: Sequence[float], share: float) -> float:
+    """Return the value below which `share` (0 to 1) of the samples lie."""
+    ordered = sorted(samples)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def resident_mib(pid: int) -> float:
+    """Return a process's resident memory, without its children."""
+    return float(psutil.Process(pid).memory_info().rss) / 2**20

@@ -1,0 +1,266 @@
+"""The nursery tree: every part of the engine, started in order and stopped in reverse.
+
+This is the only module that knows them all. Each part is a context; what stands further inside may
+use what stands further outside, and ends before it.
+"""
+
+import functools
+import gc
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import attrs
+import trio
+
+from engine import metrics
+from engine.backends import KafkaBackend, open_kafka, open_redis
+from engine.config import EngineConfig
+from engine.errors import BackendUnavailableError
+from engine.features import FeatureStore, OnlineStore, compile_feature_set
+from engine.generator import GeneratorSettings, run_generator
+from engine.health import HealthBoard
+from engine.intake.dead_letters import DeadLetters
+from engine.intake.kafka import open_bridge, open_producer
+from engine.intake.run import read_clock_us, run_intake
+from engine.intake.validation import Rules
+from engine.models import ModelRegistry
+from engine.ready import ReadyInfo, remove_ready_file
+from engine.rpc import BoundAddress, Servicer, serve
+from engine.services import FeatureService, IntakeService, ModelService
+from engine.store import Store, StoreSettings, open_store
+from engine.web import run_http
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_LOOP_LAG_INTERVAL_S = 0.1
+_PRODUCER_RETRY_S = 1.0
+_GC_THRESHOLD = 50_000
+"""Allocations between collections of the youngest objects. The online store keeps millions of
+objects that are never garbage; Python's default of 700 would go over the middle ones all the time.
+"""
+
+
+async def run_engine(
+    config: EngineConfig,
+    *,
+    on_ready: Callable[[ReadyInfo], None],
+    demo: GeneratorSettings | None = None,
+) -> None:
+    """Run the engine until SIGINT or SIGTERM, then stop it in order.
+
+    A second signal cuts off what the first one let finish; what was queued for the data file is
+    written all the same.
+
+    Args:
+      config: the effective configuration.
+      on_ready: called once, when every address is bound and features are answered.
+      demo: also run the generator with these settings.
+    Raises:
+      TrellisError: in a group; a part cannot be started, or the data file failed.
+    Cancellation: as a second signal.
+    """
+    os.umask(0o077)
+    gc.set_threshold(_GC_THRESHOLD)
+    stop = trio.Event()
+    async with trio.open_nursery() as root:
+        await root.start(_watch_signals, stop, root.cancel_scope)
+        root.start_soon(_watch_loop_lag)
+        await _run_parts(config, stop, on_ready, demo)
+        root.cancel_scope.cancel()
+
+
+async def _run_parts(
+    config: EngineConfig,
+    stop: trio.Event,
+    on_ready: Callable[[ReadyInfo], None],
+    demo: GeneratorSettings | None,
+) -> None:
+    health = HealthBoard()
+    health.register("engine", required=True)
+    data_dir = config.paths.data
+    async with (
+        _open_http(config, health) as http_address,
+        open_store(_store_settings(config)) as store,
+        open_redis(config.redis, data_dir, health),
+        open_kafka(config.kafka, data_dir, health) as kafka,
+        _open_services(config, store, health) as servicers,
+        _open_servers(config, servicers, health) as addresses,
+        _running(functools.partial(run_intake, config.kafka, kafka, store, health)),
+        _open_demo(config, kafka, demo),
+    ):
+        ready = ReadyInfo(
+            pid=os.getpid(),
+            addresses={**addresses, "metrics": http_address},
+            kafka=kafka.bootstrap_servers,
+            topic=config.kafka.topic,
+            started_at=datetime.now(UTC),
+        )
+        ready.write(data_dir)
+        health.set("engine", ok=True, detail="running")
+        on_ready(ready)
+        await stop.wait()
+        logger.info("stopping", extra={"grace_s": config.shutdown.grace_s})
+        health.set("engine", ok=False, detail="stopping")
+        remove_ready_file(data_dir)
+    logger.info("stopped")
+
+
+def _store_settings(config: EngineConfig) -> StoreSettings:
+    duckdb = config.duckdb
+    return StoreSettings(
+        path=config.paths.data / "trellis.duckdb",
+        memory_limit_bytes=duckdb.memory_limit_bytes,
+        threads=duckdb.threads,
+        reader_threads=duckdb.reader_threads,
+        queue_rows=duckdb.queue_rows,
+        queue_bytes=duckdb.queue_bytes,
+        batch_rows=duckdb.batch_rows,
+        checkpoint_wal_bytes=duckdb.checkpoint_wal_bytes,
+        checkpoint_idle_s=duckdb.checkpoint_idle_s,
+    )
+
+
+@asynccontextmanager
+async def _open_http(config: EngineConfig, health: HealthBoard) -> AsyncIterator[str]:
+    ports = config.server_ports
+    run = functools.partial(
+        run_http, ports.host, ports.metrics, health, grace_s=config.shutdown.grace_s
+    )
+    async with _running(run) as (host, port):
+        yield str(BoundAddress(host, port))
+
+
+@attrs.frozen
+class _Servicers:
+    """Services by the `server_ports` key they are served on."""
+
+    by_port: dict[str, tuple[Servicer, ...]]
+
+
+@asynccontextmanager
+async def _open_services(
+    config: EngineConfig, store: Store, health: HealthBoard
+) -> AsyncIterator[_Servicers]:
+    """Bring features and models into memory; from then on they follow every commit."""
+    health.register("features", required=True, detail="reading history")
+    feature_set = compile_feature_set(config.features)
+    online = OnlineStore(feature_set, config.online)
+    store.writer.add_commit_listener(online.apply)
+    await online.rebuild(store.reader)
+    health.set("features", ok=True, detail=f"{len(online)} entities in memory")
+
+    entity_of = {name: feature.entity for name, feature in config.features.features.items()}
+    models = ModelRegistry(store.writer, store.reader, entity_of)
+    await models.load()
+    await models.sync_declared(config.models.models)
+
+    features = FeatureStore(feature_set, online, store.reader)
+    dead_letters = DeadLetters(
+        store.reader, store.writer, Rules.from_config(config.kafka), read_clock_us
+    )
+    yield _Servicers(
+        {
+            "service_a": (IntakeService(dead_letters),),
+            "service_b": (FeatureService(features, models, store.writer), ModelService(models)),
+            "service_d": (),
+            "control": (),
+        }
+    )
+
+
+@asynccontextmanager
+async def _open_servers(
+    config: EngineConfig, servicers: _Servicers, health: HealthBoard
+) -> AsyncIterator[dict[str, str]]:
+    """Serve gRPC on every port; at the end, take no more calls and let those under way finish."""
+    ports = config.server_ports
+    closing = trio.Event()
+    async with trio.open_nursery() as nursery:
+        addresses: dict[str, str] = {}
+        for key, on_port in servicers.by_port.items():
+            start = functools.partial(
+                serve,
+                on_port,
+                host=ports.host,
+                port=getattr(ports, key),
+                setting=f"server_ports.{key}",
+                board=health,
+                stop=closing,
+                grace_s=config.shutdown.grace_s,
+                bearer_token=config.security.auth_token,
+            )
+            addresses[key] = str(await nursery.start(start))
+        try:
+            yield addresses
+        finally:
+            closing.set()
+
+
+@asynccontextmanager
+async def _open_demo(
+    config: EngineConfig, kafka: KafkaBackend, settings: GeneratorSettings | None
+) -> AsyncIterator[None]:
+    if settings is None:
+        yield
+        return
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_run_demo, config, kafka, settings)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def _run_demo(config: EngineConfig, kafka: KafkaBackend, settings: GeneratorSettings) -> None:
+    async with open_bridge():
+        while True:
+            try:
+                async with open_producer(config.kafka, kafka) as producer:
+
+                    async def send(messages: Any) -> None:
+                        keys = [key for key, _ in messages]
+                        values = [value for _, value in messages]
+                        await producer.send_many(config.kafka.topic, values, keys)
+
+                    await run_generator(settings, send)
+                    return
+            except* BackendUnavailableError as errors:
+                logger.warning("generator waits for kafka", extra={"detail": str(errors)})
+            await trio.sleep(_PRODUCER_RETRY_S)
+
+
+@asynccontextmanager
+async def _running(start: Callable[..., Awaitable[object]]) -> AsyncIterator[Any]:
+    """Run a part beside the block; yield what it started with, cancel it at the end."""
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(start)
+        nursery.cancel_scope.cancel()
+
+
+async def _watch_signals(
+    stop: trio.Event,
+    everything: trio.CancelScope,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for number in signals:
+            name = signal.Signals(number).name
+            if stop.is_set():
+                logger.warning("stopping at once", extra={"signal": name})
+                everything.cancel()
+            else:
+                logger.info("stop requested", extra={"signal": name})
+                stop.set()
+
+
+async def _watch_loop_lag() -> None:
+    while True:
+        due = trio.current_time() + _LOOP_LAG_INTERVAL_S
+        await trio.sleep_until(due)
+        metrics.LOOP_LAG_SECONDS.observe(trio.current_time() - due)

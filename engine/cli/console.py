@@ -1,0 +1,125 @@
+"""What a person at a terminal sees of a running engine: a banner, then one live line."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import attrs
+import trio
+from prometheus_client import metrics as prometheus
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from engine import metrics
+from engine.ready import ReadyInfo
+
+_INTERVAL_S: Final = 0.5
+
+_ADDRESSES: Final = (
+    ("service_b", "features, models", "grpc://"),
+    ("service_a", "intake", "grpc://"),
+    ("metrics", "metrics, health", "http://"),
+)
+
+
+@attrs.frozen
+class EngineStats:
+    """Readings of a moment; the live line shows what changed between two.
+
+    Attributes:
+      events: events committed since the start.
+      rejected: messages refused since the start.
+      lag_messages: messages that are not yet committed.
+      commits: transactions since the start, and how long they took together.
+      entities: entities in memory.
+      restarts: restarts of embedded servers since the start.
+    """
+
+    events: float
+    rejected: float
+    lag_messages: float
+    commits: float
+    commit_seconds: float
+    entities: float
+    restarts: float
+
+
+def read_stats() -> EngineStats:
+    """Read this process's own metrics."""
+    return EngineStats(
+        events=_total(metrics.INTAKE_EVENTS, "_total"),
+        rejected=_total(metrics.INTAKE_REJECTED, "_total"),
+        lag_messages=_total(metrics.INTAKE_LAG),
+        commits=_total(metrics.WRITER_COMMIT_SECONDS, "_count"),
+        commit_seconds=_total(metrics.WRITER_COMMIT_SECONDS, "_sum"),
+        entities=_total(metrics.ONLINE_ENTITIES),
+        restarts=_total(metrics.BACKEND_RESTARTS, "_total"),
+    )
+
+
+def _total(metric: prometheus.MetricWrapperBase, suffix: str = "") -> float:
+    """Return a metric's value, summed over its labels."""
+    return sum(
+        sample.value
+        for family in metric.collect()
+        for sample in family.samples
+        if sample.name == family.name + suffix
+    )
+
+
+def compute_line(before: EngineStats, now: EngineStats, elapsed_s: float) -> str:
+    """Return the live line for the time between two readings."""
+    events_per_s = (now.events - before.events) / elapsed_s if elapsed_s > 0 else 0.0
+    commits = now.commits - before.commits
+    commit_ms = (now.commit_seconds - before.commit_seconds) / commits * 1e3 if commits else None
+    parts = [
+        f"{events_per_s:,.0f} events/s",
+        f"lag {now.lag_messages:,.0f}",
+        "commit –" if commit_ms is None else f"commit {commit_ms:.1f} ms",
+        f"{now.entities:,.0f} entities",
+    ]
+    if now.rejected:
+        parts.append(f"{now.rejected:,.0f} refused")
+    parts.append(f"{now.restarts:,.0f} restarts")
+    return "  ·  ".join(parts)
+
+
+async def run_live_line(
+    read: Callable[[], EngineStats], console: Console, *, interval_s: float = _INTERVAL_S
+) -> None:
+    """Show the live line until cancelled; log lines scroll by above it.
+
+    Args:
+      read: returns the readings of the moment.
+      console: the terminal.
+      interval_s: time between two readings.
+    """
+    before, before_s = read(), trio.current_time()
+    # Redrawn from here only: the display's own thread would draw in the middle of a log line.
+    with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+        while True:
+            await trio.sleep(interval_s)
+            now, now_s = read(), trio.current_time()
+            live.update(Text(compute_line(before, now, now_s - before_s)), refresh=True)
+            before, before_s = now, now_s
+
+
+def print_banner(console: Console, info: ReadyInfo) -> None:
+    """Print where the engine is reached."""
+    console.print(Text("Trellis is running", style="bold"), Text(f"(pid {info.pid})", style="dim"))
+    rows = [
+        (meaning, f"{scheme}{info.addresses[port]}")
+        for port, meaning, scheme in _ADDRESSES
+        if port in info.addresses
+    ]
+    for name, address in (*rows, ("events", f"kafka://{info.kafka}, topic {info.topic}")):
+        console.print(Text(f"  {name:<18}", style="dim"), Text(address, style="cyan"))
+    console.print(Text("  Ctrl-C stops it in order, a second one at once", style="dim"))
+
+
+def compute_summary(pairs: Iterable[tuple[str, float]]) -> str:
+    """Return counts in one line, leaving out what is zero but for the first."""
+    shown = [
+        f"{count:,.0f} {name}" for index, (name, count) in enumerate(pairs) if index == 0 or count
+    ]
+    return ", ".join(shown)

@@ -1,0 +1,110 @@
+"""The program's entry: its commands, and how an error becomes a message and an exit code."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Final, NoReturn
+
+import click
+
+from engine.cli.group import LazyCommand, LazyGroup
+from engine.cli.options import DEBUG_VARIABLE, VALUE_OPTIONS, common_options
+from engine.errors import InvalidArgumentError, TrellisError
+from engine.logs import REDACTOR, escape_controls
+
+EXIT_FAILURE: Final = 1
+EXIT_USAGE: Final = 2
+
+_COMMANDS: Final = {
+    "run": LazyCommand("engine.cli.run", "run", "Run the engine (the default)."),
+    "generate": LazyCommand(
+        "engine.cli.generate", "generate", "Send synthetic or recorded events to an engine."
+    ),
+    "status": LazyCommand("engine.cli.status", "status", "Show how a running engine is doing."),
+    "features": LazyCommand(
+        "engine.cli.features", "features", "Show the features of one entity, now or in the past."
+    ),
+    "dead-letters": LazyCommand(
+        "engine.cli.dead_letters", "dead_letters", "List refused messages, or take them in again."
+    ),
+    "check-config": LazyCommand(
+        "engine.cli.check_config", "check_config", "Check and show the effective configuration."
+    ),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy_commands=_COMMANDS,
+    default="run",
+    value_options=VALUE_OPTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Without a command the engine runs; `--demo` gives it traffic of its own.",
+)
+@common_options
+def cli() -> None:
+    """Trellis: features from live events, in one process and one file."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and exit: 0 after a clean stop, 2 for bad usage or configuration, else 1.
+
+    Args:
+      arguments: the command line without the program's name; by default the process's own.
+    """
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = cli.main(arguments, prog_name="python main.py", standalone_mode=False)
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001  every error ends here, as one message
+        return _report(error)
+    return code if isinstance(code, int) else 0
+
+
+def _report(error: BaseException) -> int:
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, click.Abort) or _is_interrupt(error):
+        return EXIT_FAILURE
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has gone; Python's own flush at exit must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+    if os.environ.get(DEBUG_VARIABLE) == "1":
+        sys.stderr.write(REDACTOR.scrub("".join(traceback.format_exception(error))))
+    for line in dict.fromkeys(_messages(error)):
+        sys.stderr.write(f"error: {REDACTOR.scrub(line)}\n")
+    return EXIT_USAGE if _is_usage(error) else EXIT_FAILURE
+
+
+def _messages(error: BaseException) -> Iterator[str]:
+    match error:
+        case BaseExceptionGroup():
+            for part in error.exceptions:
+                yield from _messages(part)
+        case TrellisError():
+            # A configuration error has one problem a line.
+            yield from map(escape_controls, str(error).split("\n"))
+        case _:
+            what = escape_controls(f"{type(error).__name__}: {error}")
+            yield f"unexpected {what} ({DEBUG_VARIABLE}=1 shows where)"
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(KeyboardInterrupt) is not None
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _is_usage(error: BaseException) -> bool:
+    from engine.config import ConfigError  # noqa: PLC0415  costs 0.1 s that the overview saves
+
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_usage(part) for part in error.exceptions)
+    return isinstance(error, ConfigError | InvalidArgumentError)

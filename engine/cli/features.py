@@ -1,0 +1,123 @@
+"""`features`: one entity's feature values, from the running engine."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from engine.cli.client import call_engine
+from engine.cli.options import CommonOptions, common_options
+from engine.cli.running import find_engine
+from engine.cli.tables import print_table
+from engine.cli.times import show_time, to_timestamp
+from proto.trellis.v1.features_grpc import FeatureServiceStub
+from proto.trellis.v1.features_pb2 import (
+    FeatureStatus,
+    FeatureValue,
+    GetFeaturesRequest,
+    GetFeaturesResponse,
+)
+
+_STATUS_PREFIX = "FEATURE_STATUS_"
+
+
+@click.command("features")
+@common_options
+@click.argument("entity_key", type=int)
+@click.option("--model", metavar="NAME", help="The features of a model.")
+@click.option("--version", type=int, metavar="N", help="Version of the model.")
+@click.option("--feature", "names", multiple=True, metavar="NAME", help="A feature; repeatable.")
+@click.option(
+    "--as-of", metavar="TIME", help="ISO 8601 time to look at; UTC without an offset; default: now."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def features(
+    options: CommonOptions,
+    /,
+    *,
+    entity_key: int,
+    model: str | None,
+    version: int | None,
+    names: Sequence[str],
+    as_of: str | None,
+    as_json: bool,
+) -> None:
+    """Show features of the entity ENTITY_KEY, such as a user_id; all of them by default.
+
+    A negative key comes after `--`.
+    """
+    if model and names:
+        raise click.UsageError("give --model or --feature, not both")
+    if version is not None and not model:
+        raise click.UsageError("--version goes with --model")
+    moment = None if as_of is None else to_timestamp(as_of, "--as-of")
+    config = options.load()
+    if not model and not names:
+        names = tuple(config.features.features)
+    request = GetFeaturesRequest(
+        entity_key=entity_key, model=model or "", version=version, features=names, as_of=moment
+    )
+
+    async def get_features(channel: Any, metadata: Any) -> GetFeaturesResponse:
+        response: GetFeaturesResponse = await FeatureServiceStub(channel).GetFeatures(
+            request, metadata=metadata
+        )
+        return response
+
+    response = call_engine(
+        find_engine(config.paths.data),
+        "service_b",
+        get_features,
+        token=config.security.auth_token,
+    )
+    if as_json:
+        click.echo(json.dumps(_describe(response), indent=2))
+        return
+    origin = f"model {response.model} version {response.model_version}, " if response.model else ""
+    click.echo(
+        f"entity {response.entity_key}, {origin}as of {show_time(response.as_of)}, "
+        f"commit {response.commit_seq}\n"
+    )
+    print_table(
+        ("feature", "value", "status", "event time"),
+        [
+            (f.name, json.dumps(read_value(f)), _status(f), _event_time(f))
+            for f in response.features
+        ],
+    )
+
+
+def read_value(feature: FeatureValue) -> int | float | str | bool | None:
+    """Return a feature's value in its own type, or None when it is missing."""
+    kind = feature.WhichOneof("value")
+    value: int | float | str | bool | None = getattr(feature, kind) if kind else None
+    return value
+
+
+def _status(feature: FeatureValue) -> str:
+    return FeatureStatus.Name(feature.status).removeprefix(_STATUS_PREFIX).lower()
+
+
+def _event_time(feature: FeatureValue) -> str | None:
+    return show_time(feature.event_time) if feature.HasField("event_time") else None
+
+
+def _describe(response: GetFeaturesResponse) -> dict[str, Any]:
+    return {
+        "entity_key": response.entity_key,
+        "model": response.model or None,
+        "model_version": response.model_version or None,
+        "as_of": show_time(response.as_of),
+        "commit_seq": response.commit_seq,
+        "features": [
+            {
+                "name": feature.name,
+                "value": read_value(feature),
+                "status": _status(feature),
+                "event_time": _event_time(feature),
+            }
+            for feature in response.features
+        ],
+    }

@@ -1,0 +1,75 @@
+"""A click group that runs a default command and imports a command only when it is used."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import click
+
+
+@attrs.frozen
+class LazyCommand:
+    """Where a command is, and what the overview says of it.
+
+    The engine's parts take over a second to import; an overview or a misspelt name must not.
+    """
+
+    module: str
+    attribute: str
+    summary: str
+
+
+class LazyGroup(click.Group):
+    """Commands by name, imported on use; without a command's name the default one is meant."""
+
+    def __init__(
+        self,
+        *args: Any,
+        lazy_commands: Mapping[str, LazyCommand],
+        default: str,
+        value_options: Sequence[str],
+        **kwargs: Any,
+    ) -> None:
+        """Make a group.
+
+        Args:
+          lazy_commands: the commands by name, in the order of the overview.
+          default: the command that is meant when none is named.
+          value_options: options of the group and of the default command that take a value, to
+            tell a value from a command's name.
+        """
+        super().__init__(*args, **kwargs)
+        self._lazy_commands = lazy_commands
+        self._default = default
+        self._value_options = frozenset(value_options)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._lazy_commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        lazy = self._lazy_commands.get(cmd_name)
+        if lazy is None:
+            return None
+        command = getattr(importlib.import_module(lazy.module), lazy.attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, c.summary) for name, c in self._lazy_commands.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not self._names_command(ctx, args):
+            args = [self._default, *args]
+        return super().parse_args(ctx, args)
+
+    def _names_command(self, ctx: click.Context, args: Sequence[str]) -> bool:
+        """Tell whether a command is named, rightly or wrongly, or only the overview wanted."""
+        rest = iter(args)
+        for argument in rest:
+            if argument in ctx.help_option_names or not argument.startswith("-"):
+                return True
+            if argument in self._value_options:
+                next(rest, None)
+        return False

@@ -1,0 +1,106 @@
+"""Features of some entities at one time, from the data file: the answer that is always exact."""
+
+from collections.abc import Mapping, Sequence
+
+from engine.features.aggregate_sql import Items, Raws, cell_sql, needs_place
+from engine.features.definitions import EventFeature
+from engine.features.selection import Selection
+from engine.features.source import HistoryReader
+from engine.features.sql import quote_texts
+from engine.features.uploaded import decode_uploaded
+from engine.features.values import NO_CELL, Cell
+from engine.store.queries import load_queries
+
+_QUERIES = load_queries("engine.features")
+
+PLACE_SQL = """row_number() OVER (
+        PARTITION BY user_id ORDER BY event_time, commit_seq, partition, "offset"
+    )"""
+
+OLDEST_TIME_US = -(2**53)
+"""Before any event, and well inside what DuckDB takes for a time."""
+
+
+def write_event_items(features: Sequence[EventFeature], items: Items, restriction: str) -> str:
+    """Return the query for the items of the features.
+
+    It takes the parameters commit_seq and newest_us and those of `restriction`.
+    """
+    return _QUERIES["event_items"].format(
+        place=PLACE_SQL if needs_place(features) else "NULL::BIGINT",
+        items=items.sql,
+        restriction=restriction,
+    )
+
+
+async def fetch_cells(
+    reader: HistoryReader,
+    selection: Selection,
+    entity_keys: Sequence[int],
+    as_of_us: int,
+    commit_seq: int,
+) -> Mapping[int, list[Cell]]:
+    """Fetch the cells of entities at one time, as of a commit.
+
+    Returns: by entity key, one cell for each of `selection.base`.
+    Raises:
+      StoreError: the query failed.
+    Cancellation: the query is interrupted.
+    """
+    cells: dict[int, list[Cell]] = {key: [NO_CELL] * len(selection.base) for key in entity_keys}
+    parameters = {
+        "commit_seq": commit_seq,
+        "newest_us": as_of_us,
+        "keys": list(cells),
+    }
+    events = {
+        slot: feature
+        for slot, feature in enumerate(selection.base)
+        if isinstance(feature, EventFeature)
+    }
+    if events:
+        rows = await reader.fetch_rows(_write_cells_at([*events.values()], as_of_us), parameters)
+        for key, *columns in rows:
+            for position, slot in enumerate(events):
+                value, event_us = columns[2 * position : 2 * position + 2]
+                cells[key][slot] = NO_CELL if value is None else (value, event_us)
+    uploads = {
+        slot: feature
+        for slot, feature in enumerate(selection.base)
+        if not isinstance(feature, EventFeature)
+    }
+    if uploads:
+        sql = _QUERIES["uploaded_at"].format(
+            columns=quote_texts({feature.column for feature in uploads.values()}),
+            restriction="entity_key IN (SELECT unnest($keys::BIGINT[]))",
+        )
+        for key, column, text, event_us in await reader.fetch_rows(sql, parameters):
+            for slot, feature in uploads.items():
+                if feature.column == column:
+                    value = decode_uploaded(text, feature.type)
+                    cells[key][slot] = NO_CELL if value is None else (value, event_us)
+    return cells
+
+
+def _write_cells_at(features: Sequence[EventFeature], as_of_us: int) -> str:
+    def over_window(call: str, condition: str | None, feature: EventFeature) -> str:
+        start_us = feature.window_start_us(as_of_us)
+        inside = None if start_us is None else f"t >= {start_us}"
+        conditions = " AND ".join(part for part in (condition, inside) if part)
+        return f"{call} FILTER (WHERE {conditions})" if conditions else call
+
+    items = Items(features)
+    raws = Raws(over_window)
+    cells = [
+        cell_sql(feature, items.of(feature.actions, feature.column), raws) for feature in features
+    ]
+    return _QUERIES["cells_at"].format(
+        event_items=write_event_items(
+            features, items, "user_id IN (SELECT unnest($keys::BIGINT[]))"
+        ),
+        raws=raws.sql,
+        cells="".join(
+            f",\n    {cell.value} AS value{number},\n    {cell.event_time} AS event_us{number}"
+            for number, cell in enumerate(cells)
+        ),
+    )

@@ -1,0 +1,156 @@
+"""Features for whoever asks: from memory when that is exact, else from the data file."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from engine import metrics
+from engine.errors import InvalidArgumentError
+from engine.features.history import fetch_cells
+from engine.features.online import Decline, OnlineStore
+from engine.features.selection import Selection
+from engine.features.source import HistoryReader
+from engine.features.training import fetch_training_set
+from engine.features.values import Cell, Clock, FeatureRow, read_system_clock
+from engine.features.views import FeatureSet
+
+
+class FeatureStore:
+    """The one way to read features. Used from the Trio thread.
+
+    Args:
+      feature_set: the definitions.
+      online: the store in memory, of the same feature set.
+      reader: queries over the data file that `online` follows.
+      clock: the time that a read without `as_of_us` means.
+    """
+
+    def __init__(
+        self,
+        feature_set: FeatureSet,
+        online: OnlineStore,
+        reader: HistoryReader,
+        clock: Clock = read_system_clock,
+    ) -> None:
+        self.feature_set = feature_set
+        self._online = online
+        self._reader = reader
+        self._clock = clock
+        self._from_history = metrics.ONLINE_READS.labels("history")
+
+    async def get(
+        self,
+        entity_key: int,
+        names: Sequence[str],
+        as_of_us: int | None = None,
+        commit_seq: int | None = None,
+    ) -> FeatureRow:
+        """Return an entity's features at a time.
+
+        Args:
+          entity_key: whose.
+          names: which, in the order of the answer; best a tuple that is used again.
+          as_of_us: when, microseconds UTC; None for now.
+          commit_seq: as the data was after this commit; None for the last.
+        Raises:
+          NotFoundError: a name is not a feature's.
+          InvalidArgumentError: names do not go together, or the commit is still to come.
+          StoreError: history was asked and failed.
+        Cancellation: a checkpoint only when the data file is asked; its query is interrupted.
+        """
+        selection = self.feature_set.select(names)
+        if as_of_us is None:
+            as_of_us = self._clock()
+        online = self._online
+        if commit_seq is None or commit_seq == online.commit_seq:
+            answer = online.read(entity_key, selection, as_of_us)
+            if answer is Decline.NOT_RESIDENT:
+                await online.load(self._reader, entity_key)
+                if commit_seq is None or commit_seq == online.commit_seq:
+                    answer = online.read(entity_key, selection, as_of_us)
+            if isinstance(answer, FeatureRow):
+                return answer
+        [row] = await self._get_from_history((entity_key,), selection, as_of_us, commit_seq)
+        return row
+
+    async def get_many(
+        self, entity_keys: Sequence[int], names: Sequence[str], as_of_us: int | None = None
+    ) -> list[FeatureRow]:
+        """Return the features of several entities at one time, in the order of the keys.
+
+        All rows hold at the same commit. Raises and cancellation: as `get`.
+        """
+        selection = self.feature_set.select(names)
+        if as_of_us is None:
+            as_of_us = self._clock()
+        rows = {key: self._online.read(key, selection, as_of_us) for key in entity_keys}
+        answers = {key: row for key, row in rows.items() if isinstance(row, FeatureRow)}
+        declined = tuple(key for key in rows if key not in answers)
+        if declined:
+            commit_seq = self._online.commit_seq
+            for row in await self._get_from_history(declined, selection, as_of_us, commit_seq):
+                answers[row.entity_key] = row
+        return [answers[key] for key in entity_keys]
+
+    async def training_set(
+        self,
+        keys: pa.Table,
+        names: Sequence[str],
+        commit_seq: int | None = None,
+        *,
+        with_status: bool = False,
+        timeout_s: float | None = None,
+    ) -> pa.Table:
+        """Return the features that each entity had at each time.
+
+        Args:
+          keys: columns entity_key (int64) and event_time (timestamp, microseconds, UTC); any order,
+            repeated and unknown entities as they come.
+          names: the features.
+          commit_seq: as the data was after this commit; None for the last.
+          with_status: add a text column `<feature>__status` for each feature.
+          timeout_s: time for the query.
+        Returns: one row for each row of `keys`, in its order: entity_key, event_time and a column
+          for each feature.
+        Raises:
+          NotFoundError, InvalidArgumentError: as `get`, or `keys` has other columns or NULLs.
+          DeadlineExceededError: the query took longer than `timeout_s`.
+        Cancellation: the query is interrupted.
+        """
+        return await fetch_training_set(
+            self._reader,
+            self.feature_set.select(names),
+            keys,
+            self._check_commit(commit_seq),
+            with_status=with_status,
+            timeout_s=timeout_s,
+        )
+
+    async def _get_from_history(
+        self,
+        entity_keys: Sequence[int],
+        selection: Selection,
+        as_of_us: int,
+        commit_seq: int | None,
+    ) -> list[FeatureRow]:
+        commit_seq = self._check_commit(commit_seq)
+        cells: Mapping[int, list[Cell]] = await fetch_cells(
+            self._reader, selection, entity_keys, as_of_us, commit_seq
+        )
+        self._from_history.inc(len(entity_keys))
+        return [
+            FeatureRow(
+                key, as_of_us, commit_seq, selection.output(selection.compute(cells[key], as_of_us))
+            )
+            for key in entity_keys
+        ]
+
+    def _check_commit(self, commit_seq: int | None) -> int:
+        last = self._online.commit_seq
+        if commit_seq is None:
+            return last
+        if not 0 <= commit_seq <= last:
+            raise InvalidArgumentError(
+                "commit_seq", f"{commit_seq} is not a commit so far; the last is {last}"
+            )
+        return commit_seq

@@ -1,0 +1,1 @@
+"""From Kafka messages to committed events: validation, exactly-once consumption, dead letters."""

@@ -1,0 +1,6 @@
+"""Trellis: `python main.py --help`."""
+
+from engine.cli import main
+
+if __name__ == "__main__":
+    main()
