@@ -106,23 +106,25 @@ def h2load_rate(kind: str, *, clients: int, streams: int, seconds: int) -> float
 
 def stream_rate(kind: str, *, mebibytes: int, upload: bool) -> tuple[float, float]:
     """(MiB/s, peak MiB of the server) for messages of 1 MiB under a grpcio client."""
-    with running(kind) as (pid, port):
-        with grpc.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS) as channel:
-            codec = {
-                "request_serializer": BytesValue.SerializeToString,
-                "response_deserializer": BytesValue.FromString,
-            }
-            began = time.perf_counter()
-            if upload:
-                message = BytesValue(value=bytes(1 << 20))
-                call = channel.stream_unary(f"/{SERVICE}/Collect", **codec)
-                reply = call(message for _ in range(mebibytes))
-                assert int(reply.value) == mebibytes << 20
-            else:
-                call = channel.unary_stream(f"/{SERVICE}/Many", **codec)
-                replies = call(BytesValue(value=str(mebibytes).encode()))
-                assert sum(1 for _ in replies) == mebibytes
-            return mebibytes / (time.perf_counter() - began), peak_mib(pid)
+    codec = {
+        "request_serializer": BytesValue.SerializeToString,
+        "response_deserializer": BytesValue.FromString,
+    }
+    with (
+        running(kind) as (pid, port),
+        grpc.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS) as channel,
+    ):
+        began = time.perf_counter()
+        if upload:
+            message = BytesValue(value=bytes(1 << 20))
+            collect = channel.stream_unary(f"/{SERVICE}/Collect", **codec)
+            reply = collect(message for _ in range(mebibytes))
+            assert int(reply.value) == mebibytes << 20
+        else:
+            many = channel.unary_stream(f"/{SERVICE}/Many", **codec)
+            replies = many(BytesValue(value=str(mebibytes).encode()))
+            assert sum(1 for _ in replies) == mebibytes
+        return mebibytes / (time.perf_counter() - began), peak_mib(pid)
 
 
 def compare(

@@ -13,6 +13,7 @@ from engine.rpc.health import HEALTH_SERVICE, HealthServicer
 from engine.rpc.interceptors import CallPolicy, Token, wrap_service
 from engine.rpc.limits import TransportLimits
 from engine.rpc.listener import BoundAddress, address_of, open_listener
+from engine.rpc.reflection import REFLECTION_SERVICES, ReflectionServicer
 from engine.rpc.transport.admission import Admission, AdmissionLimits
 from engine.rpc.transport.methods import MethodTable
 from engine.rpc.transport.server import Server
@@ -36,7 +37,8 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, then drain: take no more calls, let those under way finish.
 
-    Every port also answers `grpc.health.v1`, without a token, since probes have none.
+    Every port also answers `grpc.health.v1`, without a token, since probes have none, and
+    reflection.
 
     Args:
       servicers: implementations of generated servicers, or anything with a `service`.
@@ -44,7 +46,7 @@ async def serve(
       setting: the configuration key of the port, for messages.
       board: the engine's health, which the health service reports.
       grace_s: time for calls under way, in seconds from `stop`; then they are cancelled.
-      host: an IP address; other than loopback only with a token or clients' certificates.
+      host: an IP address; other than loopback only with a token or TLS.
       bearer_token: what callers must send as `authorization: Bearer <token>`.
       tls: encrypts connections; made by `open_server_tls`.
     Raises:
@@ -52,9 +54,8 @@ async def serve(
     Cancellation: calls and connections end at once; nothing is left behind.
     """
     limits = limits or TransportLimits()
-    listener = await open_listener(
-        host, port, setting=setting, authorized=bearer_token is not None or _wants_certificate(tls)
-    )
+    authorized = bearer_token is not None or tls is not None
+    listener = await open_listener(host, port, setting=setting, authorized=authorized)
     async with listener:
         services = _wrapped(servicers, board, stop, bearer_token)
         admission = Admission(AdmissionLimits(), exempt=frozenset([f"/{HEALTH_SERVICE}/Check"]))
@@ -69,10 +70,6 @@ async def serve(
             task_status.started(address_of(listener))
 
 
-def _wants_certificate(tls: ssl.SSLContext | None) -> bool:
-    return tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
-
-
 def _wrapped(
     servicers: Iterable[Servicer],
     board: HealthBoard,
@@ -84,6 +81,9 @@ def _wrapped(
     for servicer in servicers:
         service = servicer.service
         services[service.name] = wrap_service(service, policy)
+    for name in REFLECTION_SERVICES:
+        reflection = ReflectionServicer(name, [*services, HEALTH_SERVICE])
+        services[name] = wrap_service(reflection.service, policy)
     health = HealthServicer(board, services, stop).service
     services[HEALTH_SERVICE] = wrap_service(health, attrs.evolve(policy, bearer_token=None))
     return services

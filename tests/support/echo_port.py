@@ -153,7 +153,7 @@ async def open_port(grace_s: float = 1.0, **options: Any) -> AsyncIterator[Port]
 async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
     """Wait until a condition holds; fail if it does not in time."""
     with trio.fail_after(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - conditions of other threads and peers too
             await trio.sleep(0.005)
 
 

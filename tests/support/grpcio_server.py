@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.wrappers_pb2 import BytesValue
+
 from tests.support.echo_port import SERVICE
 
 

@@ -24,6 +24,7 @@ from engine.rpc.http2.events import (
     Event,
     HeadersReceived,
     HeadersTooLarge,
+    PeerGoesAway,
     PingAcknowledged,
     StreamReset,
 )
@@ -209,6 +210,8 @@ class Connection:
                 )
             elif isinstance(event, PingAcknowledged):
                 self._on_ping_acknowledged(event.payload)
+            elif isinstance(event, PeerGoesAway):
+                self._drain_finished = True  # it leaves once its calls have ended
             elif isinstance(event, ConnectionFailed):
                 self._on_connection_failed(event)
             if call is not None:

@@ -45,12 +45,12 @@ class Method:
         self.usually_suspends = self.streams_requests
 
     def parse(self, message: bytes) -> Message:
-        """Return the request. Raises RpcFailedError (INTERNAL, as gRPC has it) if it is none."""
+        """Return the request. Raises RpcFailedError (INVALID_ARGUMENT) if it is none."""
         try:
             return self._parse(message)
         except DecodeError:
             raise failed_with(
-                StatusCode.INTERNAL,
+                StatusCode.INVALID_ARGUMENT,
                 f"the request is not a valid {self.request_type.DESCRIPTOR.full_name}",
             ) from None
 
@@ -86,9 +86,6 @@ class MethodTable:
     def status_of_absent(self, path: str) -> Status:
         """Return what a caller of an unknown path is told."""
         _, _, rest = path.partition("/")
-        service, _, name = rest.partition("/")
-        if service in self._services:
-            message = f"service {service} has no method {name[:100]!r}"
-        else:
-            message = f"no service {service[:100]!r} on this port"
-        return Status(StatusCode.UNIMPLEMENTED, message)
+        service, _, _ = rest.partition("/")
+        what = "method" if service in self._services else "service"
+        return Status(StatusCode.UNIMPLEMENTED, f"no {what} {path[:200]} on this port")

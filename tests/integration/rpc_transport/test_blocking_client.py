@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import purerpc
 import pytest
 import trio
+from google.protobuf.wrappers_pb2 import BytesValue
+
 from engine.rpc import TransportLimits
 from engine.rpc.client import BlockingChannel, ChannelOptions, bind
-from google.protobuf.wrappers_pb2 import BytesValue
 from tests.support.echo_port import EchoServicer, in_thread, open_port, until
 from tests.support.grpcio_server import grpcio_server
 
@@ -95,8 +96,7 @@ async def test_threads_take_turns() -> None:
                 done: list[bytes] = []
 
                 def work() -> None:
-                    for _ in range(20):
-                        done.append(stub.Echo(value(b"sleep 0.001")).value)
+                    done.extend(stub.Echo(value(b"sleep 0.001")).value for _ in range(20))
 
                 threads = [threading.Thread(target=work) for _ in range(5)]
                 for thread in threads:

@@ -62,15 +62,11 @@ async def test_a_streamed_request_is_collected(port: Port) -> None:
 
 async def test_a_conversation_goes_back_and_forth(port: Port) -> None:
     def converse(channel: Any) -> list[bytes]:
-        said: list[bytes] = []
-
         def requests() -> Iterator[BytesValue]:
             for number in range(20):
                 yield value(b"%d" % number)
 
-        for reply in stub(channel, "Converse")(requests(), timeout=20):
-            said.append(reply.value)
-        return said
+        return [reply.value for reply in stub(channel, "Converse")(requests(), timeout=20)]
 
     assert await with_channel(port, converse) == [b"%d" % number for number in range(20)]
 
@@ -221,13 +217,13 @@ async def test_a_reply_over_the_limit_is_refused(port: Port) -> None:
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_bytes_that_are_no_message_are_internal(port: Port) -> None:
+async def test_bytes_that_are_no_message_are_refused(port: Port) -> None:
     def call(channel: Any) -> Any:
         with pytest.raises(grpc.RpcError) as caught:
             channel.unary_unary("/trellis.test.Echo/Echo")(b"\xff\xff\xff")
         return caught.value.code()
 
-    assert await with_channel(port, call) is grpc.StatusCode.INTERNAL
+    assert await with_channel(port, call) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_handler_may_answer_before_the_request_ends(port: Port) -> None:

@@ -108,12 +108,15 @@ def open_descriptors() -> int:
 async def test_nothing_is_left_after_cancellation_under_load() -> None:
     before_tasks = trio.lowlevel.current_statistics().tasks_living
     before_descriptors = open_descriptors()
-    async with open_port() as port:
-        async with raw_peer(port.number) as first, raw_peer(port.number) as second:
-            for number in range(1, 41, 2):
-                await first.send(request(number, b"forever"))
-                await second.send(request(number, b"1000 100000", b"/trellis.test.Echo/Many"))
-            await until(lambda: port.servicer.running == 40)
+    async with (
+        open_port() as port,
+        raw_peer(port.number) as first,
+        raw_peer(port.number) as second,
+    ):
+        for number in range(1, 41, 2):
+            await first.send(request(number, b"forever"))
+            await second.send(request(number, b"1000 100000", b"/trellis.test.Echo/Many"))
+        await until(lambda: port.servicer.running == 40)
     assert port.servicer.running == 0
     assert trio.lowlevel.current_statistics().tasks_living == before_tasks
     assert open_descriptors() == before_descriptors
