@@ -84,8 +84,10 @@ class _Link:
 
     def send(self, message: bytes, encoding: str, deadline_s: float, *, last: bool) -> None:
         """Send a message of the call as far as the server's windows allow."""
-        framed = frame_message(message, encoding)
-        self.codec.send_data(self._stream_id, framed, end_stream=last)
+        *first, end = frame_message(message, encoding)
+        for part in first:
+            self.codec.send_data(self._stream_id, part)
+        self.codec.send_data(self._stream_id, end, end_stream=last)
         self.write(deadline_s)
         while self.codec.stream_queued_bytes(self._stream_id) > _SEND_AHEAD_BYTES:
             self.exchange(deadline_s)
@@ -159,7 +161,7 @@ class _Link:
 
     def write(self, deadline_s: float) -> None:
         """Write what is ready."""
-        while data := self.codec.take_output():
+        while data := b"".join(self.codec.take_output()):
             self._socket.settimeout(self._remaining_s(deadline_s))
             try:
                 self._socket.sendall(data)

@@ -87,7 +87,10 @@ class ClientCall:
             )
             return
         codec = self._connection.codec
-        codec.send_data(self._stream_id, frame_message(message, self._encoding), end_stream=last)
+        *first, end = frame_message(message, self._encoding)
+        for part in first:
+            codec.send_data(self._stream_id, part)
+        codec.send_data(self._stream_id, end, end_stream=last)
         self._connection.flush_soon()
         if codec.stream_queued_bytes(self._stream_id) > _SEND_AHEAD_BYTES:
             with trio.move_on_at(self._deadline_s):

@@ -32,7 +32,7 @@ class Http2Limits:
     max_continuations: int = 8
 
     # Bytes ready for the socket before streams wait for their turn.
-    output_high_water_bytes: int = 256 << 10
+    output_high_water_bytes: int = 2 << 20
 
     # A cancelled call is a reset, so busy clients with short deadlines do send them.
     max_resets_per_s: int = 400

@@ -15,6 +15,8 @@ ACCEPTED_ENCODINGS: Final = b"identity, deflate, gzip"
 MIN_COMPRESSED_BYTES: Final = 1_024
 # Level 1 compresses protobuf within some percent of level 6 in a third of its time.
 _COMPRESSION_LEVEL: Final = 1
+# A frame of its own for the prefix costs less than copying a message of this size.
+_WORTH_A_FRAME_BYTES: Final = 32 << 10
 
 
 class MessageError(Exception):
@@ -25,13 +27,24 @@ class MessageTooLargeError(MessageError):
     """A message, as sent or inflated, is over the limit."""
 
 
-def frame_message(message: bytes, encoding: str = "identity") -> bytes:
-    """Return a message with its prefix, compressed if `encoding` says so and it is worth it."""
-    if encoding == "identity" or len(message) < MIN_COMPRESSED_BYTES:
-        return _PREFIX.pack(0, len(message)) + message
+def frame_message(message: bytes, encoding: str = "identity") -> tuple[bytes, ...]:
+    """Return a message behind its prefix, compressed if `encoding` says so and it is worth it.
+
+    Returns: what to send, in one part, or in two if putting them together were a large copy.
+    """
+    if encoding != "identity" and len(message) >= MIN_COMPRESSED_BYTES:
+        message = _compress(message, encoding)
+        prefix = _PREFIX.pack(1, len(message))
+    else:
+        prefix = _PREFIX.pack(0, len(message))
+    if len(message) < _WORTH_A_FRAME_BYTES:
+        return (prefix + message,)
+    return prefix, message
+
+
+def _compress(message: bytes, encoding: str) -> bytes:
     compressor = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, ENCODINGS[encoding])
-    compressed = compressor.compress(message) + compressor.flush()
-    return _PREFIX.pack(1, len(compressed)) + compressed
+    return compressor.compress(message) + compressor.flush()
 
 
 def _inflate(data: bytes, encoding: str, max_bytes: int) -> bytes:

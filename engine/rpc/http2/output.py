@@ -13,7 +13,10 @@ from engine.rpc.http2.streams import Stream
 
 # A frame's header and payload are two writes to the output; larger frames mean fewer of them, but
 # also longer turns of one stream.
-_LARGEST_DATA_FRAME_BYTES = 64 << 10
+_LARGEST_DATA_FRAME_BYTES = 512 << 10
+
+# Below this average, copying chunks into one is cheaper than handing them to the kernel singly.
+_WORTH_A_CHUNK_BYTES = 8 << 10
 
 
 class Output:
@@ -40,18 +43,23 @@ class Output:
         """How much is ready for the socket."""
         return self._bytes
 
-    def take(self) -> bytes:
-        """Return what is ready for the socket, and let waiting data take its place."""
+    def take(self) -> list[bytes | memoryview]:
+        """Return what is ready for the socket, and let waiting data take its place.
+
+        Small frames come as one chunk, so that they are one copy; large ones are not copied.
+        """
         if self._ready:
             self.pump()
-        chunks = self._chunks
+        chunks, size = self._chunks, self._bytes
         if not chunks:
-            return b""
+            return chunks
         self._chunks = []
         self._bytes = 0
         if self._ready:
             self.pump()
-        return b"".join(chunks)
+        if size < len(chunks) * _WORTH_A_CHUNK_BYTES:
+            return [b"".join(chunks)]
+        return chunks
 
     def write(self, frame: bytes) -> None:
         """Append a complete frame that no window applies to."""

@@ -131,8 +131,8 @@ class Http2Protocol(Generic[H]):
         """How much `take_output` would return, at least."""
         return self._output.ready_bytes
 
-    def take_output(self) -> bytes:
-        """Return the bytes to write to the socket next."""
+    def take_output(self) -> list[bytes | memoryview]:
+        """Return the bytes to write to the socket next, in chunks; none if there are none."""
         data = self._output.take()
         if self._output.ended:
             self._forget_ended()

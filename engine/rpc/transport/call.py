@@ -262,7 +262,8 @@ class Call:
         if not self._reply_started:
             self._reply_started = True
             codec.send_headers(self.stream_id, self._reply_headers)
-        codec.send_data(self.stream_id, frame_message(data, self._encoding))
+        for part in frame_message(data, self._encoding):
+            codec.send_data(self.stream_id, part)
         self._connection.flush_soon()
         if codec.stream_queued_bytes(self.stream_id) > _SEND_AHEAD_BYTES:
             await self._connection.wait_drained(self.stream_id, _SEND_AHEAD_BYTES)
@@ -276,7 +277,8 @@ class Call:
         if not self._reply_started:
             self._reply_started = True
             codec.send_headers(stream_id, self._reply_headers)
-        codec.send_data(stream_id, frame_message(data, self._encoding))
+        for part in frame_message(data, self._encoding):
+            codec.send_data(stream_id, part)
         self.finish(_OK)
 
     def finish(self, status: Status) -> None:

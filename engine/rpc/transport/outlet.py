@@ -27,7 +27,7 @@ class Outlet:
         self._codec = codec
         self._nursery = nursery
         self._on_lost = on_lost
-        self._unsent = memoryview(b"")
+        self._unsent: list[bytes | memoryview] = []
         self._progress_s = 0.0
         self._written = trio.Event()
         self._senders: dict[int, tuple[int, trio.Event]] = {}
@@ -39,14 +39,14 @@ class Outlet:
 
     def flush(self) -> None:
         """Write what is ready, as far as the socket takes it."""
-        while not self._unsent and (data := self._codec.take_output()):
+        while not self._unsent and (chunks := self._codec.take_output()):
             try:
-                sent = self._wire.send_nowait(data)
+                sent = self._wire.send_nowait(chunks)
             except WireClosedError:
                 self._on_lost()
                 return
-            if sent < len(data):
-                self._unsent = memoryview(data)[sent:]
+            self._unsent = rest_after(chunks, sent)
+            if self._unsent:
                 self._progress_s = trio.current_time()
                 self._written = trio.Event()
                 self._nursery.start_soon(self._write_rest)
@@ -63,7 +63,7 @@ class Outlet:
                 return
             if sent:
                 self._progress_s = trio.current_time()
-                self._unsent = self._unsent[sent:] if sent < len(self._unsent) else memoryview(b"")
+                self._unsent = rest_after(self._unsent, sent)
         self._written.set()
         self.flush()
 
@@ -93,3 +93,12 @@ class Outlet:
         """Let those go who wait for data to drain: nothing drains any more."""
         for _, drained in self._senders.values():
             drained.set()
+
+
+def rest_after(chunks: list[bytes | memoryview], size: int) -> list[bytes | memoryview]:
+    """Return what is left of chunks without their first `size` bytes."""
+    for index, chunk in enumerate(chunks):
+        if size < len(chunk):
+            return [memoryview(chunk)[size:], *chunks[index + 1 :]] if size else chunks[index:]
+        size -= len(chunk)
+    return []

@@ -12,6 +12,9 @@ import trio
 # What one read takes: some hundred requests, or a few DATA frames.
 _RECEIVE_BYTES = 128 << 10
 
+# What the kernel takes in one gathering write (IOV_MAX).
+_CHUNKS_MAX = 1_024
+
 
 class WireClosedError(Exception):
     """The peer is gone, or the transport failed; nothing more can be exchanged."""
@@ -23,6 +26,7 @@ class Wire:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._socket = sock
+        self._is_tls = False
 
     @classmethod
     def of_stream(cls, stream: trio.SocketStream) -> "Wire":
@@ -44,14 +48,19 @@ class Wire:
         except OSError as error:
             raise WireClosedError(str(error)) from None
 
-    def send_nowait(self, data: bytes | memoryview) -> int:
+    def send_nowait(self, chunks: list[bytes | memoryview]) -> int:
         """Return how many bytes were taken, 0 if none can be taken now.
 
         Raises:
           WireClosedError: the connection is broken.
         """
         try:
-            return self._socket.send(data)
+            if len(chunks) == 1:
+                return self._socket.send(chunks[0])
+            if self._is_tls:
+                # TLS has no gathering write, and repeats a write with the same bytes.
+                return self._socket.send(b"".join(chunks))
+            return self._socket.sendmsg(chunks[:_CHUNKS_MAX])
         except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
         except OSError as error:
@@ -87,6 +96,7 @@ class Wire:
         except OSError as error:
             raise WireClosedError(str(error)) from None
         self._socket = wrapped
+        self._is_tls = True
         while True:
             try:
                 wrapped.do_handshake()

@@ -42,7 +42,7 @@ def data(stream_id: int, payload: bytes = b"x", *, end: bool = False) -> bytes:
 
 def open_server(limits: Http2Limits = LIMITS) -> Http2Protocol[RequestHead]:
     server = Http2Protocol(client=False, limits=limits, interpret=read_request_head)
-    server.take_output()
+    b"".join(server.take_output())
     return server
 
 
@@ -50,7 +50,7 @@ def established(limits: Http2Limits = LIMITS) -> Http2Protocol[RequestHead]:
     server = open_server(limits)
     server.receive(frames.CLIENT_PREFACE + frame(frames.SETTINGS, 0, 0), 0.0)
     server.receive(frames.SETTINGS_ACK, 0.0)
-    server.take_output()
+    b"".join(server.take_output())
     return server
 
 
@@ -172,11 +172,11 @@ def test_connection_error(before: bytes | None, bad: bytes, code: int) -> None:
     server = open_server() if before is None else established()
     if before:
         assert not any(isinstance(e, ConnectionFailed) for e in server.receive(before, 0.0))
-        server.take_output()
+        b"".join(server.take_output())
     events = server.receive(bad, 0.0)
     failure = events[-1]
     assert isinstance(failure, ConnectionFailed)
-    kind, _, stream_id, payload = sent_frames(server.take_output())[-1]
+    kind, _, stream_id, payload = sent_frames(b"".join(server.take_output()))[-1]
     assert (kind, stream_id) == (frames.GOAWAY, 0)
     assert frames.unpack_goaway(payload)[1] == code == failure.code
     assert server.receive(headers(99), 0.0) == []
@@ -189,14 +189,14 @@ def test_connection_error(before: bytes | None, bad: bytes, code: int) -> None:
 def test_stream_error(before: bytes, bad: bytes, code: int) -> None:
     server = established()
     server.receive(before, 0.0)
-    server.take_output()
+    b"".join(server.take_output())
     events = server.receive(bad, 0.0)
     assert not any(isinstance(event, ConnectionFailed) for event in events)
-    resets = [f for f in sent_frames(server.take_output()) if f[0] == frames.RST_STREAM]
+    resets = [f for f in sent_frames(b"".join(server.take_output())) if f[0] == frames.RST_STREAM]
     assert [frames.unpack_uint32(payload) for *_, payload in resets] == [code]
     ping = server.receive(frame(frames.PING, 0, 0, bytes(8)), 0.0)
     assert ping == []
-    assert sent_frames(server.take_output()) == [(frames.PING, 1, 0, bytes(8))]
+    assert sent_frames(b"".join(server.take_output())) == [(frames.PING, 1, 0, bytes(8))]
 
 
 def test_headers_on_a_finished_stream_end_the_connection() -> None:
@@ -257,9 +257,9 @@ def test_data_on_its_way_while_we_reset_is_ignored_and_credited() -> None:
     server = established(Http2Limits(stream_window_bytes=65_535, connection_window_bytes=65_535))
     server.receive(OPEN, 0.0)
     server.reset_stream(1, ErrorCode.CANCEL)
-    server.take_output()
+    b"".join(server.take_output())
     assert server.receive(data(1, bytes(60_000)), 0.0) == []
-    assert sent_frames(server.take_output()) == [
+    assert sent_frames(b"".join(server.take_output())) == [
         (frames.WINDOW_UPDATE, 0, 0, (60_000).to_bytes(4, "big"))
     ]
 
@@ -268,7 +268,7 @@ def test_an_answer_before_the_requests_end_asks_the_client_to_stop() -> None:
     server = established()
     server.receive(OPEN, 0.0)
     server.send_headers(1, BLOCK, end_stream=True)
-    kinds = [(kind, payload) for kind, _, _, payload in sent_frames(server.take_output())]
+    kinds = [(kind, payload) for kind, _, _, payload in sent_frames(b"".join(server.take_output()))]
     assert kinds == [(frames.HEADERS, BLOCK), (frames.RST_STREAM, bytes(4))]
     assert server.open_streams == 0
 
@@ -278,7 +278,7 @@ def test_a_block_larger_than_the_peers_frames_is_continued() -> None:
     server.receive(HALF_CLOSED, 0.0)
     block = encode_headers([(b"x", bytes(40_000))])
     server.send_headers(1, block)
-    sent = sent_frames(server.take_output())
+    sent = sent_frames(b"".join(server.take_output()))
     assert [(kind, flags) for kind, flags, _, _ in sent] == [
         (frames.HEADERS, 0),
         (frames.CONTINUATION, 0),
@@ -290,10 +290,10 @@ def test_a_block_larger_than_the_peers_frames_is_continued() -> None:
 def test_a_shrunk_table_is_acknowledged_in_the_next_block_once() -> None:
     server = established()
     server.receive(setting(Setting.HEADER_TABLE_SIZE, 0) + HALF_CLOSED, 0.0)
-    server.take_output()
+    b"".join(server.take_output())
     server.send_headers(1, BLOCK)
     server.send_headers(1, BLOCK, end_stream=True)
-    blocks = [payload for *_, payload in sent_frames(server.take_output())]
+    blocks = [payload for *_, payload in sent_frames(b"".join(server.take_output()))]
     assert blocks == [b"\x20" + BLOCK, BLOCK]
 
 
@@ -306,7 +306,7 @@ def test_drain_announces_twice_and_ignores_streams_after_the_second() -> None:
     assert server.receive(headers(5) + data(5), 0.0) == []
     announced = [
         frames.unpack_goaway(payload)[:2]
-        for kind, _, _, payload in sent_frames(server.take_output())
+        for kind, _, _, payload in sent_frames(b"".join(server.take_output()))
         if kind == frames.GOAWAY
     ]
     assert announced == [(frames.MAX_STREAM_ID, 0), (3, 0)]
