@@ -28,6 +28,8 @@ def announce(port: int) -> None:
 
 
 def serve_trellis() -> None:
+    import time
+
     import trio
     from purerpc import Cardinality, RPCSignature, Service
 
@@ -41,6 +43,7 @@ def serve_trellis() -> None:
             for name, handler, cardinality in (
                 ("Echo", self.echo, Cardinality.UNARY_UNARY),
                 ("Suspend", self.suspend, Cardinality.UNARY_UNARY),
+                ("Burn", self.burn, Cardinality.UNARY_UNARY),
                 ("Many", self.many, Cardinality.UNARY_STREAM),
                 ("Collect", self.collect, Cardinality.STREAM_UNARY),
             ):
@@ -54,6 +57,12 @@ def serve_trellis() -> None:
         async def suspend(self, message: BytesValue) -> BytesValue:
             await trio.lowlevel.checkpoint()
             return reply_to(message)
+
+        async def burn(self, message: BytesValue) -> BytesValue:
+            ends_s = time.thread_time() + 0.001
+            while time.thread_time() < ends_s:
+                pass
+            return message
 
         async def many(self, message: BytesValue):
             reply = BytesValue(value=bytes(1 << 20))

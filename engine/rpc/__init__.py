@@ -6,8 +6,10 @@ from engine.rpc.interceptors import CallContext, CallPolicy, Token, wrap_service
 from engine.rpc.limits import TransportLimits
 from engine.rpc.listener import BoundAddress
 from engine.rpc.server import serve
+from engine.rpc.transport.admission import AdmissionLimits
 
 __all__ = [
+    "AdmissionLimits",
     "BoundAddress",
     "CallContext",
     "CallPolicy",

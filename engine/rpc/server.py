@@ -33,6 +33,7 @@ async def serve(
     bearer_token: Token | None = None,
     tls: ssl.SSLContext | None = None,
     limits: TransportLimits | None = None,
+    overload: AdmissionLimits | None = None,
     task_status: trio.TaskStatus[BoundAddress] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `stop` is set, then drain: take no more calls, let those under way finish.
@@ -49,6 +50,7 @@ async def serve(
       host: an IP address; other than loopback only with a token or TLS.
       bearer_token: what callers must send as `authorization: Bearer <token>`.
       tls: encrypts connections; made by `open_server_tls`.
+      limits: what one peer may take. overload: when calls are shed, of all peers.
     Raises:
       AddressInUseError, FailedPreconditionError, InvalidArgumentError: as `open_listener`.
     Cancellation: calls and connections end at once; nothing is left behind.
@@ -58,7 +60,9 @@ async def serve(
     listener = await open_listener(host, port, setting=setting, authorized=authorized)
     async with listener:
         services = _wrapped(servicers, board, stop, bearer_token)
-        admission = Admission(AdmissionLimits(), exempt=frozenset([f"/{HEALTH_SERVICE}/Check"]))
+        admission = Admission(
+            overload or AdmissionLimits(), exempt=frozenset([f"/{HEALTH_SERVICE}/Check"])
+        )
         server = Server(MethodTable(services.values()), limits, admission, tls=tls)
         async with trio.open_nursery() as nursery:
 

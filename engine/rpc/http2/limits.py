@@ -36,8 +36,8 @@ class Http2Limits:
 
     # A cancelled call is a reset, so busy clients with short deadlines do send them.
     max_resets_per_s: int = 400
-    # grpc-go probes bandwidth with one ping a round trip while data flows.
-    max_pings_per_s: int = 1_000
+    # Those that follow data of ours are not counted: gRPC clients measure bandwidth by them.
+    max_pings_per_s: int = 200
     max_settings_per_s: int = 20
     max_empty_data_per_s: int = 100
     max_window_updates_per_s: int = 20_000

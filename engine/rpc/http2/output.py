@@ -35,6 +35,8 @@ class Output:
         self._queues: dict[Stream, float] = {}
         """Streams that have to wait, and when they last moved."""
         self.now_s = 0.0
+        self.data_sent = False
+        """True if data has left since this was last cleared."""
         self.ended: list[Stream] = []
         """Streams whose last frame left the queue since this was last emptied."""
 
@@ -181,5 +183,6 @@ class Output:
         self._bytes += frames.FRAME_HEADER_BYTES + size
         stream.send_window -= size
         self.send_window -= size
+        self.data_sent = True
         if end_stream:
             stream.local_ended = True

@@ -568,7 +568,10 @@ class Http2Protocol(Generic[H]):
             raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
         if len(payload) != 8:
             raise _ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "PING has a wrong size")
-        self._limit(self._pings, "too many pings")
+        if self._output.data_sent:
+            self._output.data_sent = False  # a receiver of data measures its bandwidth by pings
+        else:
+            self._limit(self._pings, "too many pings")
         if flags & frames.FLAG_ACK:
             self._events.append(PingAcknowledged(payload))
         else:

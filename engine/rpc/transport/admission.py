@@ -1,9 +1,9 @@
 """Which calls begin and which are shed, so that those accepted end in time.
 
 Work that is queued without bound makes every caller wait and fail; work refused early costs a
-refused caller a moment and nobody else anything. Two signs of overload: more calls under way than
-the server may hold, and a scheduler that comes around late, since then the work of calls that
-never suspend has piled up in front of it.
+refused caller a moment and nobody else anything. Three signs of overload: more calls under way than
+the server may hold; a request that has waited long between its arrival and its turn; and a
+scheduler that comes around late again and again, since then requests wait in sockets, unseen.
 """
 
 from collections import deque
@@ -18,9 +18,15 @@ _LATE_TURNS: Final = 5
 
 @attrs.frozen(kw_only=True)
 class AdmissionLimits:
-    """When to shed. `scheduler_lag_s`: how late the event loop may be, turn after turn."""
+    """When to shed; times in seconds.
+
+    `calls_max`: calls under way at once. `queue_delay_s`: how long a request may have waited for
+    its turn. `scheduler_lag_s`: how late the event loop may be, turn after turn. `retry_after_s`:
+    what refused callers are told.
+    """
 
     calls_max: int = 10_000
+    queue_delay_s: float = 0.25
     scheduler_lag_s: float = 0.1
     retry_after_s: float = 1.0
 
@@ -48,9 +54,14 @@ class Admission:
         self._lags.append(lag_s)
         self._lagging = min(self._lags) > self._limits.scheduler_lag_s
 
-    def refusal(self, path: str) -> Status | None:
-        """Return what to refuse a new call with, or None to admit it."""
-        if self._calls < self._limits.calls_max and not self._lagging:
+    def refusal(self, path: str, waited_s: float) -> Status | None:
+        """Return what to refuse a new call with, or None to admit it.
+
+        Args:
+          waited_s: how long the request has waited for its turn.
+        """
+        limits = self._limits
+        if self._calls < limits.calls_max and waited_s < limits.queue_delay_s and not self._lagging:
             return None
         if path in self._exempt:
             return None

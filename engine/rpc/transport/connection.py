@@ -246,13 +246,14 @@ class Connection:
     def _begin(
         self, stream_id: int, head: RequestHead, method: Method, *, ended: bool
     ) -> Call | None:
-        refusal = self._admission.refusal(method.path)
+        now_s = trio.current_time()
+        refusal = self._admission.refusal(method.path, now_s - self._received_s)
         if refusal is None and self.codec.queued_bytes > self._limits.unread_reply_bytes_max:
             refusal = Status(StatusCode.RESOURCE_EXHAUSTED, "read the replies before calling again")
         if refusal is not None:
             self._refuse_with(stream_id, refusal)
             return None
-        call = Call(self, stream_id, head, method, trio.current_time())
+        call = Call(self, stream_id, head, method, now_s)
         self._calls[stream_id] = call
         self._admission.count()
         if ended:

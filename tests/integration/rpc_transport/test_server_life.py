@@ -16,7 +16,7 @@ from purerpc import Cardinality, RPCSignature, Service
 
 from engine.errors import AddressInUseError
 from engine.health import HealthBoard
-from engine.rpc import TransportLimits, serve
+from engine.rpc import AdmissionLimits, TransportLimits, serve
 from engine.rpc.http2 import frames
 from engine.rpc.http2.frames import Setting
 from tests.support.echo_port import in_thread, open_port, stub, until
@@ -163,7 +163,11 @@ async def test_keyboard_interrupt_in_a_handler_ends_the_server(inline: bool) -> 
 async def test_replies_to_a_client_that_leaves_early_need_no_garbage_collector() -> None:
     """A thousand replies of 8 MB to clients that do not read them: freed by counting alone."""
     size = 8 << 20
-    async with open_port(limits=TransportLimits(message_bytes_max=size + 100)) as port:
+    limits = TransportLimits(message_bytes_max=size + 100)
+    overload = AdmissionLimits(
+        scheduler_lag_s=60, queue_delay_s=60
+    )  # clients and server share one slow thread
+    async with open_port(limits=limits, overload=overload) as port:
         gc.collect()
         gc.disable()
         tracemalloc.start()
