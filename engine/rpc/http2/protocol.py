@@ -527,10 +527,11 @@ class Http2Protocol(Generic[H]):
         if len(payload) % 6:
             raise _ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS has a wrong size")
         self._limit(self._settings, "too many SETTINGS")
+        # The acknowledgement goes first: data that a wider window lets out must come after it.
+        self._output.write(frames.SETTINGS_ACK)
         for setting, value in frames.unpack_settings(payload):
             self._apply_setting(setting, value)
         self._settings_received = True
-        self._output.write(frames.SETTINGS_ACK)
         self._events.append(PeerSettingsChanged())
 
     def _apply_setting(self, setting: int, value: int) -> None:

@@ -297,6 +297,26 @@ def test_a_shrunk_table_is_acknowledged_in_the_next_block_once() -> None:
     assert blocks == [b"\x20" + BLOCK, BLOCK]
 
 
+def test_data_that_a_setting_lets_out_follows_its_acknowledgement() -> None:
+    server = established()
+    server.receive(setting(Setting.INITIAL_WINDOW_SIZE, 10) + HALF_CLOSED, 0.0)
+    server.send_headers(1, BLOCK)
+    server.send_data(1, bytes(30), end_stream=True)
+    server.take_output()
+    server.receive(setting(Setting.INITIAL_WINDOW_SIZE, 20), 0.0)
+    server.receive(setting(Setting.INITIAL_WINDOW_SIZE, 0), 0.0)
+    server.receive(setting(Setting.INITIAL_WINDOW_SIZE, 40), 0.0)
+    sent = sent_frames(b"".join(server.take_output()))
+    acknowledgement = (frames.SETTINGS, frames.FLAG_ACK, 0, b"")
+    assert sent == [
+        acknowledgement,
+        (frames.DATA, 0, 1, bytes(10)),
+        acknowledgement,
+        acknowledgement,
+        (frames.DATA, frames.FLAG_END_STREAM, 1, bytes(10)),
+    ]
+
+
 def test_drain_announces_twice_and_ignores_streams_after_the_second() -> None:
     server = established()
     server.receive(headers(1), 0.0)
