@@ -1,11 +1,13 @@
 """Trellis' transport beside grpc.aio and grpcio, in one run: `python benchmarks/grpc/compare.py`.
 
 Servers run one at a time on core 0, clients on core 1; rounds are interleaved and medians taken,
-so that what else the machine does hits all alike. Only ratios mean anything.
+so that what else the machine does hits all alike. Only ratios mean anything, and where the machine
+is shared only those per CPU time: a server of one thread gets a smaller share than one of ten.
 """
 
 import argparse
 import asyncio
+import functools
 import os
 import re
 import shutil
@@ -84,12 +86,13 @@ def cpu_per_call(kind: str, *, method: str, calls: int, unique: bool) -> float:
         return (cpu_s(pid) - before) / calls * 1e6
 
 
-def h2load_rate(kind: str, *, clients: int, streams: int, seconds: int) -> float:
-    """Requests a second under h2load."""
+def h2load_rate(kind: str, *, clients: int, streams: int, seconds: int, per_cpu: bool) -> float:
+    """Requests under h2load, per second or per second of the server's CPU time."""
     message = BytesValue(value=PAYLOAD).SerializeToString()
-    with running(kind) as (_, port), tempfile.NamedTemporaryFile() as body:
+    with running(kind) as (pid, port), tempfile.NamedTemporaryFile() as body:
         body.write(b"\0" + len(message).to_bytes(4, "big") + message)
         body.flush()
+        before = cpu_s(pid)
         output = subprocess.run(
             [
                 *("taskset", "-c", "1", "h2load", "-c", str(clients), "-m", str(streams)),
@@ -101,11 +104,14 @@ def h2load_rate(kind: str, *, clients: int, streams: int, seconds: int) -> float
             capture_output=True,
             text=True,
         ).stdout
-    return float(re.search(r"([\d.]+) req/s", output)[1])
+        used_s = cpu_s(pid) - before
+    # The counts of h2load leave out the second that warms up; the server's CPU time does not.
+    rate = float(re.search(r"([\d.]+) req/s", output)[1])
+    return rate * (seconds + 1) / used_s if per_cpu else rate
 
 
-def stream_rate(kind: str, *, mebibytes: int, upload: bool) -> tuple[float, float]:
-    """(MiB/s, peak MiB of the server) for messages of 1 MiB under a grpcio client."""
+def stream_rate(kind: str, *, mebibytes: int, upload: bool) -> tuple[float, float, float]:
+    """(MiB/s, MiB per second of the server's CPU time, its peak MiB) for messages of 1 MiB."""
     codec = {
         "request_serializer": BytesValue.SerializeToString,
         "response_deserializer": BytesValue.FromString,
@@ -114,7 +120,7 @@ def stream_rate(kind: str, *, mebibytes: int, upload: bool) -> tuple[float, floa
         running(kind) as (pid, port),
         grpc.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS) as channel,
     ):
-        began = time.perf_counter()
+        before, began = cpu_s(pid), time.perf_counter()
         if upload:
             message = BytesValue(value=bytes(1 << 20))
             collect = channel.stream_unary(f"/{SERVICE}/Collect", **codec)
@@ -124,7 +130,8 @@ def stream_rate(kind: str, *, mebibytes: int, upload: bool) -> tuple[float, floa
             many = channel.unary_stream(f"/{SERVICE}/Many", **codec)
             replies = many(BytesValue(value=str(mebibytes).encode()))
             assert sum(1 for _ in replies) == mebibytes
-        return mebibytes / (time.perf_counter() - began), peak_mib(pid)
+        elapsed = time.perf_counter() - began
+        return mebibytes / elapsed, mebibytes / (cpu_s(pid) - before), peak_mib(pid)
 
 
 def compare(
@@ -140,7 +147,7 @@ def compare(
         for kind in kinds
     )
     ratios = "  ".join(f"/{kind} {medians['trellis'] / medians[kind]:.2f}" for kind in kinds[1:])
-    print(f"{title:34} {unit:7} {columns}  {ratios}", flush=True)
+    print(f"{title:42} {unit:7} {columns}  {ratios}", flush=True)
 
 
 def main() -> None:
@@ -171,36 +178,37 @@ def main() -> None:
             KINDS,
             "µs",
         ),
-        (
-            "stream down, 1 MiB messages",
-            lambda kind: stream_rate(kind, mebibytes=args.stream_mib, upload=False)[0],
-            KINDS,
-            "MiB/s",
-        ),
-        (
-            "stream up, 1 MiB messages",
-            lambda kind: stream_rate(kind, mebibytes=args.stream_mib, upload=True)[0],
-            KINDS,
-            "MiB/s",
-        ),
-        (
-            "peak memory, stream up",
-            lambda kind: stream_rate(kind, mebibytes=args.stream_mib, upload=True)[1],
-            KINDS,
-            "MiB",
-        ),
     ]
-    if shutil.which("h2load"):
-        for clients, streams in ((1, 1), (1, 100), (16, 10)):
+    for upload, way in ((False, "down"), (True, "up")):
+        for index, (what, unit) in enumerate(
+            (("", "MiB/s"), (", per server CPU", "MiB/s"), (", peak memory", "MiB"))
+        ):
             cases.append(
                 (
-                    f"h2load {clients}x{streams}",
-                    lambda kind, clients=clients, streams=streams: h2load_rate(
-                        kind, clients=clients, streams=streams, seconds=args.seconds
+                    f"stream {way}, 1 MiB messages{what}",
+                    lambda kind, upload=upload, index=index: stream_rate(
+                        kind, mebibytes=args.stream_mib, upload=upload
+                    )[index],
+                    KINDS,
+                    unit,
+                )
+            )
+    if shutil.which("h2load"):
+        for clients, streams in ((1, 1), (1, 100), (16, 10)):
+            cases.extend(
+                (
+                    f"h2load {clients}x{streams}{', per server CPU' if per_cpu else ''}",
+                    functools.partial(
+                        h2load_rate,
+                        clients=clients,
+                        streams=streams,
+                        seconds=args.seconds,
+                        per_cpu=per_cpu,
                     ),
                     KINDS,
                     "req/s",
                 )
+                for per_cpu in (False, True)
             )
     for title, measure, kinds, unit in cases:
         if args.only in title:

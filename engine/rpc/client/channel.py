@@ -10,6 +10,7 @@ from purerpc import Status, StatusCode
 
 from engine.rpc.client.call import ClientCall
 from engine.rpc.client.connection import ClientConnection
+from engine.rpc.client.groups import raising_single_errors
 from engine.rpc.client.options import ChannelOptions, backoff_delays
 from engine.rpc.client.request import Metadata, RequestHeaders
 from engine.rpc.client.response import failure_of
@@ -30,11 +31,10 @@ async def open_channel(
       host: an address or a name.
     """
     channel = Channel(host, port, options or ChannelOptions())
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(channel.run)
-        try:
+    with raising_single_errors():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(channel.run)
             yield channel
-        finally:
             nursery.cancel_scope.cancel()
 
 
@@ -75,16 +75,19 @@ class Channel:
 
     async def _connect(self, nursery: trio.Nursery) -> ClientConnection | None:
         """Return a connection that is ready, or None after noting why there is none."""
-        try:
-            with trio.fail_after(self._options.connect_timeout_s):
+        connection: ClientConnection | None = None
+        with trio.move_on_after(self._options.connect_timeout_s):
+            try:
                 wire = await self._open_wire()
-                connection = ClientConnection(wire, self._options, self._flusher)
-                nursery.start_soon(connection.run)
-                await connection.settled.wait()
-        except (OSError, WireClosedError) as error:
-            self._note(None, f"cannot connect to {self._host}:{self._port}: {error}")
-            return None
-        except trio.TooSlowError:
+            except (OSError, WireClosedError) as error:
+                self._note(None, f"cannot connect to {self._host}:{self._port}: {error}")
+                return None
+            connection = ClientConnection(wire, self._options, self._flusher)
+            nursery.start_soon(connection.run)
+            await connection.settled.wait()
+        if connection is None or not connection.settled.is_set():
+            if connection is not None:
+                connection.abandon()
             self._note(None, f"{self._host}:{self._port} does not answer")
             return None
         if not connection.accepts_calls:
@@ -221,26 +224,18 @@ class Channel:
 
 @asynccontextmanager
 async def sending(call: ClientCall, requests: AsyncIterable[Message]) -> AsyncGenerator[None, None]:
-    """Send all requests, and the end, beside the body; stop when the body has ended.
-
-    A single error of either is raised as it is, not in a group.
-    """
+    """Send all requests, and the end, beside the body; stop when the body has ended."""
 
     async def send_all() -> None:
         async for request in requests:
             await call.send(request.SerializeToString())
         call.end_request()
 
-    try:
+    with raising_single_errors():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send_all)
             yield
             nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from None
 
 
 def parse(reply_type: type[M], message: bytes) -> M:

@@ -71,6 +71,10 @@ class ClientConnection:
             self._end()
             self._wire.close()
 
+    def abandon(self) -> None:
+        """Close the connection; `run` ends soon."""
+        self._scope.cancel()
+
     @property
     def accepts_calls(self) -> bool:
         """False once the connection is unusable."""

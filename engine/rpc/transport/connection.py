@@ -205,9 +205,7 @@ class Connection:
             elif isinstance(event, StreamReset):
                 self._drop(event.stream_id)
             elif isinstance(event, HeadersTooLarge):
-                self._refuse(
-                    event.stream_id, StatusCode.RESOURCE_EXHAUSTED, "the metadata is too large"
-                )
+                self._on_headers_too_large(event.stream_id)
             elif isinstance(event, PingAcknowledged):
                 self._on_ping_acknowledged(event.payload)
             elif isinstance(event, PeerGoesAway):
@@ -242,6 +240,13 @@ class Connection:
         else:
             return self._begin(stream_id, head, method, ended=ended)
         return None
+
+    def _on_headers_too_large(self, stream_id: int) -> None:
+        call = self._calls.get(stream_id)
+        if call is not None:
+            call.fail(StatusCode.RESOURCE_EXHAUSTED, "the trailers are too large")
+        else:
+            self._refuse(stream_id, StatusCode.RESOURCE_EXHAUSTED, "the metadata is too large")
 
     def _begin(
         self, stream_id: int, head: RequestHead, method: Method, *, ended: bool
@@ -424,5 +429,4 @@ class Connection:
 
     def _cut_off(self, reason: str) -> None:
         self.codec.close(ErrorCode.ENHANCE_YOUR_CALM, reason)
-        self._events.append(ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, reason))
-        self._begin_closing()
+        self._on_connection_failed(ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, reason))

@@ -271,6 +271,33 @@ async def test_a_server_that_breaks_the_protocol_is_unavailable(answer: bytes) -
         nursery.cancel_scope.cancel()
 
 
+async def test_a_server_that_accepts_and_says_nothing_is_unavailable() -> None:
+    ended = trio.Event()
+
+    async def say_nothing(stream: trio.SocketStream) -> None:
+        while await stream.receive_some():
+            pass
+        ended.set()
+
+    async with trio.open_nursery() as nursery:
+        serve = functools.partial(trio.serve_tcp, say_nothing, 0, host="127.0.0.1")
+        (listener,) = await nursery.start(serve)
+        number = listener.socket.getsockname()[1]
+        options = ChannelOptions(connect_timeout_s=0.2, backoff_first_s=10)
+        async with open_channel("127.0.0.1", number, options) as channel:
+            with pytest.raises(purerpc.UnavailableError, match="does not answer"):
+                await bind(SERVICE, channel).Echo(value(b""))
+            with trio.fail_after(2):
+                await ended.wait()  # its socket is closed, not left open
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_error_in_a_channels_body_comes_out_as_it_is() -> None:
+    with grpcio_server() as number, pytest.raises(KeyError, match="mine"):
+        async with open_channel("127.0.0.1", number):
+            raise KeyError("mine")
+
+
 async def test_a_silent_server_is_found_dead() -> None:
     async def go_silent(stream: trio.SocketStream) -> None:
         await stream.send_all(frame(4, 0, 0))

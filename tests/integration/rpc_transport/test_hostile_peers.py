@@ -203,6 +203,17 @@ async def test_headers_over_the_limit_fail_the_call_alone(strict: Port) -> None:
         await peer.frames_until(frames.DATA, 3)
 
 
+async def test_trailers_over_the_limit_fail_the_call_alone(strict: Port) -> None:
+    async with raw_peer(strict.number) as peer:
+        block = encode_headers([(b"x%d" % number, b"v" * 100) for number in range(140)])
+        await peer.send(request_headers(1) + frame(frames.DATA, 0, 1, message(b"x")))
+        await peer.send(frame(frames.HEADERS, 5, 1, block))
+        received = await peer.frames_until(frames.HEADERS, 1)
+        assert b"trailers are too large" in received[-1].payload
+        await peer.send(request(3, b"fine"))
+        await peer.frames_until(frames.DATA, 3)
+
+
 async def test_a_header_block_over_the_limit_ends_the_connection(strict: Port) -> None:
     async with raw_peer(strict.number) as peer:
         await peer.send(frame(frames.HEADERS, 4, 1, encode_headers([(b"x", bytes(40_000))])))
