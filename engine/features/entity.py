@@ -9,9 +9,22 @@ have been dropped, or when a tile that it needs holds events later than the time
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import attrs
 
-from engine.features.accumulators import AFTER_ALL, BEFORE_ALL, AnyAccumulator, Distinct, Position
+from engine.features.accumulators import (
+    AFTER_ALL,
+    BEFORE_ALL,
+    AnyAccumulator,
+    Count,
+    Distinct,
+    First,
+    Last,
+    Position,
+    Total,
+)
 from engine.features.eventlog import RECORD
 from engine.features.keeping import KeepingPlan, SelectionReads, SeriesRead
 from engine.features.selection import Selection
@@ -22,8 +35,15 @@ from engine.features.values import NO_CELL, Cell, FeatureValue, Value
 ENTITY_BYTES = 500
 """An entity without events: the object, its log's header, its place in the table."""
 
-_TILE_BYTES = 180
-_DISTINCT_ITEM_BYTES = 90
+# Measured with tracemalloc on CPython 3.11, with the tile's place in its dict.
+_TILE_BYTES: dict[type[AnyAccumulator], int] = {
+    Count: 170,
+    Total: 250,
+    First: 330,
+    Last: 330,
+    Distinct: 280,
+}
+_DISTINCT_ITEM_BYTES = 130
 _UPLOAD_BYTES = 200
 _ROW_BYTES = 120
 
@@ -171,16 +191,17 @@ class Entity:
                 for number in [n for n in tiles if n < oldest_tiles[index]]:
                     self.lost_us[index] = max(self.lost_us[index], tiles.pop(number).newest_us)
 
-    def measure(self) -> int:
+    def measure(self, plan: KeepingPlan) -> int:
         """Estimate the memory this takes, remember it, and return by how much it grew."""
         size = ENTITY_BYTES + len(self.log)
         if self.tiles is not None:
-            for tiles in self.tiles:
-                size += 64 + _TILE_BYTES * len(tiles)
-                for tile in tiles.values():
-                    if not isinstance(tile, Distinct):
-                        break
-                    size += _DISTINCT_ITEM_BYTES * len(tile.items)
+            for series, tiles in zip(plan.series, self.tiles, strict=True):
+                size += 64 + _TILE_BYTES[series.family] * len(tiles)
+                if series.family is Distinct:
+                    items = sum(
+                        len(tile.items) for tile in cast(Iterable[Distinct], tiles.values())
+                    )
+                    size += _DISTINCT_ITEM_BYTES * items
         if self.uploads is not None:
             size += _UPLOAD_BYTES * len(self.uploads)
         if self.row is not None:

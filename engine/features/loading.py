@@ -98,7 +98,7 @@ async def load_entities(
         if uploads is not None:
             _add_uploads(plan, entities, uploads)
         for entity in entities.values():
-            entity.measure()
+            entity.measure(plan)
         return entities
 
     return await trio.to_thread.run_sync(build)

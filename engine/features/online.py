@@ -161,7 +161,7 @@ class OnlineStore:
             entity = loaded.get(entity_key) or Entity()
             entity.absorb(arriving)
             entity.used = True
-            entity.measure()
+            entity.measure(self.plan)
             self._residents.add(entity_key, entity)
             self._settle()
 
@@ -241,7 +241,7 @@ class OnlineStore:
                 until_us=min(until_us, selection.fresh_until_us(cells, as_of_us)),
             )
             entity.row = row
-        self._residents.grow(entity.measure())
+        self._residents.grow(entity.measure(self.plan))
         return row
 
     def _apply_events(self, batches: list[pa.RecordBatch], commit_seq: int) -> None:
@@ -261,7 +261,7 @@ class OnlineStore:
             grown += len(records)
             if len(entity.log) > fold_bytes:
                 entity.fold(self.plan, up_to_us=AFTER_ALL, now_us=self._clock())
-                grown += entity.measure()
+                grown += entity.measure(self.plan)
         self._residents.grow(grown)
         newest_us = pc.max(columns.event_time).as_py()
         metrics.FEATURE_FRESHNESS.observe(max(0.0, (self._clock() - newest_us) / 1e6))
@@ -284,7 +284,7 @@ class OnlineStore:
             if entity is not None:
                 entity.set_upload(index, event_us, decode_uploaded(text, self.plan.types[index]))
             if resident is not None:
-                self._residents.grow(resident.measure())
+                self._residents.grow(resident.measure(self.plan))
 
     def _admit(self, key: int) -> Entity | None:
         """Return where to keep what arrives for an entity that is not resident, if anywhere."""
