@@ -12,8 +12,9 @@ from engine.health import HealthBoard
 from engine.intake.broker import Broker
 from engine.intake.committer import Committer
 from engine.intake.kafka import open_bridge, open_consumer
+from engine.intake.locate import IntakeParts
 from engine.intake.outbox import Outbox
-from engine.intake.session import IntakeParts, Session
+from engine.intake.session import Session
 from engine.intake.status import IntakeStatus
 from engine.intake.topics import Topics
 from engine.intake.validation import Rules
