@@ -86,10 +86,10 @@ async def _run_parts(
     health.register("engine", required=True)
     data_dir = config.paths.data
     async with (
-        _open_http(config, health) as http_address,
-        open_store(_store_settings(config)) as store,
         open_redis(config.redis, data_dir, health),
         open_kafka(config.kafka, data_dir, health) as kafka,
+        open_store(_store_settings(config)) as store,
+        _open_http(config, health) as http_address,
         _open_services(config, store, health) as servicers,
         _open_servers(config, servicers, health) as addresses,
         _running(functools.partial(run_intake, config.kafka, kafka, store, health)),
@@ -153,8 +153,8 @@ async def _open_services(
     feature_set = compile_feature_set(config.features)
     online = OnlineStore(feature_set, config.online)
     store.writer.add_commit_listener(online.apply)
-    await online.rebuild(store.reader)
-    health.set("features", ok=True, detail=f"{len(online)} entities in memory")
+    await online.rebuild(store.reader, store.writer.commit_seq)
+    health.set("features", ok=True, detail="answering")
 
     entity_of = {name: feature.entity for name, feature in config.features.features.items()}
     models = ModelRegistry(store.writer, store.reader, entity_of)

@@ -118,7 +118,7 @@ class Locator:
         next_offsets = {partition: start.offset for partition, start in starts.items()}
         await consumer.seek(next_offsets)
         parts.committer.hold(next_offsets)
-        parts.status.consuming(len(partitions))
+        parts.status.consuming({partition: bounds[partition].end for partition in partitions})
         states = self._to_states(starts, stored)
         return Located(states, assignment, connections, self._incarnation)
 
