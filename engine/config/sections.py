@@ -75,13 +75,11 @@ Host = Annotated[str, Address()]
 KafkaName = Annotated[
     str, Text("1 to 200 letters, digits, dots, dashes and underscores", r"[A-Za-z0-9._-]{1,200}")
 ]
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_SERVER = rf"(?:{_LABEL}(?:\.{_LABEL}){{0,31}}|\[[0-9A-Fa-f:.]{{2,45}}\]):[0-9]{{1,5}}"
 Servers = Annotated[
     str,
-    Text(
-        "host:port, several separated by commas",
-        r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}"
-        r"(?: ?, ?(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}){0,63}",
-    ),
+    Text("host:port, several separated by commas", rf"{_SERVER}(?: ?, ?{_SERVER}){{0,63}}"),
 ]
 Username = Annotated[str, Text("1 to 256 printable characters", r"[^\x00-\x1f\x7f]{1,256}")]
 Container = Annotated[
