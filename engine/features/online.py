@@ -20,7 +20,6 @@ from engine.features.loading import Share, fetch_extent, load_entities
 from engine.features.residents import Residents
 from engine.features.selection import Selection
 from engine.features.source import HistoryReader
-from engine.features.uploaded import decode_uploaded
 from engine.features.values import NO_CELL, Clock, FeatureRow, read_system_clock
 from engine.features.views import FeatureSet
 from engine.records import Append, Commit
@@ -267,7 +266,6 @@ class OnlineStore:
         metrics.FEATURE_FRESHNESS.observe(max(0.0, (self._clock() - newest_us) / 1e6))
 
     def _apply_uploads(self, batch: pa.RecordBatch) -> None:
-        wanted = self.plan.column_index
         rows = zip(
             batch.column("entity_key").to_pylist(),
             batch.column("feature").to_pylist(),
@@ -275,14 +273,14 @@ class OnlineStore:
             batch.column("event_time").cast(pa.int64()).to_pylist(),
             strict=True,
         )
-        for key, column, text, event_us in rows:
-            index = wanted.get(column)
-            if index is None:
+        for key, dataset, text, event_us in rows:
+            columns = self.plan.uploads.get(dataset)
+            if columns is None:
                 continue
             resident = self._residents.get(key)
             entity = resident or self._admit(key)
             if entity is not None:
-                entity.set_upload(index, event_us, decode_uploaded(text, self.plan.types[index]))
+                entity.set_upload(dataset, event_us, columns.decode(text))
             if resident is not None:
                 self._residents.grow(resident.measure(self.plan))
 

@@ -1,5 +1,6 @@
 """Formulas: what is accepted, what is refused and how, and that Python and DuckDB agree."""
 
+import functools
 import math
 import struct
 from typing import Any
@@ -132,6 +133,7 @@ NUMBERS = st.one_of(
 ).map(lambda value: value + 0.0)
 
 
+@functools.cache
 def nodes(type_: str, depth: int) -> st.SearchStrategy[Node]:
     leaves: dict[str, st.SearchStrategy[Node]] = {
         "double": st.one_of(

@@ -147,7 +147,7 @@ class BetweenQueries:
 def crowd(user: int) -> World:
     """A world in which `user` has history and was evicted."""
     world = World(now_us=NOW_US, max_bytes=9_000)
-    uploads = [naive.Upload(user, "profiles.plan", '"free"', NOW_US - SECOND)]
+    uploads = [naive.Upload(user, "profiles", '{"plan":"free"}', NOW_US - SECOND)]
     world.commit([view(user, NOW_US - SECOND)], uploads)
     world.commit([view(other, NOW_US, other) for other in range(100, 120)])
     assert read(world, user, NOW_US) is Decline.NOT_RESIDENT
@@ -160,7 +160,7 @@ async def test_commits_during_a_load_are_neither_lost_nor_counted_twice() -> Non
     def commit(offset: int) -> None:
         world.commit(
             [view(1, NOW_US - offset, offset)],
-            [naive.Upload(1, "profiles.plan", f'"{offset}"', NOW_US)],
+            [naive.Upload(1, "profiles", f'{{"plan":"{offset}"}}', NOW_US)],
         )
 
     reader = BetweenQueries(world, lambda: commit(1), lambda: commit(2), lambda: commit(3))
