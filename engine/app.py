@@ -24,6 +24,7 @@ from engine.errors import BackendUnavailableError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.generator import GeneratorSettings, run_generator
 from engine.health import HealthBoard
+from engine.imports import keep_out
 from engine.intake.dead_letters import DeadLetters
 from engine.intake.kafka import open_bridge, open_producer
 from engine.intake.run import read_clock_us, run_intake
@@ -69,11 +70,12 @@ async def run_engine(
     os.umask(0o077)
     gc.set_threshold(_GC_THRESHOLD)
     stop = trio.Event()
-    async with trio.open_nursery() as root:
-        await root.start(_watch_signals, stop, root.cancel_scope)
-        root.start_soon(_watch_loop_lag)
-        await _run_parts(config, stop, on_ready, demo)
-        root.cancel_scope.cancel()
+    with keep_out("pandas", "sklearn"):
+        async with trio.open_nursery() as root:
+            await root.start(_watch_signals, stop, root.cancel_scope)
+            root.start_soon(_watch_loop_lag)
+            await _run_parts(config, stop, on_ready, demo)
+            root.cancel_scope.cancel()
 
 
 async def _run_parts(
