@@ -1,7 +1,7 @@
 """Serves gRPC services on one address."""
 
-import functools
 import logging
+import ssl
 from collections.abc import Iterable
 
 import attrs
@@ -13,7 +13,10 @@ from engine.rpc.health import HEALTH_SERVICE, HealthServicer
 from engine.rpc.interceptors import CallPolicy, Token, wrap_service
 from engine.rpc.limits import TransportLimits
 from engine.rpc.listener import BoundAddress, address_of, open_listener
-from engine.rpc.stock.connection import Connection
+from engine.rpc.reflection import REFLECTION_SERVICES, ReflectionServicer
+from engine.rpc.transport.admission import Admission, AdmissionLimits
+from engine.rpc.transport.methods import MethodTable
+from engine.rpc.transport.server import Server
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +31,14 @@ async def serve(
     grace_s: float,
     host: str = "127.0.0.1",
     bearer_token: Token | None = None,
+    tls: ssl.SSLContext | None = None,
     limits: TransportLimits | None = None,
     task_status: trio.TaskStatus[BoundAddress] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `stop` is set, then drain: take no more calls, let those under way finish.
 
-    Every port also answers `grpc.health.v1`, without a token, since probes have none.
+    Every port also answers `grpc.health.v1`, without a token, since probes have none, and
+    reflection.
 
     Args:
       servicers: implementations of generated servicers, or anything with a `service`.
@@ -41,37 +46,28 @@ async def serve(
       setting: the configuration key of the port, for messages.
       board: the engine's health, which the health service reports.
       grace_s: time for calls under way, in seconds from `stop`; then they are cancelled.
-      host: an IP address; other than loopback only with a token.
+      host: an IP address; other than loopback only with a token or TLS.
       bearer_token: what callers must send as `authorization: Bearer <token>`.
+      tls: encrypts connections; made by `open_server_tls`.
     Raises:
       AddressInUseError, FailedPreconditionError, InvalidArgumentError: as `open_listener`.
     Cancellation: calls and connections end at once; nothing is left behind.
     """
     limits = limits or TransportLimits()
-    listener = await open_listener(host, port, setting=setting, authorized=bearer_token is not None)
+    authorized = bearer_token is not None or tls is not None
+    listener = await open_listener(host, port, setting=setting, authorized=authorized)
     async with listener:
         services = _wrapped(servicers, board, stop, bearer_token)
-        with trio.CancelScope() as connections_scope:
-            async with trio.open_nursery() as connections:
+        admission = Admission(AdmissionLimits(), exempt=frozenset([f"/{HEALTH_SERVICE}/Check"]))
+        server = Server(MethodTable(services.values()), limits, admission, tls=tls)
+        async with trio.open_nursery() as nursery:
 
-                async def serve_connection(stream: trio.SocketStream) -> None:
-                    await Connection(stream, services, limits).run(stop)
+            async def run_server(task_status: trio.TaskStatus[None]) -> None:
+                if await server.run(listener, stop, grace_s, task_status):
+                    logger.warning("calls cut off", extra={"port": setting, "grace_s": grace_s})
 
-                async with trio.open_nursery() as accepting:
-                    await accepting.start(
-                        functools.partial(
-                            trio.serve_listeners,
-                            serve_connection,
-                            [listener],
-                            handler_nursery=connections,
-                        )
-                    )
-                    task_status.started(address_of(listener))
-                    await stop.wait()
-                    accepting.cancel_scope.cancel()
-                connections_scope.deadline = trio.current_time() + grace_s
-        if connections_scope.cancelled_caught:
-            logger.warning("calls cut off", extra={"port": setting, "grace_s": grace_s})
+            await nursery.start(run_server)
+            task_status.started(address_of(listener))
 
 
 def _wrapped(
@@ -80,11 +76,14 @@ def _wrapped(
     stop: trio.Event,
     bearer_token: Token | None,
 ) -> dict[str, Service]:
-    policy = CallPolicy(bearer_token=bearer_token)
+    policy = CallPolicy(bearer_token=bearer_token, enforce_deadlines=False)
     services = {}
     for servicer in servicers:
         service = servicer.service
         services[service.name] = wrap_service(service, policy)
+    for name in REFLECTION_SERVICES:
+        reflection = ReflectionServicer(name, [*services, HEALTH_SERVICE])
+        services[name] = wrap_service(reflection.service, policy)
     health = HealthServicer(board, services, stop).service
     services[HEALTH_SERVICE] = wrap_service(health, attrs.evolve(policy, bearer_token=None))
     return services

@@ -110,7 +110,7 @@ async def test_a_malformed_peer_loses_its_connection_and_nobody_else_notices(
             assert await in_thread(echo, channel, "after") == "after"
 
 
-async def test_a_fault_below_the_handlers_ends_one_connection_only(
+async def test_a_fault_below_the_handlers_fails_one_call_only(
     serving: Any, probe: Any, echo: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Unreadable:
@@ -129,7 +129,8 @@ async def test_a_fault_below_the_handlers_ends_one_connection_only(
         with running.channel() as channel, running.channel(use_local_subchannel_pool=1) as other:
             assert await in_thread(echo, other, "before") == "before"
             error = await refusal(echo, channel, "", "/trellis.test.Broken/Echo")
-            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            assert error.code() is grpc.StatusCode.INTERNAL
+            assert await in_thread(echo, channel, "after") == "after"
             assert await in_thread(echo, other, "after") == "after"
     assert "no parser" in caplog.text
 

@@ -1,1 +1,0 @@
-"""gRPC on purerpc's protocol layer and Trio sockets."""

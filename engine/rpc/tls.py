@@ -1,0 +1,49 @@
+"""TLS for gRPC: version 1.2 or newer, HTTP/2 agreed on by ALPN, optionally both sides proven."""
+
+import ssl
+from pathlib import Path
+
+
+def open_server_tls(
+    certificate: Path, private_key: Path, client_authority: Path | None = None
+) -> ssl.SSLContext:
+    """Return a server's context.
+
+    Args:
+      certificate: PEM chain; private_key: its PEM key.
+      client_authority: PEM; if given, clients must have a certificate that it signed.
+    Raises:
+      OSError, ssl.SSLError: a file cannot be read or does not fit.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, private_key)
+    if client_authority is not None:
+        context.load_verify_locations(client_authority)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return _for_http2(context)
+
+
+def open_client_tls(
+    authority: Path | None = None,
+    certificate: Path | None = None,
+    private_key: Path | None = None,
+) -> ssl.SSLContext:
+    """Return a client's context.
+
+    Args:
+      authority: PEM of who signed the server's certificate; None: whom the system trusts.
+      certificate, private_key: PEM, for servers that want to know their clients.
+    Raises:
+      OSError, ssl.SSLError: a file cannot be read or does not fit.
+    """
+    context = ssl.create_default_context(cafile=authority)
+    if certificate is not None:
+        context.load_cert_chain(certificate, private_key)
+    return _for_http2(context)
+
+
+def _for_http2(context: ssl.SSLContext) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["h2"])
+    return context

@@ -1,0 +1,1 @@
+"""gRPC on Trio over `engine.rpc.http2`: sockets, connections, calls."""
