@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -19,8 +20,8 @@ import trio
 
 from engine import metrics
 from engine.backends import KafkaBackend, open_kafka, open_redis
-from engine.config import EngineConfig
-from engine.errors import BackendUnavailableError
+from engine.config import EngineConfig, SecurityConfig
+from engine.errors import BackendUnavailableError, FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.generator import GeneratorSettings, run_generator
 from engine.health import HealthBoard
@@ -32,6 +33,7 @@ from engine.intake.validation import Rules
 from engine.models import ModelRegistry
 from engine.ready import ReadyInfo, remove_ready_file
 from engine.rpc import BoundAddress, Servicer, serve
+from engine.rpc.tls import open_server_tls
 from engine.services import FeatureService, IntakeService, ModelService
 from engine.store import Store, StoreSettings, open_store
 from engine.web import run_http
@@ -182,7 +184,8 @@ async def _open_servers(
     config: EngineConfig, servicers: _Servicers, health: HealthBoard
 ) -> AsyncIterator[dict[str, str]]:
     """Serve gRPC on every port; at the end, take no more calls and let those under way finish."""
-    ports = config.server_ports
+    ports, security = config.server_ports, config.security
+    tls = _open_tls(security)
     closing = trio.Event()
     async with trio.open_nursery() as nursery:
         addresses: dict[str, str] = {}
@@ -196,13 +199,25 @@ async def _open_servers(
                 board=health,
                 stop=closing,
                 grace_s=config.shutdown.grace_s,
-                bearer_token=config.security.auth_token,
+                bearer_token=security.auth_token,
+                tls=tls,
             )
             addresses[key] = str(await nursery.start(start))
         try:
             yield addresses
         finally:
             closing.set()
+
+
+def _open_tls(security: SecurityConfig) -> ssl.SSLContext | None:
+    if security.tls_certificate is None or security.tls_private_key is None:
+        return None
+    try:
+        return open_server_tls(security.tls_certificate, security.tls_private_key)
+    except (OSError, ssl.SSLError) as error:
+        raise FailedPreconditionError(
+            f"security.tls_certificate and security.tls_private_key cannot be used: {error}"
+        ) from error
 
 
 @asynccontextmanager
