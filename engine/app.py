@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -19,11 +20,12 @@ import trio
 
 from engine import metrics
 from engine.backends import KafkaBackend, open_kafka, open_redis
-from engine.config import EngineConfig
-from engine.errors import BackendUnavailableError
+from engine.config import EngineConfig, SecurityConfig
+from engine.errors import BackendUnavailableError, FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.generator import GeneratorSettings, run_generator
 from engine.health import HealthBoard
+from engine.imports import keep_out
 from engine.intake.dead_letters import DeadLetters
 from engine.intake.kafka import open_bridge, open_producer
 from engine.intake.run import read_clock_us, run_intake
@@ -31,6 +33,7 @@ from engine.intake.validation import Rules
 from engine.models import ModelRegistry
 from engine.ready import ReadyInfo, remove_ready_file
 from engine.rpc import BoundAddress, Servicer, serve
+from engine.rpc.tls import open_server_tls
 from engine.services import FeatureService, IntakeService, ModelService
 from engine.store import Store, StoreSettings, open_store
 from engine.web import run_http
@@ -69,11 +72,12 @@ async def run_engine(
     os.umask(0o077)
     gc.set_threshold(_GC_THRESHOLD)
     stop = trio.Event()
-    async with trio.open_nursery() as root:
-        await root.start(_watch_signals, stop, root.cancel_scope)
-        root.start_soon(_watch_loop_lag)
-        await _run_parts(config, stop, on_ready, demo)
-        root.cancel_scope.cancel()
+    with keep_out("pandas", "sklearn"):
+        async with trio.open_nursery() as root:
+            await root.start(_watch_signals, stop, root.cancel_scope)
+            root.start_soon(_watch_loop_lag)
+            await _run_parts(config, stop, on_ready, demo)
+            root.cancel_scope.cancel()
 
 
 async def _run_parts(
@@ -86,10 +90,10 @@ async def _run_parts(
     health.register("engine", required=True)
     data_dir = config.paths.data
     async with (
-        _open_http(config, health) as http_address,
-        open_store(_store_settings(config)) as store,
         open_redis(config.redis, data_dir, health),
         open_kafka(config.kafka, data_dir, health) as kafka,
+        open_store(_store_settings(config)) as store,
+        _open_http(config, health) as http_address,
         _open_services(config, store, health) as servicers,
         _open_servers(config, servicers, health) as addresses,
         _running(functools.partial(run_intake, config.kafka, kafka, store, health)),
@@ -153,8 +157,8 @@ async def _open_services(
     feature_set = compile_feature_set(config.features)
     online = OnlineStore(feature_set, config.online)
     store.writer.add_commit_listener(online.apply)
-    await online.rebuild(store.reader)
-    health.set("features", ok=True, detail=f"{len(online)} entities in memory")
+    await online.rebuild(store.reader, store.writer.commit_seq)
+    health.set("features", ok=True, detail="answering")
 
     entity_of = {name: feature.entity for name, feature in config.features.features.items()}
     models = ModelRegistry(store.writer, store.reader, entity_of)
@@ -180,7 +184,8 @@ async def _open_servers(
     config: EngineConfig, servicers: _Servicers, health: HealthBoard
 ) -> AsyncIterator[dict[str, str]]:
     """Serve gRPC on every port; at the end, take no more calls and let those under way finish."""
-    ports = config.server_ports
+    ports, security = config.server_ports, config.security
+    tls = _open_tls(security)
     closing = trio.Event()
     async with trio.open_nursery() as nursery:
         addresses: dict[str, str] = {}
@@ -194,13 +199,25 @@ async def _open_servers(
                 board=health,
                 stop=closing,
                 grace_s=config.shutdown.grace_s,
-                bearer_token=config.security.auth_token,
+                bearer_token=security.auth_token,
+                tls=tls,
             )
             addresses[key] = str(await nursery.start(start))
         try:
             yield addresses
         finally:
             closing.set()
+
+
+def _open_tls(security: SecurityConfig) -> ssl.SSLContext | None:
+    if security.tls_certificate is None or security.tls_private_key is None:
+        return None
+    try:
+        return open_server_tls(security.tls_certificate, security.tls_private_key)
+    except (OSError, ssl.SSLError) as error:
+        raise FailedPreconditionError(
+            f"security.tls_certificate and security.tls_private_key cannot be used: {error}"
+        ) from error
 
 
 @asynccontextmanager

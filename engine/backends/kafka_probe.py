@@ -144,7 +144,8 @@ async def _exchange(address: Address, tls: ssl.SSLContext | None, request: bytes
                 await stream.send_all(request)
                 length = decode_length(await _receive_exactly(stream, 4))
                 return await _receive_exactly(stream, length)
-    except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
+    except (OSError, UnicodeError, trio.BrokenResourceError, trio.TooSlowError) as error:
+        # UnicodeError: a host name that cannot be one.
         detail = describe_connection_failure(error, str(address), _PROBE_TIMEOUT_S)
         raise BackendUnavailableError(_BACKEND, detail) from error
 

@@ -1,77 +1,66 @@
-"""One gRPC call from the command line, with an end."""
+"""gRPC calls from the command line to the running engine."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
-
-import trio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 from engine.cli.running import RunningEngine
-from engine.config import Secret
+from engine.config import SecurityConfig
 from engine.errors import DeadlineExceededError, TrellisError, UnavailableError
-from engine.rpc import RpcFailedError, insecure_channel
+from engine.rpc import RpcFailedError, Servicer, StatusCode
+from engine.rpc.client import BlockingChannel, ChannelOptions, bind
+from engine.rpc.tls import open_client_tls
 
 _CALL_TIMEOUT_S: Final = 30.0
-
-Response = TypeVar("Response")
 
 
 class CallRefusedError(TrellisError):
     """The engine answered a call with an error."""
 
 
-def call_engine(
+@contextmanager
+def open_service(
     engine: RunningEngine,
     port: str,
-    call: Callable[..., Awaitable[Response]],
+    servicer: type[Servicer],
+    security: SecurityConfig,
     *,
-    token: Secret | None,
     timeout_s: float = _CALL_TIMEOUT_S,
-) -> Response:
-    """Connect to a server of the engine, make one call and return its response.
+) -> Iterator[Any]:
+    """Yield an object with a blocking function for each method of a service of the engine.
 
     Args:
       engine: the engine.
       port: the server's `server_ports` key.
-      call: makes the call; is given the channel and the metadata to send.
-      token: what authorizes the call, if the engine wants it.
-      timeout_s: how long connecting and the call may take. The client library has no deadline of
-        its own and waits for ever when a connection is lost.
-    Raises:
-      UnavailableError: the server cannot be reached or closes the connection.
+      servicer: the generated servicer's class.
+      security: what the engine's servers want of callers.
+      timeout_s: how long a call, and connecting for it, may take.
+    Raises, from the calls made in the block:
+      UnavailableError: the server cannot be reached or the connection is lost.
       DeadlineExceededError: it does not answer in time.
       CallRefusedError: it answers with an error.
     """
-    return trio.run(_call, engine.address(port), call, token, timeout_s)
-
-
-async def _call(
-    address: tuple[str, int],
-    call: Callable[..., Awaitable[Response]],
-    token: Secret | None,
-    timeout_s: float,
-) -> Response:
-    where = f"{address[0]}:{address[1]}"
-    metadata = () if token is None else (("authorization", f"Bearer {token.reveal()}"),)
-    outcome: Response | RpcFailedError
+    host, number = engine.address(port)
+    token = security.auth_token
+    options = ChannelOptions(
+        timeout_s=timeout_s,
+        connect_timeout_s=timeout_s,
+        bearer_token=None if token is None else token.reveal(),
+        tls=None if security.tls_certificate is None else open_client_tls(security.tls_certificate),
+    )
     try:
-        with trio.fail_after(timeout_s):
-            async with insecure_channel(*address) as channel:
-                try:
-                    outcome = await call(channel, metadata)
-                except RpcFailedError as error:
-                    # Raised further it would come out in a group with the connection's own end.
-                    outcome = error
-    except trio.TooSlowError as error:
-        raise DeadlineExceededError(
-            f"the engine at {where} has not answered within {timeout_s:g} s; "
-            "see its log, or: python main.py status"
-        ) from error
-    except OSError as error:
-        raise UnavailableError(f"nothing answers at {where}: {error}") from error
-    except ExceptionGroup as error:
-        # Whatever the library makes of a connection that ends in the middle of a call.
-        raise UnavailableError(f"the connection to {where} broke: {error}") from error
-    if isinstance(outcome, RpcFailedError):
-        status = outcome.status
-        raise CallRefusedError(status.status_message or status.status_code.name)
-    return outcome
+        with BlockingChannel(host, number, options) as channel:
+            yield bind(servicer, channel)
+    except RpcFailedError as error:
+        status = error.status
+        where = f"{host}:{number}"
+        if status.status_code is StatusCode.UNAVAILABLE:
+            raise UnavailableError(
+                f"the engine at {where} cannot be reached: {status.status_message}"
+            ) from error
+        if status.status_code is StatusCode.DEADLINE_EXCEEDED:
+            raise DeadlineExceededError(
+                f"the engine at {where} has not answered within {timeout_s:g} s; "
+                "see its log, or: python main.py status"
+            ) from error
+        raise CallRefusedError(status.status_message or status.status_code.name) from error

@@ -2,19 +2,18 @@
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
-from engine.cli.client import call_engine
+from engine.cli.client import open_service
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import find_engine
 from engine.cli.tables import print_table
 from engine.cli.times import show_time
 from engine.logs import escape_controls
-from proto.trellis.v1.dead_letters_grpc import IntakeServiceStub
+from proto.trellis.v1.dead_letters_grpc import IntakeServiceServicer
 from proto.trellis.v1.dead_letters_pb2 import (
     DeadLetter,
     DeadLetterState,
@@ -72,57 +71,40 @@ def dead_letters(
     if action == "replay" and sum(map(bool, (ids, reason, everything))) != 1:
         raise click.UsageError("replay wants exactly one of --id, --reason and --all")
     config = options.load()
-    call = partial(
-        call_engine, find_engine(config.paths.data), _PORT, token=config.security.auth_token
-    )
-    if action == "list":
-        _show_list(call(_lister(reason, everything, limit)), as_json)
-    else:
-        request = ReplayDeadLettersRequest(
-            dead_letter_ids=ids, reason=reason or "", all_pending=everything
-        )
-        _show_replay(call(_replayer(request)), as_json)
-
-
-def _lister(
-    reason: str | None, everything: bool, limit: int
-) -> Callable[[Any, Any], Awaitable[list[DeadLetter]]]:
-    async def list_pages(channel: Any, metadata: Any) -> list[DeadLetter]:
-        stub = IntakeServiceStub(channel)
-        found: list[DeadLetter] = []
-        token = ""
-        while len(found) < limit:
-            response: ListDeadLettersResponse = await stub.ListDeadLetters(
-                ListDeadLettersRequest(
-                    page_size=min(_PAGE_SIZE, limit - len(found)),
-                    page_token=token,
-                    reason=reason or "",
-                    state=DeadLetterState.DEAD_LETTER_STATE_UNSPECIFIED
-                    if everything
-                    else DeadLetterState.DEAD_LETTER_STATE_PENDING,
-                    max_payload_bytes=_PAYLOAD_BYTES,
-                ),
-                metadata=metadata,
+    with open_service(
+        find_engine(config.paths.data), _PORT, IntakeServiceServicer, config.security
+    ) as service:
+        if action == "list":
+            _show_list(_list_pages(service, reason, everything, limit), as_json)
+            return
+        response: ReplayDeadLettersResponse = service.ReplayDeadLetters(
+            ReplayDeadLettersRequest(
+                dead_letter_ids=ids, reason=reason or "", all_pending=everything
             )
-            found += response.dead_letters
-            token = response.next_page_token
-            if not token:
-                break
-        return found
-
-    return list_pages
-
-
-def _replayer(
-    request: ReplayDeadLettersRequest,
-) -> Callable[[Any, Any], Awaitable[ReplayDeadLettersResponse]]:
-    async def replay(channel: Any, metadata: Any) -> ReplayDeadLettersResponse:
-        response: ReplayDeadLettersResponse = await IntakeServiceStub(channel).ReplayDeadLetters(
-            request, metadata=metadata
         )
-        return response
+    _show_replay(response, as_json)
 
-    return replay
+
+def _list_pages(service: Any, reason: str | None, everything: bool, limit: int) -> list[DeadLetter]:
+    found: list[DeadLetter] = []
+    token = ""
+    while len(found) < limit:
+        response: ListDeadLettersResponse = service.ListDeadLetters(
+            ListDeadLettersRequest(
+                page_size=min(_PAGE_SIZE, limit - len(found)),
+                page_token=token,
+                reason=reason or "",
+                state=DeadLetterState.DEAD_LETTER_STATE_UNSPECIFIED
+                if everything
+                else DeadLetterState.DEAD_LETTER_STATE_PENDING,
+                max_payload_bytes=_PAYLOAD_BYTES,
+            )
+        )
+        found += response.dead_letters
+        token = response.next_page_token
+        if not token:
+            break
+    return found
 
 
 def _show_list(letters: Sequence[DeadLetter], as_json: bool) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from engine.cli.client import call_engine
+from engine.cli.client import open_service
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import find_engine
 from engine.cli.tables import print_table
 from engine.cli.times import show_time, to_timestamp
-from proto.trellis.v1.features_grpc import FeatureServiceStub
+from proto.trellis.v1.features_grpc import FeatureServiceServicer
 from proto.trellis.v1.features_pb2 import (
     FeatureStatus,
     FeatureValue,
@@ -60,18 +60,10 @@ def features(
         entity_key=entity_key, model=model or "", version=version, features=names, as_of=moment
     )
 
-    async def get_features(channel: Any, metadata: Any) -> GetFeaturesResponse:
-        response: GetFeaturesResponse = await FeatureServiceStub(channel).GetFeatures(
-            request, metadata=metadata
-        )
-        return response
-
-    response = call_engine(
-        find_engine(config.paths.data),
-        "service_b",
-        get_features,
-        token=config.security.auth_token,
-    )
+    with open_service(
+        find_engine(config.paths.data), "service_b", FeatureServiceServicer, config.security
+    ) as service:
+        response: GetFeaturesResponse = service.GetFeatures(request)
     if as_json:
         click.echo(json.dumps(_describe(response), indent=2))
         return

@@ -27,12 +27,7 @@ def find_broken_rules(settings: AppSettings) -> Iterator[Finding]:
 
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach a server bound to `host`."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return ipaddress.ip_address(host).is_loopback
 
 
 def _ports_differ(settings: AppSettings) -> Iterator[Finding]:
@@ -53,8 +48,7 @@ def _reach_needs_protection(settings: AppSettings) -> Iterator[Finding]:
         yield Finding(
             ("server_ports.host", "security.tls_certificate", "security.auth_token"),
             "an address that is not loopback, without protection",
-            "127.0.0.1, ::1 or localhost, unless security.tls_certificate or "
-            "security.auth_token is set",
+            "127.0.0.1 or ::1, unless security.tls_certificate or security.auth_token is set",
         )
 
 

@@ -168,24 +168,20 @@ class Text:
         return raw
 
 
-_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-
-
 @attrs.frozen
 class Address:
     """An address to bind to."""
 
     reads_text = True
-    allowed = "a host name or an IP address, without a port"
+    allowed = "an IP address, without a port"
 
     def parse(self, raw: Any) -> str:
         if not isinstance(raw, str):
             raise MismatchError(show(raw), in_quotes(raw, self.allowed))
-        if not _HOST_NAME.fullmatch(raw):
-            try:
-                ipaddress.ip_address(raw)
-            except ValueError:
-                raise MismatchError(show(raw), self.allowed) from None
+        try:
+            ipaddress.ip_address(raw)
+        except ValueError:
+            raise MismatchError(show(raw), self.allowed) from None
         return raw
 
 

@@ -75,13 +75,11 @@ Host = Annotated[str, Address()]
 KafkaName = Annotated[
     str, Text("1 to 200 letters, digits, dots, dashes and underscores", r"[A-Za-z0-9._-]{1,200}")
 ]
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_SERVER = rf"(?:{_LABEL}(?:\.{_LABEL}){{0,31}}|\[[0-9A-Fa-f:.]{{2,45}}\]):[0-9]{{1,5}}"
 Servers = Annotated[
     str,
-    Text(
-        "host:port, several separated by commas",
-        r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}"
-        r"(?: ?, ?(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}){0,63}",
-    ),
+    Text("host:port, several separated by commas", rf"{_SERVER}(?: ?, ?{_SERVER}){{0,63}}"),
 ]
 Username = Annotated[str, Text("1 to 256 printable characters", r"[^\x00-\x1f\x7f]{1,256}")]
 Container = Annotated[
@@ -150,7 +148,7 @@ class SecurityConfig:
 
 @attrs.frozen
 class WorkersConfig:
-    """The worker processes."""
+    """The worker processes, of which this version starts none yet."""
 
     max_python_workers: Annotated[int, Integer(1, 256)] = setting(
         2, "Most worker processes at any time."
@@ -176,7 +174,7 @@ class PathsConfig:
 
 @attrs.frozen
 class ThresholdsConfig:
-    """Drift alerts: a feature whose score reaches its threshold has drifted."""
+    """Drift alerts: a feature whose score reaches its threshold has drifted. Not watched yet."""
 
     psi: Annotated[float, Number(0.001, 10)] = setting(0.2, "Population stability index.")
     ks_statistic: Fraction = setting(0.1, "Kolmogorov-Smirnov distance of numeric features.")
@@ -235,7 +233,7 @@ class RedisConfig:
 
 @attrs.frozen
 class BlobsConfig:
-    """The artifact store. Without an account it is the folder `paths.blobs`."""
+    """The artifact store. Without an account it is the folder `paths.blobs`. Not used yet."""
 
     container: Container = setting("trellis", "Container of the account.")
     account_url: AccountUrl | None = setting(
@@ -282,7 +280,7 @@ class OnlineConfig:
 
 @attrs.frozen
 class RetentionConfig:
-    """How long history is kept; nothing set means for ever."""
+    """How long history is kept; nothing set means for ever. Nothing is deleted yet."""
 
     events_days: Days | None = setting(None, "Days to keep events, by event time.")
     dead_letters_days: Days | None = setting(None, "Days to keep refused messages.")

@@ -95,7 +95,7 @@ def _compile_base(spec: FeatureSpec) -> EventFeature | UploadFeature:
             name=spec.name,
             entity=spec.entity,
             dataset=spec.upload,
-            column=f"{spec.upload}.{spec.column}",
+            column=spec.column,
             ttl_us=ttl_us,
             type=spec.type,
         )

@@ -37,13 +37,14 @@ class EventFeature:
 
 @attrs.frozen
 class UploadFeature:
-    """The latest uploaded value of a dataset's column."""
+    """A column of the latest row that was uploaded for an entity."""
 
     name: str
     entity: str
     dataset: str
+    """As in `feature_history.feature`."""
     column: str
-    """As in `feature_history.feature`: `<dataset>.<column>`."""
+    """A key of the object in `feature_history.value`."""
     ttl_us: int | None
     type: str
 

@@ -1,10 +1,8 @@
 """Arithmetic that gives the same bits in Python and in SQL, in any order of events.
 
 Sums are kept as integers of 1e-6 units: adding floats depends on the order, adding integers does
-not. `history.sql` and `aggregate_sql.py` hold the same rules for DuckDB.
+not. `aggregate_sql` holds the same rules for DuckDB.
 """
-
-import math
 
 MICROS_LIMIT = 2**63 - 1
 _MICROS_LIMIT_AS_FLOAT = 2.0**63
@@ -23,16 +21,6 @@ def to_micros(value: float) -> int:
 def from_micros(total: int) -> float:
     """Return a sum of micro units as a float; sums past 64 bits are clamped first."""
     return float(max(-MICROS_LIMIT, min(MICROS_LIMIT, total))) / 1e6
-
-
-def normalise(value: float) -> float | None:
-    """Return the value with -0.0 made 0.0, or None for NaN and infinities."""
-    return value + 0.0 if math.isfinite(value) else None
-
-
-def floor_to(time_us: int, tile_us: int) -> int:
-    """Return the start of the tile that holds `time_us`."""
-    return time_us // tile_us * tile_us
 
 
 def seconds_between(earlier_us: int, later_us: int) -> float:

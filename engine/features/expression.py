@@ -92,7 +92,7 @@ def parse_expression(text: str, types: Mapping[str, str]) -> Node:
 
 
 def find_references(text: str) -> tuple[str, ...]:
-    """Return the names a formula refers to, each once, in order; types are not checked.
+    """Return the names a formula refers to, each once; types are not checked.
 
     Raises:
       ExpressionError: it is not an expression at all.

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from engine.features.aggregate_sql import Items, Raws, cell_sql, needs_place
-from engine.features.definitions import EventFeature
+from engine.features.definitions import EventFeature, UploadFeature
 from engine.features.selection import Selection
 from engine.features.source import HistoryReader
 from engine.features.sql import quote_texts
-from engine.features.uploaded import decode_uploaded
+from engine.features.uploaded import UploadedColumns
 from engine.features.values import NO_CELL, Cell
 from engine.store.queries import load_queries
 
@@ -60,24 +60,26 @@ async def fetch_cells(
     }
     if events:
         rows = await reader.fetch_rows(_write_cells_at([*events.values()], as_of_us), parameters)
-        for key, *columns in rows:
+        for key, *values in rows:
             for position, slot in enumerate(events):
-                value, event_us = columns[2 * position : 2 * position + 2]
+                value, event_us = values[2 * position : 2 * position + 2]
                 cells[key][slot] = NO_CELL if value is None else (value, event_us)
     uploads = {
         slot: feature
         for slot, feature in enumerate(selection.base)
-        if not isinstance(feature, EventFeature)
+        if isinstance(feature, UploadFeature)
     }
     if uploads:
+        columns = {part.dataset: part for part in UploadedColumns.of(uploads.values())}
         sql = _QUERIES["uploaded_at"].format(
-            columns=quote_texts({feature.column for feature in uploads.values()}),
+            datasets=quote_texts(columns),
             restriction="entity_key IN (SELECT unnest($keys::BIGINT[]))",
         )
-        for key, column, text, event_us in await reader.fetch_rows(sql, parameters):
+        for key, dataset, text, event_us in await reader.fetch_rows(sql, parameters):
+            row = columns[dataset].decode(text)
             for slot, feature in uploads.items():
-                if feature.column == column:
-                    value = decode_uploaded(text, feature.type)
+                if feature.dataset == dataset:
+                    value = row[columns[dataset].position(feature)]
                     cells[key][slot] = NO_CELL if value is None else (value, event_us)
     return cells
 

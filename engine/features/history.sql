@@ -26,15 +26,15 @@ SELECT
 FROM raws
 
 -- name: uploaded_at
--- The latest uploaded text of each column at one time. An SQL NULL is a JSON null.
+-- The latest uploaded row of each dataset at one time.
 SELECT
     entity_key,
-    feature,
+    feature AS dataset,
     arg_max(coalesce(value, 'null'), (event_time, commit_seq, ordinal)) AS value,
     epoch_us(max(event_time)) AS event_us
 FROM feature_history
 WHERE commit_seq <= $commit_seq
     AND event_time <= make_timestamp($newest_us)
-    AND feature IN ({columns})
+    AND feature IN ({datasets})
     AND {restriction}
 GROUP BY entity_key, feature

@@ -9,6 +9,7 @@ from engine.features.definitions import EventFeature
 from engine.features.eventlog import ActionCodes
 from engine.features.selection import Selection
 from engine.features.series import FINISH, Series
+from engine.features.uploaded import UploadedColumns
 from engine.features.values import Cell
 from engine.features.views import FeatureSet
 
@@ -38,8 +39,8 @@ class SelectionReads:
     slots: int
     """How many cells there are."""
     events: tuple[SeriesRead, ...]
-    uploads: tuple[tuple[int, int], ...]
-    """Slot of the base feature, index of the uploaded column."""
+    uploads: tuple[tuple[int, str, int], ...]
+    """Slot of the base feature, its dataset, and the value's position in a decoded row."""
 
 
 _Target = tuple[int, int | None, str | None, type[AnyAccumulator]]
@@ -52,11 +53,7 @@ class KeepingPlan:
     def __init__(self, feature_set: FeatureSet) -> None:
         self.series: tuple[Series, ...] = feature_set.series
         self.codes = ActionCodes(self.series)
-        self.columns = tuple(dict.fromkeys(f.column for f in feature_set.uploads))
-        self.column_index = {column: index for index, column in enumerate(self.columns)}
-        self.types: tuple[str, ...] = tuple(
-            {f.column: f.type for f in feature_set.uploads}[column] for column in self.columns
-        )
+        self.uploads = {part.dataset: part for part in UploadedColumns.of(feature_set.uploads)}
         self._windows_us = [0] * len(self.series)
         self._index = {series: index for index, series in enumerate(self.series)}
         for feature in feature_set.events:
@@ -115,13 +112,14 @@ class KeepingPlan:
 
     def _plan_reads(self, selection: Selection) -> SelectionReads:
         windows: dict[tuple[int, int | None], list[tuple[int, Callable[..., Cell]]]] = {}
-        uploads: list[tuple[int, int]] = []
+        uploads: list[tuple[int, str, int]] = []
         for slot, feature in enumerate(selection.base):
             if isinstance(feature, EventFeature):
                 window = (self._index[Series.of(feature)], feature.window_us)
                 windows.setdefault(window, []).append((slot, FINISH[feature.aggregate]))
             else:
-                uploads.append((slot, self.column_index[feature.column]))
+                position = self.uploads[feature.dataset].position(feature)
+                uploads.append((slot, feature.dataset, position))
         return SelectionReads(
             slots=len(selection.base),
             events=tuple(

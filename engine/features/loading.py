@@ -17,7 +17,6 @@ from engine.features.keeping import KeepingPlan
 from engine.features.source import HistoryReader
 from engine.features.sql import quote_texts
 from engine.features.summaries import Summaries, write_summaries
-from engine.features.uploaded import decode_uploaded
 from engine.store.queries import load_queries
 
 _QUERIES = load_queries("engine.features")
@@ -82,10 +81,10 @@ async def load_entities(
         write_summaries(plan.series, share.over("user_id")), {"commit_seq": commit_seq}
     )
     uploads = None
-    if plan.columns:
+    if plan.uploads:
         uploads = await reader.fetch_arrow(
             _QUERIES["uploaded_at"].format(
-                columns=quote_texts(plan.columns), restriction=share.over("entity_key")
+                datasets=quote_texts(plan.uploads), restriction=share.over("entity_key")
             ),
             {"commit_seq": commit_seq, "newest_us": LATEST_TIME_US},
         )
@@ -98,7 +97,7 @@ async def load_entities(
         if uploads is not None:
             _add_uploads(plan, entities, uploads)
         for entity in entities.values():
-            entity.measure()
+            entity.measure(plan)
         return entities
 
     return await trio.to_thread.run_sync(build)
@@ -127,12 +126,11 @@ def _add_recent(plan: KeepingPlan, entities: dict[int, Entity], recent: pa.Table
 
 
 def _add_uploads(plan: KeepingPlan, entities: dict[int, Entity], uploads: pa.Table) -> None:
-    for key, column, text, event_us in zip(
-        *(uploads[name].to_pylist() for name in ("entity_key", "feature", "value", "event_us")),
+    for key, dataset, text, event_us in zip(
+        *(uploads[name].to_pylist() for name in ("entity_key", "dataset", "value", "event_us")),
         strict=True,
     ):
         entity = entities.get(key)
         if entity is None:
             entity = entities[key] = Entity()
-        index = plan.column_index[column]
-        entity.set_upload(index, event_us, decode_uploaded(text, plan.types[index]))
+        entity.set_upload(dataset, event_us, plan.uploads[dataset].decode(text))

@@ -20,7 +20,6 @@ from engine.features.loading import Share, fetch_extent, load_entities
 from engine.features.residents import Residents
 from engine.features.selection import Selection
 from engine.features.source import HistoryReader
-from engine.features.uploaded import decode_uploaded
 from engine.features.values import NO_CELL, Clock, FeatureRow, read_system_clock
 from engine.features.views import FeatureSet
 from engine.records import Append, Commit
@@ -161,7 +160,7 @@ class OnlineStore:
             entity = loaded.get(entity_key) or Entity()
             entity.absorb(arriving)
             entity.used = True
-            entity.measure()
+            entity.measure(self.plan)
             self._residents.add(entity_key, entity)
             self._settle()
 
@@ -241,7 +240,7 @@ class OnlineStore:
                 until_us=min(until_us, selection.fresh_until_us(cells, as_of_us)),
             )
             entity.row = row
-        self._residents.grow(entity.measure())
+        self._residents.grow(entity.measure(self.plan))
         return row
 
     def _apply_events(self, batches: list[pa.RecordBatch], commit_seq: int) -> None:
@@ -261,13 +260,12 @@ class OnlineStore:
             grown += len(records)
             if len(entity.log) > fold_bytes:
                 entity.fold(self.plan, up_to_us=AFTER_ALL, now_us=self._clock())
-                grown += entity.measure()
+                grown += entity.measure(self.plan)
         self._residents.grow(grown)
         newest_us = pc.max(columns.event_time).as_py()
         metrics.FEATURE_FRESHNESS.observe(max(0.0, (self._clock() - newest_us) / 1e6))
 
     def _apply_uploads(self, batch: pa.RecordBatch) -> None:
-        wanted = self.plan.column_index
         rows = zip(
             batch.column("entity_key").to_pylist(),
             batch.column("feature").to_pylist(),
@@ -275,16 +273,16 @@ class OnlineStore:
             batch.column("event_time").cast(pa.int64()).to_pylist(),
             strict=True,
         )
-        for key, column, text, event_us in rows:
-            index = wanted.get(column)
-            if index is None:
+        for key, dataset, text, event_us in rows:
+            columns = self.plan.uploads.get(dataset)
+            if columns is None:
                 continue
             resident = self._residents.get(key)
             entity = resident or self._admit(key)
             if entity is not None:
-                entity.set_upload(index, event_us, decode_uploaded(text, self.plan.types[index]))
+                entity.set_upload(dataset, event_us, columns.decode(text))
             if resident is not None:
-                self._residents.grow(resident.measure())
+                self._residents.grow(resident.measure(self.plan))
 
     def _admit(self, key: int) -> Entity | None:
         """Return where to keep what arrives for an entity that is not resident, if anywhere."""

@@ -13,7 +13,8 @@ from engine.features.expression_sql import compile_sql
 from engine.features.history import write_event_items
 from engine.features.selection import Selection
 from engine.features.source import HistoryReader
-from engine.features.sql import quote_text, quote_texts
+from engine.features.sql import quote_text
+from engine.features.uploaded import UploadedColumns
 from engine.store.queries import load_queries
 
 _QUERIES = load_queries("engine.features")
@@ -22,23 +23,19 @@ STATUS_SUFFIX = "__status"
 
 _UPLOADED_SQL = {
     "int64": (
-        "CASE WHEN TRY(json_type({text})) IN ('BIGINT', 'UBIGINT') "
-        "THEN TRY_CAST({text} AS BIGINT) END"
+        "CASE WHEN json_type({text}) IN ('BIGINT', 'UBIGINT') THEN TRY_CAST({text} AS BIGINT) END"
     ),
     "double": (
-        "CASE WHEN TRY(json_type({text})) IN ('BIGINT', 'UBIGINT', 'DOUBLE') "
+        "CASE WHEN json_type({text}) IN ('BIGINT', 'UBIGINT', 'DOUBLE') "
         "AND isfinite(TRY_CAST({text} AS DOUBLE)) "
         "THEN TRY_CAST({text} AS DOUBLE) + 0.0::DOUBLE END"
     ),
-    "string": (
-        "CASE WHEN TRY(json_type({text})) = 'VARCHAR' THEN json_extract_string({text}, '$') END"
-    ),
+    "string": ("CASE WHEN json_type({text}) = 'VARCHAR' THEN json_extract_string({text}, '$') END"),
     "bool": (
-        "CASE WHEN TRY(json_type({text})) = 'BOOLEAN' "
-        "THEN json_extract_string({text}, '$') = 'true' END"
+        "CASE WHEN json_type({text}) = 'BOOLEAN' THEN json_extract_string({text}, '$') = 'true' END"
     ),
 }
-"""From JSON text to the declared type; the same rules as `uploaded.decode_uploaded`."""
+"""From JSON text to the declared type; the same rules as `uploaded`."""
 
 
 async def fetch_training_set(
@@ -79,10 +76,10 @@ def write_training_set(selection: Selection, oldest_us: int, *, with_status: boo
     events = {f.name: f for f in selection.base if isinstance(f, EventFeature)}
     if events:
         _draft_events(draft, selection, [*events.values()], oldest_us)
-    for dataset in dict.fromkeys(
-        feature.dataset for feature in selection.base if isinstance(feature, UploadFeature)
+    for columns in UploadedColumns.of(
+        feature for feature in selection.base if isinstance(feature, UploadFeature)
     ):
-        _draft_uploads(draft, selection, dataset)
+        _draft_uploads(draft, selection, columns)
     steps = [_write_step(number, selection, f) for number, f in enumerate(selection.expressions)]
     return _QUERIES["training_set"].format(
         parts=",\n".join(draft.parts),
@@ -162,41 +159,30 @@ def _write_frame(frame: str, window: tuple[int, int] | None) -> str:
     return _QUERIES["event_frame"].format(frame=frame, window_us=window_us, tile_us=tile_us)
 
 
-def _draft_uploads(draft: _Draft, selection: Selection, dataset: str) -> None:
-    features = [f for f in selection.base if isinstance(f, UploadFeature) and f.dataset == dataset]
-    columns = list(dict.fromkeys(feature.column for feature in features))
+def _draft_uploads(draft: _Draft, selection: Selection, columns: UploadedColumns) -> None:
     # Named by number, because a dataset may be named like anything.
     name = f"upload{len(draft.parts)}"
-    texts = [f"text{number}" for number in range(len(columns))]
     draft.parts.append(
         _QUERIES["upload_parts"].format(
-            dataset=name,
-            columns=quote_texts(columns),
-            any_gap=" OR ".join(f"{text} IS NULL" for text in texts),
+            name=name,
+            dataset=quote_text(columns.dataset),
+            paths=", ".join(quote_text(f'$."{column}"') for column, _ in columns.columns),
             texts="".join(
-                ", arg_max(coalesce(value, 'null'), (commit_seq, ordinal)) "
-                f"FILTER (WHERE feature = {quote_text(column)}) AS {text}"
-                for text, column in zip(texts, columns, strict=True)
+                f", texts[{number + 1}]::VARCHAR AS text{number}"
+                for number in range(len(columns.columns))
             ),
-            own="".join(f", {text}, event_time AS {text}_time" for text in texts),
-            carried="".join(
-                f", last_value({text} IGNORE NULLS) OVER earlier"
-                f", last_value(CASE WHEN {text} IS NOT NULL THEN event_time END IGNORE NULLS)"
-                " OVER earlier"
-                for text in texts
-            ),
-            found="".join(f", {text}, epoch_us({text}_time) AS {text}_us" for text in texts),
         )
     )
     draft.joins.append(f"LEFT JOIN {name} ON {name}.label = labels.label")
-    for feature in features:
-        text = f"{name}.{texts[columns.index(feature.column)]}"
-        draft.add_feature(
-            selection.slots[feature.name],
-            _UPLOADED_SQL[feature.type].format(text=text),
-            f"{text}_us",
-            feature.ttl_us,
-        )
+    for feature in selection.base:
+        if isinstance(feature, UploadFeature) and feature.dataset == columns.dataset:
+            text = f"{name}.text{columns.position(feature)}"
+            draft.add_feature(
+                selection.slots[feature.name],
+                _UPLOADED_SQL[feature.type].format(text=text),
+                f"{name}.event_us",
+                feature.ttl_us,
+            )
 
 
 def _write_step(number: int, selection: Selection, feature: ExpressionFeature) -> str:

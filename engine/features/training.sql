@@ -54,35 +54,36 @@ raws AS (
 {frame} AS (PARTITION BY user_id ORDER BY t RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 
 -- name: upload_parts
--- One dataset: its long rows made wide, one row for each entity and time at which anything was
--- uploaded, so that one ASOF join serves all its columns. Columns that a row lacks keep the value
--- of the row before, which has to be worked out only for entities that have such rows.
-{dataset}_wide AS MATERIALIZED (
-    SELECT entity_key, event_time{texts}
+-- One dataset. Only times and row ids are sorted for the join; the rows themselves, which are wide,
+-- are fetched for the labels that found one.
+{name}_times AS (
+    SELECT
+        entity_key,
+        event_time,
+        arg_max(rowid, commit_seq::HUGEINT * 9223372036854775808 + ordinal) AS row_id
     FROM feature_history
     WHERE commit_seq <= $commit_seq
         AND event_time <= make_timestamp($newest_us)
-        AND feature IN ({columns})
-        AND entity_key IN (SELECT entity_key FROM labels)
+        AND feature = {dataset}
     GROUP BY entity_key, event_time
 ),
-{dataset}_gaps AS (
-    SELECT DISTINCT entity_key FROM {dataset}_wide WHERE {any_gap}
-),
-{dataset}_full AS (
-    SELECT entity_key, event_time{own} FROM {dataset}_wide
-    WHERE entity_key NOT IN (SELECT entity_key FROM {dataset}_gaps)
-    UNION ALL
-    SELECT entity_key, event_time{carried} FROM {dataset}_wide
-    WHERE entity_key IN (SELECT entity_key FROM {dataset}_gaps)
-    WINDOW earlier AS (PARTITION BY entity_key ORDER BY event_time)
-),
-{dataset} AS (
-    SELECT labels.label{found}
+{name}_hits AS MATERIALIZED (
+    SELECT labels.label, times.row_id, times.event_time
     FROM labels
-    ASOF JOIN {dataset}_full AS latest
-        ON labels.entity_key = latest.entity_key
-        AND make_timestamp(labels.t) >= latest.event_time
+    ASOF JOIN {name}_times AS times
+        ON labels.entity_key = times.entity_key
+        AND make_timestamp(labels.t) >= times.event_time
+),
+{name}_rows AS (
+    SELECT
+        hits.label,
+        epoch_us(hits.event_time) AS event_us,
+        TRY(json_extract(history.value, [{paths}])) AS texts
+    FROM {name}_hits AS hits
+    JOIN feature_history AS history ON history.rowid = hits.row_id
+),
+{name} AS (
+    SELECT label, event_us{texts} FROM {name}_rows
 )
 
 -- name: expression_step

@@ -1,14 +1,21 @@
-"""Uploaded values: from canonical JSON text to a value of the declared type.
+"""Uploaded rows: from a canonical JSON object to values of the declared types.
 
-`history.sql` holds the same rules for DuckDB. A text that is not of the type is no value.
+`training` holds the same rules for DuckDB. What is not of its type is no value.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self
+
+import attrs
 import msgspec
 
+from engine.features.definitions import UploadFeature
 from engine.features.values import Value
+
+UploadedRow = tuple[Value | None, ...]
 
 _INT64_LIMIT = 2**63
 
@@ -45,12 +52,35 @@ _CONVERT: Mapping[str, Callable[[object], Value | None]] = {
 }
 
 
-def decode_uploaded(text: str | None, value_type: str) -> Value | None:
-    """Return the value, or None when the text is null or not of the type."""
-    if text is None:
-        return None
+@attrs.frozen
+class UploadedColumns:
+    """The columns of a dataset that features read, in a fixed order."""
+
+    dataset: str
+    columns: tuple[tuple[str, str], ...]
+    """Name and type of each."""
+
+    @classmethod
+    def of(cls, features: Iterable[UploadFeature]) -> tuple[Self, ...]:
+        """Return the columns that the features read, by dataset."""
+        columns: dict[str, dict[str, str]] = {}
+        for feature in features:
+            columns.setdefault(feature.dataset, {})[feature.column] = feature.type
+        return tuple(cls(dataset, tuple(types.items())) for dataset, types in columns.items())
+
+    def position(self, feature: UploadFeature) -> int:
+        """Return where a feature's value stands in a decoded row."""
+        return self.columns.index((feature.column, feature.type))
+
+    def decode(self, text: str | None) -> UploadedRow:
+        """Return the columns' values; None for those absent, null or of another type."""
+        row = _decode_object(text)
+        return tuple(_CONVERT[type_](row.get(name)) for name, type_ in self.columns)
+
+
+def _decode_object(text: str | None) -> Mapping[str, object]:
     try:
-        value = msgspec.json.decode(text)
+        row = None if text is None else msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError):
-        return None
-    return _CONVERT[value_type](value)
+        return {}
+    return row if isinstance(row, dict) else {}

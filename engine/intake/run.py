@@ -7,13 +7,14 @@ from collections.abc import Callable
 import trio
 
 from engine.config import KafkaConfig
-from engine.errors import DataFileFailedError, TrellisError
+from engine.errors import BackendUnavailableError, DataFileFailedError, TrellisError
 from engine.health import HealthBoard
 from engine.intake.broker import Broker
 from engine.intake.committer import Committer
 from engine.intake.kafka import open_bridge, open_consumer
+from engine.intake.locate import IntakeParts
 from engine.intake.outbox import Outbox
-from engine.intake.session import IntakeParts, Session
+from engine.intake.session import Session
 from engine.intake.status import IntakeStatus
 from engine.intake.topics import Topics
 from engine.intake.validation import Rules
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 _RETRY_FIRST_S = 0.2
 _RETRY_LAST_S = 3.0
+_TOPICS_WAIT_S = 2.0
+"""How long the start waits for the embedded broker's topics, which takes milliseconds."""
 _REVOKE_WAIT_S = 45.0
 """How long a rebalance may wait for a batch under way: less than the group waits for us."""
 
@@ -43,7 +46,8 @@ async def run_intake(
 ) -> None:
     """Consume the topic into the data file, each message once, until cancelled.
 
-    Started at once, not when the broker answers: that is told on the health board (part `intake`,
+    Started once the embedded broker has its topics, so that whoever sends next finds them, and at
+    once with another one. Whether the broker answers is told on the health board (part `intake`,
     not required for readiness).
     Raises:
       DataFileFailedError: in a group; the data file failed and the engine must stop.
@@ -61,8 +65,20 @@ async def run_intake(
         outbox = Outbox(config, broker, topics, store.reader, store.writer, clock_us)
         nursery.start_soon(status.run_ticks)
         nursery.start_soon(outbox.run, committer)
+        if broker.embedded:
+            await _prepare_topics(topics)
         task_status.started()
         await _run_sessions(parts)
+
+
+async def _prepare_topics(topics: Topics) -> None:
+    """Create the topics, if the broker answers soon."""
+    with trio.move_on_after(_TOPICS_WAIT_S):
+        try:
+            await topics.prepare()
+        except BackendUnavailableError as error:
+            # The sessions try again, and report it.
+            logger.debug("topics not prepared yet", extra={"detail": str(error)})
 
 
 async def _run_sessions(parts: IntakeParts) -> None:

@@ -42,10 +42,14 @@ class IntakeStatus:
         """The broker answers, but nothing is consumed yet."""
         self._set_link(up=False, detail=detail)
 
-    def consuming(self, partitions: int) -> None:
-        """All positions are set, records may come."""
-        self._ends.clear()
-        self._set_link(up=True, detail=f"consuming {partitions} partitions")
+    def consuming(self, ends: Mapping[int, int]) -> None:
+        """All positions are set, records may come.
+
+        Args:
+          ends: where the logs end, by partition consumed: what waits from before counts at once.
+        """
+        self._ends = dict(ends)
+        self._set_link(up=True, detail=f"consuming {len(ends)} partitions")
 
     def down(self, detail: str) -> None:
         """The broker cannot be used."""

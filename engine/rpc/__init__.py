@@ -1,6 +1,6 @@
 """gRPC on Trio, under purerpc's API; services import from nowhere below this door."""
 
-from purerpc import RpcFailedError, Service, Servicer, Status, StatusCode, insecure_channel
+from purerpc import RpcFailedError, Service, Servicer, Status, StatusCode
 
 from engine.rpc.interceptors import CallContext, CallPolicy, Token, wrap_service
 from engine.rpc.limits import TransportLimits
@@ -20,7 +20,6 @@ __all__ = [
     "StatusCode",
     "Token",
     "TransportLimits",
-    "insecure_channel",
     "serve",
     "wrap_service",
 ]

@@ -16,7 +16,9 @@ class _Waiter:
 class Budget:
     """How many rows and bytes may be under way together.
 
-    First come, first served: a large claim at the head is not starved by small ones behind it.
+    First come, first served: a large claim at the head is not starved by small ones behind it. A
+    claim beyond the bound is granted alone, since refusing it for ever would only move the problem
+    to a sender who cannot split it.
     """
 
     def __init__(self, *, rows: int, size_bytes: int) -> None:
@@ -26,15 +28,9 @@ class Budget:
         self.bytes_held = 0
         self._waiters: deque[_Waiter] = deque()
 
-    def fits_at_all(self, rows: int, size_bytes: int) -> bool:
-        """Tell whether a claim could ever be granted."""
-        return rows <= self.rows_limit and size_bytes <= self.bytes_limit
-
     async def acquire(self, rows: int, size_bytes: int) -> None:
         """Wait until the claim fits, then hold it.
 
-        Args:
-          rows, size_bytes: a claim for which `fits_at_all` is true.
         Cancellation: nothing is held.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -58,10 +54,11 @@ class Budget:
         self._grant()
 
     def _fits(self, rows: int, size_bytes: int) -> bool:
-        return (
+        within = (
             self.rows_held + rows <= self.rows_limit
             and self.bytes_held + size_bytes <= self.bytes_limit
         )
+        return within or not (self.rows_held or self.bytes_held)
 
     def _hold(self, rows: int, size_bytes: int) -> None:
         self.rows_held += rows

@@ -20,7 +20,13 @@ def hold_data_file(settings: StoreSettings) -> Iterator[duckdb.DuckDBPyConnectio
       DataFileLockedError: another process holds it; the message names that process.
       DataFileFailedError: the file cannot be created or read, or is not a DuckDB file.
     """
-    settings.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        settings.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataFileFailedError(
+            f"cannot make the folder {settings.path.parent}: {error.strerror}; "
+            "choose another with --data"
+        ) from error
     with _hold_lock(settings.path.with_name(settings.path.name + ".lock"), settings.path):
         connection = _connect(settings)
         try:

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import resources
 
@@ -93,7 +94,9 @@ def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
         )
         connection.commit()
     except duckdb.Error as error:
-        connection.rollback()
+        # A failed commit has ended the transaction already; a failed statement has not.
+        with suppress(duckdb.TransactionException):
+            connection.rollback()
         raise DataFileFailedError(
             f"migration {migration.version} ({migration.name}) failed: {error}"
         ) from error

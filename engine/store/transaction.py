@@ -13,6 +13,18 @@ from engine.store.catalog import Table
 
 _STAGED = "trellis_staged_batch"
 
+FILE_FAILURES = (
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.IOException,
+    duckdb.SerializationException,
+)
+"""After one of these the file's state is unknown: nothing more may be acknowledged."""
+
+
+class FileFailure(Exception):  # noqa: N818 - an outcome of this module, not an error of the tree
+    """The disk or the file failed, not the request."""
+
 
 @attrs.frozen
 class AppendStep:
@@ -97,7 +109,8 @@ def write_group(
     """Write all requests in one transaction, stamped with `commit_seq`.
 
     Raises:
-      duckdb.Error: nothing was written.
+      FileFailure: the disk or the file failed; whether the rows are in is unknown.
+      duckdb.Error: a request does not fit; nothing was written.
     """
     connection.begin()
     try:
@@ -111,10 +124,17 @@ def write_group(
                     )
                 case UpsertStep():
                     _upsert(connection, step, commit_seq)
-        connection.commit()
+    except FILE_FAILURES as error:
+        raise FileFailure(str(error)) from error
     except BaseException:
         connection.rollback()
         raise
+    try:
+        # A failing commit ends the transaction: there is nothing left to roll back. DuckDB reports
+        # a full disk here as a fault of the transaction, so the kind of error tells nothing.
+        connection.commit()
+    except duckdb.Error as error:
+        raise FileFailure(str(error)) from error
 
 
 def _append(

@@ -27,19 +27,11 @@ from engine.store.budget import Budget
 from engine.store.catalog import Table, check_operation
 from engine.store.checkpoint import CheckpointPolicy
 from engine.store.settings import StoreSettings
-from engine.store.transaction import write_group
+from engine.store.transaction import FILE_FAILURES, FileFailure, write_group
 
 logger = logging.getLogger(__name__)
 
 CommitListener = Callable[[Commit], None]
-
-_FILE_FAILURES = (
-    duckdb.FatalException,
-    duckdb.InternalException,
-    duckdb.IOException,
-    duckdb.SerializationException,
-)
-"""After one of these the file's state is unknown: nothing more may be acknowledged."""
 
 
 @attrs.define(eq=False)
@@ -49,10 +41,6 @@ class _Pending:
     size_bytes: int
     answered: trio.Event = attrs.field(factory=trio.Event)
     result: outcome.Maybe[Receipt] | None = None
-
-    def answer(self, result: outcome.Maybe[Receipt]) -> None:
-        self.result = result
-        self.answered.set()
 
 
 class Writer:
@@ -73,6 +61,7 @@ class Writer:
         self._wal_path = settings.path.with_name(settings.path.name + ".wal")
         self._budget = Budget(rows=settings.queue_rows, size_bytes=settings.queue_bytes)
         self._send, self._receive = trio.open_memory_channel[_Pending](settings.queue_requests)
+        self._group: list[_Pending] = []
         self._listeners: list[CommitListener] = []
         self._commit_seq = commit_seq
         self._failure: DataFileFailedError | None = None
@@ -99,7 +88,7 @@ class Writer:
         Raises:
           SchemaMismatchError: a table, column, type or constraint does not fit; nothing of this
             request is written, others are not affected.
-          ResourceExhaustedError: the request alone is larger than the queue.
+          ResourceExhaustedError: DuckDB has not enough memory for this request.
           WriterClosedError: the writer has stopped.
           DataFileFailedError: the data file can no longer be written.
         Cancellation: while waiting for room nothing is written; once queued, the commit may still
@@ -108,12 +97,6 @@ class Writer:
         for operation in request.operations:
             check_operation(self._catalog, operation)
         pending = _Pending(request, request.row_count, request.size_bytes)
-        if not self._budget.fits_at_all(pending.rows, pending.size_bytes):
-            raise ResourceExhaustedError(
-                f"a write of {pending.rows} rows and {pending.size_bytes} bytes is larger than the "
-                f"writer's queue ({self._budget.rows_limit} rows, {self._budget.bytes_limit} "
-                "bytes); split it"
-            )
         await self._budget.acquire(pending.rows, pending.size_bytes)
         self._show_queue()
         try:
@@ -141,8 +124,8 @@ class Writer:
           `close`, so that what was queued is written.
         """
         try:
-            while (group := await self._next_group()) is not None:
-                await self._write(group)
+            while await self._take_group():
+                await self._write_group()
                 if self._checkpoint_is_due(idle_for_s=0.0):
                     await self._checkpoint()
             await self._checkpoint()
@@ -150,18 +133,21 @@ class Writer:
             self._failure = error
             raise
         finally:
-            self._send.close()
             self._refuse_rest()
 
-    async def _next_group(self) -> list[_Pending] | None:
-        """Wait for requests and take what has queued; checkpoint if the wait turns out idle."""
+    async def _take_group(self) -> bool:
+        """Wait for requests and take what has queued; checkpoint if the wait turns out idle.
+
+        Returns: False when the channel is closed and empty.
+        """
         while True:
             with trio.move_on_after(self._settings.checkpoint_idle_s):
                 try:
                     first = await self._receive.receive()
                 except trio.EndOfChannel:
-                    return None
-                return self._drain(first)
+                    return False
+                self._group = self._drain(first)
+                return True
             if self._checkpoint_is_due(idle_for_s=self._settings.checkpoint_idle_s):
                 await self._checkpoint()
 
@@ -177,7 +163,8 @@ class Writer:
             rows += pending.rows
         return group
 
-    async def _write(self, group: list[_Pending]) -> None:
+    async def _write_group(self) -> None:
+        group = self._group
         error = await self._commit(group)
         if error is not None and len(group) > 1:
             # One request is at fault; alone, each tells whether it is the one.
@@ -202,14 +189,11 @@ class Writer:
                 commit_seq,
                 limiter=self._limiter,
             )
-        except _FILE_FAILURES as error:
-            failure = DataFileFailedError(
+        except FileFailure as error:
+            raise DataFileFailedError(
                 f"writing {self._settings.path} failed: {error}; free disk space or repair the "
                 "disk, then start again: what was acknowledged is in the file"
-            )
-            for pending in group:
-                pending.answer(outcome.Error(failure))
-            raise failure from error
+            ) from error
         except duckdb.Error as error:
             return error
         self._commit_seq = commit_seq
@@ -220,30 +204,35 @@ class Writer:
         for listener in self._listeners:
             listener(commit)
         for pending in group:
-            self._release(pending)
-            pending.answer(outcome.Value(Receipt(commit_seq, pending.rows)))
+            self._answer(pending, outcome.Value(Receipt(commit_seq, pending.rows)))
         return None
 
     def _refuse(self, pending: _Pending, error: duckdb.Error) -> None:
         metrics.WRITER_FAILED_REQUESTS.inc()
         logger.warning("write request refused", extra={"error": str(error)})
-        self._release(pending)
         mapped: TrellisError = SchemaMismatchError(str(error))
         if isinstance(error, duckdb.OutOfMemoryException):
             mapped = ResourceExhaustedError(f"not enough memory for this write: {error}")
         mapped.__cause__ = error
-        pending.answer(outcome.Error(mapped))
+        self._answer(pending, outcome.Error(mapped))
 
     def _refuse_rest(self) -> None:
-        """Answer whatever is still queued when writing ends early."""
+        """Answer whoever still waits when writing ends: every sender hears of its request."""
+        self._send.close()
+        rest = [pending for pending in self._group if not pending.answered.is_set()]
         with self._receive:
             while True:
                 try:
-                    pending = self._receive.receive_nowait()
+                    rest.append(self._receive.receive_nowait())
                 except (trio.WouldBlock, trio.EndOfChannel):
-                    return
-                self._release(pending)
-                pending.answer(outcome.Error(self._failure or WriterClosedError()))
+                    break
+        for pending in rest:
+            self._answer(pending, outcome.Error(self._failure or WriterClosedError()))
+
+    def _answer(self, pending: _Pending, result: outcome.Maybe[Receipt]) -> None:
+        self._release(pending)
+        pending.result = result
+        pending.answered.set()
 
     def _release(self, pending: _Pending) -> None:
         self._budget.release(pending.rows, pending.size_bytes)
@@ -264,7 +253,7 @@ class Writer:
             await trio.to_thread.run_sync(
                 self._connection.execute, "CHECKPOINT", limiter=self._limiter
             )
-        except _FILE_FAILURES as error:
+        except FILE_FAILURES as error:
             raise DataFileFailedError(
                 f"checkpoint of {self._settings.path} failed: {error}"
             ) from error

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2
 
+from tests.faults.feature_answers import wait_until_consuming
 from tests.support.engine_process import ANY_FREE_PORTS, ROOT, EngineProcess
 from tests.support.event_source import EventSource
 
@@ -71,8 +72,10 @@ def test_a_signal_stops_a_loaded_engine_in_order_and_leaves_nothing(
         children = [child.pid for child in psutil.Process(engine.pid).children(recursive=True)]
         assert len(children) >= 2
         with EventSource(engine.ready["kafka"], engine.ready["topic"], seed=1) as source:
-            while not source.sent():
-                time.sleep(0.01)
+            wait_until_consuming(engine)
+            # The engine has made Arrow tables by now, which is what would have brought pandas in.
+            assert "pandas" not in Path(f"/proc/{engine.pid}/maps").read_text()
+            assert source.sent()
             engine.signal(number)
             assert engine.wait(20) == 0
         assert wait_gone(children, 5) == []
@@ -111,7 +114,7 @@ def test_a_second_engine_on_the_same_folder_is_refused(tmp_path: Path) -> None:
         sets = [word for setting in ANY_FREE_PORTS for word in ("--set", setting)]
         second = run_main("--data", str(engine.data_dir), *sets)
         assert second.returncode == 1
-        assert f"in use by process {engine.pid}" in second.stderr
+        assert f"another engine (pid {engine.pid})" in second.stderr
         assert "Traceback" not in second.stderr
 
 

@@ -1,8 +1,8 @@
-"""Feature values from the running engine, and the same asked again from history."""
+"""Feature values from the running engine, and past answers asked for again."""
 
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import grpc
 
@@ -10,16 +10,22 @@ from proto.trellis.v1 import features_pb2
 from tests.support.engine_process import EngineProcess
 
 EVENTS = "trellis_intake_events_total"
+REJECTED = "trellis_intake_rejected_total"
 LAG = "trellis_intake_lag_messages"
 
 
-def wait_until_consumed(engine: EngineProcess, timeout_s: float = 30.0) -> None:
-    """Wait until the engine has committed everything its topic holds.
+def wait_until_consumed(engine: EngineProcess, messages: int, timeout_s: float = 30.0) -> None:
+    """Wait until the engine has committed so many messages since it started, and sees no lag.
 
     Raises:
-      TimeoutError: messages are still waiting; the message holds the lag and the log's end.
+      TimeoutError: it has not; the message holds the log's end.
     """
-    wait_until(engine, "no lag", lambda: read_metric(engine, LAG) == 0, timeout_s)
+
+    def consumed() -> bool:
+        done = (read_metric(engine, EVENTS) or 0) + (read_metric(engine, REJECTED) or 0)
+        return done >= messages and read_metric(engine, LAG) == 0
+
+    wait_until(engine, f"{messages} messages", consumed, timeout_s)
 
 
 def wait_until_consuming(engine: EngineProcess, timeout_s: float = 30.0) -> None:
@@ -80,15 +86,14 @@ class FeatureAnswers:
         )
         return self._get(request, timeout=10)
 
-    def mismatches(self, user_ids: Sequence[int], features: Sequence[str]) -> list[str]:
-        """Return every difference between answers from memory and from history."""
+    def changed(self, answers: Iterable[features_pb2.GetFeaturesResponse]) -> list[str]:
+        """Ask for past answers again and return every difference."""
         found = []
-        for user_id in user_ids:
-            online = self.online(user_id, features)
-            history = self.again(online)
-            for now, then in zip(online.features, history.features, strict=True):
+        for answer in answers:
+            again = self.again(answer)
+            for then, now in zip(answer.features, again.features, strict=True):
                 if now != then:
-                    found.append(f"user {user_id}: online {now}, history {then}")
+                    found.append(f"user {answer.entity_key}: answered {then}, asked again {now}")
         return found
 
     def __enter__(self) -> "FeatureAnswers":

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS = [
-    {"errors", "metrics", "health", "logs", "ready"},
+    {"errors", "metrics", "health", "logs", "ready", "imports"},
     {"records", "config", "rpc", "web"},
     {"store", "backends", "jobs", "generator"},
     {"features", "intake", "workers"},

@@ -11,10 +11,21 @@ from purerpc import Cardinality, Service, Servicer
 class Caller(Protocol):
     """A channel of either kind."""
 
-    unary_unary: Callable[..., Any]
-    unary_stream: Callable[..., Any]
-    stream_unary: Callable[..., Any]
-    stream_stream: Callable[..., Any]
+    @property
+    def unary_unary(self) -> Callable[..., Any]:
+        """One message, one reply."""
+
+    @property
+    def unary_stream(self) -> Callable[..., Any]:
+        """One message, many replies."""
+
+    @property
+    def stream_unary(self) -> Callable[..., Any]:
+        """Many messages, one reply."""
+
+    @property
+    def stream_stream(self) -> Callable[..., Any]:
+        """Many messages, many replies."""
 
 
 def bind(service: Service | type[Servicer], channel: Caller) -> Any:

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from engine.errors import ResourceExhaustedError, SchemaMismatchError, WriterClosedError
+from engine.errors import SchemaMismatchError, WriterClosedError
 from engine.records import (
     EVENTS_SCHEMA,
     FEATURE_HISTORY_SCHEMA,
@@ -17,7 +17,7 @@ from engine.records import (
     Upsert,
     WriteRequest,
 )
-from engine.store import StoreSettings, open_store
+from engine.store import StoreSettings, Writer, open_store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901)  # noqa: DTZ001 - the file keeps UTC without a zone
 
@@ -168,21 +168,57 @@ async def test_rows_of_one_commit_are_numbered_in_request_order(settings: StoreS
 
 
 async def test_senders_wait_when_the_queue_is_full(settings: StoreSettings) -> None:
-    small = attrs.evolve(settings, queue_rows=10, batch_rows=10)
+    """A transaction could take all of it; only the bound on the queue keeps groups small."""
+    small = attrs.evolve(settings, queue_rows=10, batch_rows=1_000_000)
     async with open_store(small) as store:
-        held: list[int] = []
-        store.writer.add_commit_listener(lambda commit: held.append(len(commit.requests)))
+        rows_of_commits: list[int] = []
+        store.writer.add_commit_listener(
+            lambda commit: rows_of_commits.append(sum(r.row_count for r in commit.requests))
+        )
         async with trio.open_nursery() as nursery:
             for _ in range(20):
                 nursery.start_soon(store.writer.submit, WriteRequest((events(*range(5)),)))
-        assert sum(held) == 20
-        assert max(held) <= 2
+        assert sum(rows_of_commits) == 100
+        assert max(rows_of_commits) <= 10
 
 
-async def test_a_request_larger_than_the_queue_is_refused(settings: StoreSettings) -> None:
+async def test_a_request_larger_than_the_queue_is_written_alone(settings: StoreSettings) -> None:
     async with open_store(attrs.evolve(settings, queue_rows=3)) as store:
-        with pytest.raises(ResourceExhaustedError, match="split it"):
-            await store.writer.submit(WriteRequest((events(1, 2, 3, 4),)))
+        commits: list[Commit] = []
+        store.writer.add_commit_listener(commits.append)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.writer.submit, WriteRequest((events(1),)))
+            nursery.start_soon(store.writer.submit, WriteRequest((events(*range(50)),)))
+        assert sorted(len(commit.requests) for commit in commits) == [1, 1]
+
+
+async def test_a_listener_that_fails_ends_the_writer_and_every_sender_hears_of_it(
+    settings: StoreSettings,
+) -> None:
+    """Memory and disk would disagree from then on; nobody may be left waiting."""
+    refused: list[WriterClosedError] = []
+
+    def fail(commit: Commit) -> None:
+        raise ArithmeticError(commit.commit_seq)
+
+    async def submit(writer: Writer, number: int) -> None:
+        with trio.CancelScope(shield=True), trio.fail_after(10):
+            try:
+                await writer.submit(WriteRequest((events(number),)))
+            except WriterClosedError as error:
+                refused.append(error)
+
+    async def run_store() -> None:
+        async with open_store(attrs.evolve(settings, queue_rows=2)) as store:
+            store.writer.add_commit_listener(fail)
+            async with trio.open_nursery() as nursery:
+                for number in range(10):
+                    nursery.start_soon(submit, store.writer, number)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await run_store()
+    assert caught.group_contains(ArithmeticError)
+    assert len(refused) == 10
 
 
 async def test_what_had_queued_is_written_when_the_store_is_cancelled(

@@ -1,36 +1,25 @@
 """Calls to servers that answer, do not answer, or go away."""
 
-import gc
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
-from engine.cli.client import call_engine
+from engine.cli.client import open_service
 from engine.cli.running import RunningEngine
+from engine.config import SecurityConfig
 from engine.errors import DeadlineExceededError, UnavailableError
-from proto.trellis.v1.features_grpc import FeatureServiceStub
+from proto.trellis.v1.features_grpc import FeatureServiceServicer
 from proto.trellis.v1.features_pb2 import GetFeaturesRequest
 
-# The client library leaves its streams and its socket to the garbage collector when it is given up;
-# the process of a command ends there anyway.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
 
-
-@pytest.fixture(autouse=True)
-def _collect_what_the_library_left() -> Iterator[None]:
-    yield
-    gc.collect()
-
-
-async def get_features(channel: Any, metadata: Any) -> Any:
-    return await FeatureServiceStub(channel).GetFeatures(GetFeaturesRequest(), metadata=metadata)
+def get_features(engine: RunningEngine, timeout_s: float) -> None:
+    with open_service(
+        engine, "service_b", FeatureServiceServicer, SecurityConfig(), timeout_s=timeout_s
+    ) as service:
+        service.GetFeatures(GetFeaturesRequest())
 
 
 @contextmanager
@@ -75,17 +64,15 @@ def test_a_server_that_does_not_answer_is_given_up(
         serving(behave) as engine,
         pytest.raises((DeadlineExceededError, UnavailableError), match=r"127\.0\.0\.1"),
     ):
-        call_engine(engine, "service_b", get_features, token=None, timeout_s=0.5)
+        get_features(engine, 0.5)
 
 
 def test_a_server_that_is_not_there_is_a_clear_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    with pytest.raises(UnavailableError, match=rf"nothing answers at 127\.0\.0\.1:{port}"):
-        call_engine(
-            RunningEngine({"service_b": f"127.0.0.1:{port}"}), "service_b", get_features, token=None
-        )
+    with pytest.raises(UnavailableError, match=rf"127\.0\.0\.1:{port} cannot be reached"):
+        get_features(RunningEngine({"service_b": f"127.0.0.1:{port}"}), 5.0)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Event:
 @attrs.frozen
 class Upload:
     entity_key: int
-    column: str
+    dataset: str
     text: str | None
     time: int
     commit_seq: int = 0
@@ -88,18 +88,20 @@ class Aggregate:
 
 @attrs.frozen
 class Latest:
+    dataset: str
     column: str
     type: str
     ttl: int | None = None
 
     def answer(self, uploads: Sequence[Upload], user: int, t: int) -> Answer:
         rows = [
-            u for u in uploads if u.entity_key == user and u.column == self.column and u.time <= t
+            u for u in uploads if u.entity_key == user and u.dataset == self.dataset and u.time <= t
         ]
         if not rows:
             return MISSING
         row = max(rows, key=lambda u: (u.time, u.commit_seq, u.ordinal))
-        value = json.loads(row.text) if row.text is not None else None
+        columns = json.loads(row.text) if row.text is not None else None
+        value = columns.get(self.column) if isinstance(columns, dict) else None
         kinds = {"int64": (int,), "double": (int, float), "string": (str,), "bool": (bool,)}
         if type(value) not in kinds[self.type]:
             return MISSING

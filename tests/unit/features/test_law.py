@@ -69,17 +69,28 @@ class Restart:
 EVENTS = st.tuples(
     USERS, st.sampled_from(("view", "buy", "cart", "other")), TIMES, VALUES, st.integers(0, 2)
 )
-TEXTS = {
-    "plan": ('"free"', '"pro"', '"\\u00fc\\"\\\\"', "null", None, "3"),
-    "age": ("41", "-1", "9007199254740993", "1.5", "null", '"7"'),
-    "score": ("0.1", "-0.0", "7", "1e300", "12345678901234567890", "null"),
-    "active": ("true", "false", "null", "1"),
-}
+
+
+def write_object(columns: dict[str, str]) -> str:
+    return "{" + ",".join(f'"{name}":{text}' for name, text in columns.items()) + "}"
+
+
+PROFILES = st.fixed_dictionaries(
+    {},
+    optional={
+        "plan": st.sampled_from(('"free"', '"pro"', '"\\u00fc\\"\\\\"', "null", "3")),
+        "age": st.sampled_from(("41", "-1", "9007199254740993", "1.5", "null", '"7"')),
+        "score": st.sampled_from(("0.1", "-0.0", "7", "1e300", "12345678901234567890", "null")),
+        "other": st.just("[1]"),
+    },
+).map(write_object)
+DEVICES = st.sampled_from(
+    ('{"active":true}', '{"active":false}', '{"active":null}', '{"active":1}', "{}", "3", None)
+)
 UPLOADS = st.one_of(
-    *(
-        st.tuples(USERS, st.just(f"profiles.{column}"), st.sampled_from(texts), TIMES)
-        for column, texts in TEXTS.items()
-    )
+    st.tuples(USERS, st.just("profiles"), PROFILES, TIMES),
+    st.tuples(USERS, st.just("devices"), DEVICES, TIMES),
+    st.tuples(USERS, st.just("unknown"), st.just('{"plan":"gold"}'), TIMES),
 )
 SELECTIONS = st.one_of(
     st.just(NAMES),

@@ -18,7 +18,8 @@ from tests.unit.features import naive
 
 SECOND = 1_000_000
 
-UPLOADED = {"plan": "string", "age": "int64", "score": "double", "active": "bool"}
+PROFILES = {"plan": "string", "age": "int64", "score": "double"}
+DEVICES = {"active": "bool"}
 
 DEFINITIONS: dict[str, naive.Definition] = {
     "views_10s": naive.Aggregate("count", ("view",), None, 10 * SECOND, 2 * SECOND),
@@ -41,10 +42,10 @@ DEFINITIONS: dict[str, naive.Definition] = {
     "values_total": naive.Aggregate("distinct_count", ("buy", "view"), "value"),
     "since_view": naive.Aggregate("seconds_since", ("view",), ttl=8 * SECOND),
     "since_any_10s": naive.Aggregate("seconds_since", None, None, 10 * SECOND, 2 * SECOND),
-    "plan": naive.Latest("profiles.plan", "string", 30 * SECOND),
-    "age": naive.Latest("profiles.age", "int64"),
-    "score": naive.Latest("profiles.score", "double"),
-    "active": naive.Latest("profiles.active", "bool"),
+    "plan": naive.Latest("profiles", "plan", "string", 30 * SECOND),
+    "age": naive.Latest("profiles", "age", "int64"),
+    "score": naive.Latest("profiles", "score", "double"),
+    "active": naive.Latest("devices", "active", "bool"),
     "rate": naive.Formula(
         ("views_10s", "any_10s"), lambda v, a: None if v is None or a is None else v / a
     ),
@@ -105,11 +106,10 @@ def specify(name: str, definition: naive.Definition) -> FeatureSpec:
                 ttl_s=_seconds(definition.ttl),
             )
         case naive.Latest():
-            dataset, column = definition.column.split(".")
             return FeatureSpec(
                 name,
-                source=f"uploads.{dataset}",
-                column=column,
+                source=f"uploads.{definition.dataset}",
+                column=definition.column,
                 type=definition.type,
                 ttl_s=_seconds(definition.ttl),
             )
@@ -119,7 +119,10 @@ def specify(name: str, definition: naive.Definition) -> FeatureSpec:
 
 FEATURES_FILE = FeaturesFile(
     entities={"user": EntitySpec(key="user_id")},
-    uploads={"profiles": UploadSpec("user", "user_id", "updated_at", UPLOADED)},
+    uploads={
+        "profiles": UploadSpec("user", "user_id", "updated_at", PROFILES),
+        "devices": UploadSpec("user", "user_id", "seen_at", DEVICES),
+    },
     features={name: specify(name, definition) for name, definition in DEFINITIONS.items()},
 )
 FEATURE_SET = compile_feature_set(FEATURES_FILE)
@@ -169,7 +172,7 @@ class World:
         write_group(self._connection, self._catalog, requests, self.commit_seq)
         self.events += [_stamped(event, self.commit_seq) for event in events]
         self.uploads += [
-            naive.Upload(u.entity_key, u.column, u.text, u.time, self.commit_seq, ordinal)
+            naive.Upload(u.entity_key, u.dataset, u.text, u.time, self.commit_seq, ordinal)
             for ordinal, u in enumerate(uploads)
         ]
         return Commit(self.commit_seq, requests)
@@ -233,7 +236,7 @@ def upload_batch(uploads: Sequence[naive.Upload]) -> pa.RecordBatch:
     return pa.record_batch(
         {
             "entity_key": [u.entity_key for u in uploads],
-            "feature": [u.column for u in uploads],
+            "feature": [u.dataset for u in uploads],
             "value": [u.text for u in uploads],
             "event_time": [u.time for u in uploads],
         },

@@ -85,8 +85,17 @@ async def test_a_claim_granted_before_its_cancellation_is_held() -> None:
     assert budget.rows_held == 4
 
 
-@pytest.mark.parametrize(
-    ("rows", "size_bytes", "fits"), [(10, 100, True), (11, 1, False), (1, 101, False)]
-)
-def test_a_claim_larger_than_the_bound_never_fits(rows: int, size_bytes: int, fits: bool) -> None:
-    assert Budget(rows=10, size_bytes=100).fits_at_all(rows, size_bytes) is fits
+@pytest.mark.parametrize(("rows", "size_bytes"), [(11, 1), (1, 101)])
+async def test_a_claim_beyond_the_bound_is_granted_alone(rows: int, size_bytes: int) -> None:
+    budget = Budget(rows=10, size_bytes=100)
+    await budget.acquire(1, 1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(budget.acquire, rows, size_bytes)
+        await wait_all_tasks_blocked()
+        assert budget.rows_held == 1
+        budget.release(1, 1)
+        await wait_all_tasks_blocked()
+        assert (budget.rows_held, budget.bytes_held) == (rows, size_bytes)
+        with trio.move_on_after(0):
+            await budget.acquire(1, 1)
+        assert budget.rows_held == rows

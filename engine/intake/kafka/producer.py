@@ -1,0 +1,143 @@
+"""Sending messages."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiokafka
+import aiokafka.errors
+import attrs
+
+from engine.config import KafkaConfig
+from engine.intake.broker import Broker
+from engine.intake.kafka.bridge import (
+    REQUEST_TIMEOUT_S,
+    call,
+    connection_options,
+    start_client,
+    stop_client,
+)
+
+_SEND_TIMEOUT_S = REQUEST_TIMEOUT_S + 5.0
+_BATCH_BYTES = 256 * 1024
+_MAX_REQUEST_BYTES = 128 * 1024**2
+"""What the broker accepts is the broker's to say; the client's own limit stays out of the way."""
+
+
+@attrs.frozen
+class KafkaRecord:
+    """A message to send."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Producer:
+    """Sends messages; each call returns once every replica that is in sync has them.
+
+    At least once: what the client sends again after a lost answer may arrive twice, since the
+    embedded broker knows no idempotent producers. Made by `open_producer`.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    async def send_many(
+        self, topic: str, values: Sequence[bytes], keys: Sequence[bytes] | None = None
+    ) -> None:
+        """Send many messages, batched by partition; fast.
+
+        Args:
+          keys: one a message; messages of one key go to one partition, in order. Without keys the
+            messages are spread evenly.
+        Raises:
+          BackendUnavailableError: some may have been sent, some not.
+          MessageRefusedError: a message is too large for the broker.
+        """
+        await call(self._aio_send_many, topic, values, keys, timeout_s=_SEND_TIMEOUT_S)
+
+    async def send_each(self, topic: str, records: Sequence[KafkaRecord]) -> list[bool]:
+        """Send records with their headers.
+
+        Returns: for each, whether it was sent; False means the broker refuses its size.
+        Raises:
+          BackendUnavailableError: some may have been sent, some not.
+        """
+        return await call(self._aio_send_each, topic, records, timeout_s=_SEND_TIMEOUT_S)
+
+    async def _aio_send_many(
+        self, topic: str, values: Sequence[bytes], keys: Sequence[bytes] | None
+    ) -> None:
+        partitions = sorted(await self._client.partitions_for(topic))
+        shares: list[list[int]] = [[] for _ in partitions]
+        for index in range(len(values)):
+            spread_by = index if keys is None else zlib.crc32(keys[index])
+            shares[spread_by % len(partitions)].append(index)
+        sent: list[Any] = []
+        try:
+            for partition, share in zip(partitions, shares, strict=True):
+                messages = [(None if keys is None else keys[i], values[i]) for i in share]
+                for batch in self._fill_batches(messages):
+                    future = await self._client.send_batch(batch, topic, partition=partition)
+                    sent.append(future)
+        finally:
+            # Also if one fails: when this is over nothing is under way any more.
+            results = await asyncio.gather(*sent, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _fill_batches(self, messages: Sequence[tuple[bytes | None, bytes]]) -> Iterator[Any]:
+        batch = self._client.create_batch()
+        for key, value in messages:
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                batch.close()
+                yield batch
+                batch = self._client.create_batch()
+                # The first message of a batch always fits, whatever its size.
+                batch.append(key=key, value=value, timestamp=None)
+        if batch.record_count():
+            batch.close()
+            yield batch
+
+    async def _aio_send_each(self, topic: str, records: Sequence[KafkaRecord]) -> list[bool]:
+        futures = [
+            await self._client.send(topic, value=r.value, key=r.key, headers=list(r.headers))
+            for r in records
+        ]
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        refused = aiokafka.errors.MessageSizeTooLargeError, aiokafka.errors.RecordListTooLargeError
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, refused):
+                raise result
+        return [not isinstance(result, refused) for result in results]
+
+
+@asynccontextmanager
+async def open_producer(config: KafkaConfig, broker: Broker) -> AsyncIterator[Producer]:
+    """Connect a producer. Needs an `open_bridge` around it.
+
+    Raises:
+      BackendUnavailableError: the broker does not answer or refuses us.
+    Cancellation: the client is stopped, within seconds; what was not acknowledged may be lost.
+    """
+    options = await connection_options(config, broker.bootstrap_servers)
+
+    async def create() -> Any:  # asyncio flavour: the client takes hold of the running loop
+        return aiokafka.AIOKafkaProducer(
+            **options,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=_MAX_REQUEST_BYTES,
+        )
+
+    client = await call(create)
+    try:
+        await start_client(client.start)
+        yield Producer(client)
+    finally:
+        await stop_client(client.stop)
