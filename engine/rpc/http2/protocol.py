@@ -23,6 +23,7 @@ from engine.rpc.http2.events import (
     PingAcknowledged,
     StreamReset,
 )
+from engine.rpc.http2.frame_reader import BrokenRuleError, FrameReader, strip_padding
 from engine.rpc.http2.frames import ErrorCode, Setting
 from engine.rpc.http2.header_blocks import (
     Field,
@@ -36,15 +37,6 @@ from engine.rpc.http2.streams import Stream
 
 # How many ended streams are remembered, to tell late frames of theirs from misuse.
 _REMEMBERED_STREAMS: Final = 1_024
-
-
-class _ConnectionError(Exception):
-    """The peer broke a rule that ends the connection."""
-
-    def __init__(self, code: ErrorCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
 
 
 class Http2Protocol(Generic[H]):
@@ -71,9 +63,7 @@ class Http2Protocol(Generic[H]):
         self._events: list[Event[H]] = []
         self._now_s = 0.0
 
-        self._unparsed = bytearray()
-        self._unparsed_needs = 0
-        self._preface_missing = b"" if client else frames.CLIENT_PREFACE
+        self._reader = FrameReader(limits, b"" if client else frames.CLIENT_PREFACE)
         self._settings_received = False
         self._settings_acknowledged = False
         self._failed = False
@@ -88,12 +78,6 @@ class Http2Protocol(Generic[H]):
         self._last_accepted_stream_id = frames.MAX_STREAM_ID
         self._ended_ids: deque[int] = deque(maxlen=_REMEMBERED_STREAMS)
         self._reset_ids: deque[int] = deque(maxlen=_REMEMBERED_STREAMS)
-
-        # A header block that CONTINUATION frames have yet to complete.
-        self._block_stream_id = 0
-        self._block_parts: list[bytes] = []
-        self._block_bytes = 0
-        self._block_ends_stream = False
 
         self._resets = RateLimit(limits.max_resets_per_s)
         self._pings = RateLimit(limits.max_pings_per_s)
@@ -119,7 +103,7 @@ class Http2Protocol(Generic[H]):
     @property
     def awaits_rest_of_frame(self) -> bool:
         """True while the peer owes us something it began: preface, frame or header block."""
-        return bool(self._preface_missing or self._unparsed or self._block_stream_id)
+        return self._reader.awaits_rest
 
     @property
     def established(self) -> bool:
@@ -221,11 +205,6 @@ class Http2Protocol(Generic[H]):
             stream.receive_window += stream.uncredited_bytes
             stream.uncredited_bytes = 0
 
-    @property
-    def receive_window_bytes(self) -> int:
-        """What the peer may still send before we must credit something."""
-        return self._receive_window
-
     def ping(self, payload: bytes) -> None:
         """Send a PING with eight bytes; `PingAcknowledged` returns them."""
         self._output.write(frames.pack_ping(payload, ack=False))
@@ -263,16 +242,13 @@ class Http2Protocol(Generic[H]):
         self._events = events
         self._now_s = self._output.now_s = now_s
         try:
-            if self._preface_missing:
-                data = self._receive_preface(data)
-            if self._unparsed:
-                self._unparsed += data
-                if len(self._unparsed) < self._unparsed_needs:
-                    return events
-                data = bytes(self._unparsed)
-                self._unparsed = bytearray()
-            self._parse(data)
-        except _ConnectionError as error:
+            handlers = self._HANDLERS
+            for kind, flags, stream_id, payload in self._reader.read(data):
+                if kind < len(handlers):
+                    handlers[kind](self, flags, stream_id, payload)
+                else:
+                    self._limit(self._ignored_frames, "too many frames of unknown types")
+        except BrokenRuleError as error:
             self.close(error.code, error.reason)
             events.append(ConnectionFailed(error.code, error.reason))
         self._events = []
@@ -280,45 +256,9 @@ class Http2Protocol(Generic[H]):
             self._forget_ended()
         return events
 
-    def _parse(self, data: bytes) -> None:
-        max_frame_bytes = self._limits.max_frame_bytes
-        unpack = frames.FRAME_HEADER.unpack_from
-        handlers = self._HANDLERS
-        position = 0
-        end = len(data)
-        needs = frames.FRAME_HEADER_BYTES
-        while end - position >= frames.FRAME_HEADER_BYTES:
-            upper, lower, kind, flags, stream_id = unpack(data, position)
-            length = upper << 8 | lower
-            if length > max_frame_bytes:
-                raise _ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "a frame is too large")
-            start = position + frames.FRAME_HEADER_BYTES
-            if end - start < length:
-                needs = frames.FRAME_HEADER_BYTES + length
-                break
-            position = start + length
-            if not self._settings_received and (kind != frames.SETTINGS or flags & frames.FLAG_ACK):
-                raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "SETTINGS must come first")
-            if self._block_stream_id and kind != frames.CONTINUATION:
-                raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted")
-            if kind <= frames.CONTINUATION:
-                handlers[kind](self, flags, stream_id & frames.MAX_STREAM_ID, data[start:position])
-            else:
-                self._limit(self._ignored_frames, "too many frames of unknown types")
-        if position < end:
-            self._unparsed += data[position:] if position else data
-            self._unparsed_needs = needs
-
-    def _receive_preface(self, data: bytes) -> bytes:
-        expected = self._preface_missing[: len(data)]
-        if not data.startswith(expected):
-            raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "the preface is not HTTP/2's")
-        self._preface_missing = self._preface_missing[len(expected) :]
-        return data[len(expected) :]
-
     def _limit(self, rate: RateLimit, reason: str) -> None:
         if rate.exceeded(self._now_s):
-            raise _ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, reason)
+            raise BrokenRuleError(ErrorCode.ENHANCE_YOUR_CALM, reason)
 
     def _fail_stream(self, stream_id: int, code: ErrorCode) -> None:
         """Answer the peer's error on a stream; a peer that lives on errors is a flood."""
@@ -334,17 +274,17 @@ class Http2Protocol(Generic[H]):
         """A frame on a stream that nobody opened ends the connection (section 5.1)."""
         ours = bool(stream_id & 1) == self._client
         if not stream_id:
-            raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "a stream's frame on stream 0")
+            raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "a stream's frame on stream 0")
         if (ours and stream_id >= self._next_stream_id) or (
             not ours and stream_id > self._highest_peer_stream_id
         ):
-            raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "a frame on an idle stream")
+            raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "a frame on an idle stream")
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
         size = len(payload)
         self._receive_window -= size
         if self._receive_window < 0:
-            raise _ConnectionError(
+            raise BrokenRuleError(
                 ErrorCode.FLOW_CONTROL_ERROR, "data beyond the connection's window"
             )
         stream = self._streams.get(stream_id)
@@ -357,7 +297,7 @@ class Http2Protocol(Generic[H]):
             self._fail_stream(stream_id, ErrorCode.FLOW_CONTROL_ERROR)
             return
         if flags & frames.FLAG_PADDED:
-            payload = _strip_padding(payload)
+            payload = strip_padding(payload)
             self.credit_connection(size - len(payload))
             self.credit_stream(stream_id, size - len(payload))
         ended = bool(flags & frames.FLAG_END_STREAM)
@@ -388,52 +328,14 @@ class Http2Protocol(Generic[H]):
             return False
         return stream.body_bytes > announced or (ended and stream.body_bytes != announced)
 
-    def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if not stream_id:
-            raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "HEADERS on stream 0")
-        if flags & frames.FLAG_PADDED:
-            payload = _strip_padding(payload)
-        if flags & frames.FLAG_PRIORITY:
-            if len(payload) < 5:
-                raise _ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS is too short")
-            if frames.unpack_uint32(payload) & frames.MAX_STREAM_ID == stream_id:
-                raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "a stream depends on itself")
-            payload = payload[5:]
+    def _on_headers(self, flags: int, stream_id: int, block: bytes) -> None:
+        """Take a whole header block; the reader has put it together."""
         ends_stream = bool(flags & frames.FLAG_END_STREAM)
-        if flags & frames.FLAG_END_HEADERS:
-            self._on_block(stream_id, payload, ends_stream=ends_stream)
-            return
-        self._block_stream_id = stream_id
-        self._block_ends_stream = ends_stream
-        self._block_bytes = 0
-        self._append_block(payload)
-
-    def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if not self._block_stream_id or stream_id != self._block_stream_id:
-            raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        self._append_block(payload)
-        if flags & frames.FLAG_END_HEADERS:
-            block = b"".join(self._block_parts)
-            self._block_stream_id = 0
-            self._block_parts.clear()
-            self._on_block(stream_id, block, ends_stream=self._block_ends_stream)
-
-    def _append_block(self, fragment: bytes) -> None:
-        self._block_bytes += len(fragment)
-        if len(self._block_parts) > self._limits.max_continuations:
-            raise _ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many CONTINUATION frames")
-        if self._block_bytes > self._limits.max_header_block_bytes:
-            raise _ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a header block is too large")
-        self._block_parts.append(fragment)
-
-    def _on_block(self, stream_id: int, block: bytes, *, ends_stream: bool) -> None:
-        if len(block) > self._limits.max_header_block_bytes:
-            raise _ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "a header block is too large")
         head: H | None
         try:
             head = self._decoder.decode(block)
         except HeaderBlockError as error:
-            raise _ConnectionError(ErrorCode.COMPRESSION_ERROR, str(error)) from error
+            raise BrokenRuleError(ErrorCode.COMPRESSION_ERROR, str(error)) from error
         except HeaderListTooLargeError:
             head = None
         stream = self._streams.get(stream_id)
@@ -478,8 +380,8 @@ class Http2Protocol(Generic[H]):
             return None
         if stream_id <= self._highest_peer_stream_id:
             if stream_id in self._ended_ids:
-                raise _ConnectionError(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
-            raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "stream ids go backwards")
+                raise BrokenRuleError(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
+            raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "stream ids go backwards")
         self._highest_peer_stream_id = stream_id
         if stream_id > self._last_accepted_stream_id:
             return None  # it crossed our GOAWAY, which tells the peer to try elsewhere
@@ -497,15 +399,15 @@ class Http2Protocol(Generic[H]):
     def _on_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
         self._limit(self._ignored_frames, "too many PRIORITY frames")
         if not stream_id:
-            raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
-        if len(payload) != 5:
+            raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
+        if len(payload) != frames.PRIORITY_BYTES:
             self._fail_stream(stream_id, ErrorCode.FRAME_SIZE_ERROR)
         elif frames.unpack_uint32(payload) & frames.MAX_STREAM_ID == stream_id:
             self._fail_stream(stream_id, ErrorCode.PROTOCOL_ERROR)
 
     def _on_rst_stream(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
-            raise _ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM has a wrong size")
+            raise BrokenRuleError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM has a wrong size")
         self._check_not_idle(stream_id)
         self._limit(self._resets, "too many resets")
         stream = self._streams.pop(stream_id, None)
@@ -517,15 +419,15 @@ class Http2Protocol(Generic[H]):
 
     def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
-            raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
+            raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
         if flags & frames.FLAG_ACK:
             if payload:
-                raise _ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS ack has a payload")
+                raise BrokenRuleError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS ack has a payload")
             self._limit(self._settings, "too many SETTINGS acks")
             self._settings_acknowledged = True
             return
         if len(payload) % 6:
-            raise _ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS has a wrong size")
+            raise BrokenRuleError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS has a wrong size")
         self._limit(self._settings, "too many SETTINGS")
         # The acknowledgement goes first: data that a wider window lets out must come after it.
         self._output.write(frames.SETTINGS_ACK)
@@ -541,34 +443,34 @@ class Http2Protocol(Generic[H]):
                 self._output.shrink_table()
         elif setting == Setting.ENABLE_PUSH:
             if value > 1 or (self._client and value):
-                raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH is invalid")
+                raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH is invalid")
         elif setting == Setting.MAX_CONCURRENT_STREAMS:
             self.peer_max_streams = value
         elif setting == Setting.INITIAL_WINDOW_SIZE:
             self._change_initial_window(value)
         elif setting == Setting.MAX_FRAME_SIZE:
             if not frames.DEFAULT_MAX_FRAME_BYTES <= value <= frames.LARGEST_MAX_FRAME_BYTES:
-                raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE is invalid")
+                raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE is invalid")
             self._output.max_frame_bytes = value
 
     def _change_initial_window(self, value: int) -> None:
         if value > frames.MAX_WINDOW:
-            raise _ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE is invalid")
+            raise BrokenRuleError(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE is invalid")
         change = value - self._peer_initial_window
         self._peer_initial_window = value
         for stream in list(self._streams.values()):
             if stream.send_window + change > frames.MAX_WINDOW:
-                raise _ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window overflows")
+                raise BrokenRuleError(ErrorCode.FLOW_CONTROL_ERROR, "a window overflows")
             self._output.open_window(stream, change)
 
     def _on_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
-        raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE is not allowed")
+        raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE is not allowed")
 
     def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
-            raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
+            raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
         if len(payload) != 8:
-            raise _ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "PING has a wrong size")
+            raise BrokenRuleError(ErrorCode.FRAME_SIZE_ERROR, "PING has a wrong size")
         if self._output.data_sent:
             self._output.data_sent = False  # a receiver of data measures its bandwidth by pings
         else:
@@ -580,22 +482,22 @@ class Http2Protocol(Generic[H]):
 
     def _on_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
-            raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
+            raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
-            raise _ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY is too short")
+            raise BrokenRuleError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY is too short")
         self._limit(self._settings, "too many GOAWAY frames")
         self._events.append(PeerGoesAway(*frames.unpack_goaway(payload)))
 
     def _on_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
-            raise _ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE has a wrong size")
+            raise BrokenRuleError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE has a wrong size")
         self._limit(self._window_updates, "too many WINDOW_UPDATE frames")
         increment = frames.unpack_uint32(payload) & frames.MAX_WINDOW
         if not stream_id:
             if not increment:
-                raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
+                raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
             if self._output.send_window + increment > frames.MAX_WINDOW:
-                raise _ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "the window overflows")
+                raise BrokenRuleError(ErrorCode.FLOW_CONTROL_ERROR, "the window overflows")
             self._output.send_window += increment
             self._output.pump()
             return
@@ -620,7 +522,6 @@ class Http2Protocol(Generic[H]):
         _on_ping,
         _on_goaway,
         _on_window_update,
-        _on_continuation,
     )
 
     # The ends of streams.
@@ -664,9 +565,3 @@ class Http2Protocol(Generic[H]):
         extra = limits.connection_window_bytes - frames.DEFAULT_WINDOW_BYTES
         if extra:
             self._output.write(frames.pack_window_update(0, extra))
-
-
-def _strip_padding(payload: bytes) -> bytes:
-    if not payload or payload[0] >= len(payload):
-        raise _ConnectionError(ErrorCode.PROTOCOL_ERROR, "padding is longer than its frame")
-    return payload[1 : len(payload) - payload[0]]
