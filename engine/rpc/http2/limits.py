@@ -11,9 +11,9 @@ class Http2Limits:
 
     max_concurrent_streams: int = attrs.field(default=100, validator=attrs.validators.ge(1))
 
-    # Large enough for a loopback peer to send at full rate between two reads of ours.
+    # Large enough for a peer to send at full rate until our credit, a quarter of it, arrives.
     stream_window_bytes: int = attrs.field(
-        default=1 << 20,
+        default=4 << 20,
         validator=[attrs.validators.ge(DEFAULT_WINDOW_BYTES), attrs.validators.le(MAX_WINDOW)],
     )
     # Bytes of all requests in memory: received, and not yet taken by a handler.

@@ -60,7 +60,7 @@ async def test_a_port_can_be_had_again_at_once(serving: Any, probe: Any, echo: A
         with running.channel() as channel:
             await in_thread(echo, channel, "")
     async with serving(probe, port=running.address.port) as again:
-        with again.channel() as channel:
+        with again.channel(use_local_subchannel_pool=1) as channel:
             assert await in_thread(echo, channel, "back") == "back"
 
 
