@@ -115,8 +115,8 @@ def test_kafkas_authorities_must_be_pem(problems: Lines, prose: Path, ours: Pair
     for path in (prose, ours.key):
         assert problems(client(ssl_ca_file=path)) == [
             (
-                f"app.yaml:4: kafka.ssl_ca_file: found '{path}', which holds no certificate in PEM; "
-                "allowed: a PEM file with certificates"
+                f"app.yaml:4: kafka.ssl_ca_file: found '{path}', which holds no certificate in "
+                "PEM; allowed: a PEM file with certificates"
             )
         ]
 
