@@ -1,8 +1,9 @@
 """`features`: one entity's feature values, from the running engine."""
 
 import json
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -19,14 +20,43 @@ from proto.trellis.v1.features_pb2 import (
     GetFeaturesResponse,
 )
 
-_STATUS_PREFIX = "FEATURE_STATUS_"
+_STATUS_PREFIX: Final = "FEATURE_STATUS_"
+_NEGATIVE_NUMBER: Final = re.compile(r"-[0-9]+", re.ASCII)
 
 
-@click.command("features")
+class _KeyCommand(click.Command):
+    """A command whose argument may be a negative number, which looks like an option to click."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        taking_values = {
+            name
+            for parameter in self.get_params(ctx)
+            if isinstance(parameter, click.Option) and not parameter.is_flag
+            for name in parameter.opts
+        }
+        options: list[str] = []
+        keys: list[str] = []
+        rest = iter(args)
+        for argument in rest:
+            if argument == "--":
+                keys += rest
+            elif _NEGATIVE_NUMBER.fullmatch(argument):
+                keys.append(argument)
+            else:
+                options.append(argument)
+                if argument in taking_values:
+                    # Whatever comes next is the option's value, negative or not.
+                    options += [value for value in [next(rest, None)] if value is not None]
+        return super().parse_args(ctx, [*options, "--", *keys] if keys else options)
+
+
+@click.command("features", cls=_KeyCommand)
 @common_options
-@click.argument("entity_key", type=int)
+@click.argument("entity_key", type=click.IntRange(-(2**63), 2**63 - 1))
 @click.option("--model", metavar="NAME", help="The features of a model.")
-@click.option("--version", type=int, metavar="N", help="Version of the model.")
+@click.option(
+    "--version", type=click.IntRange(1, 2**31 - 1), metavar="N", help="Version of the model."
+)
 @click.option("--feature", "names", multiple=True, metavar="NAME", help="A feature; repeatable.")
 @click.option(
     "--as-of", metavar="TIME", help="ISO 8601 time to look at; UTC without an offset; default: now."
@@ -44,10 +74,7 @@ def features(
     as_of: str | None,
     as_json: bool,
 ) -> None:
-    """Show features of the entity ENTITY_KEY, such as a user_id; all of them by default.
-
-    A negative key comes after `--`.
-    """
+    """Show features of the entity ENTITY_KEY, such as a user_id; all of them by default."""
     if model and names:
         raise click.UsageError("give --model or --feature, not both")
     if version is not None and not model:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import attrs
 
+from engine.config.pem import explain_certificates, explain_private_key
+from engine.config.secrets import Secret
 from engine.config.sections import AppSettings
 
 
@@ -58,6 +60,7 @@ def _tls_is_whole(settings: AppSettings) -> Iterator[Finding]:
     yield from _both_or_none(keys, certificate, private_key)
     yield from _readable(keys[0], certificate)
     yield from _readable(keys[1], private_key)
+    yield from _matching(keys, certificate, private_key)
 
 
 def _workers_fit(settings: AppSettings) -> Iterator[Finding]:
@@ -106,11 +109,16 @@ def _kafka_security_fits(settings: AppSettings) -> Iterator[Finding]:
             allowed = "nothing, or security_protocol SSL or SASL_SSL"
             yield Finding((key, protocol_key), f"a path with {kafka.security_protocol}", allowed)
         yield from _readable(key, path)
-    yield from _both_or_none(
-        ("kafka.ssl_certificate_file", "kafka.ssl_key_file"),
-        kafka.ssl_certificate_file,
-        kafka.ssl_key_file,
-    )
+    keys = ("kafka.ssl_certificate_file", "kafka.ssl_key_file")
+    yield from _both_or_none(keys, kafka.ssl_certificate_file, kafka.ssl_key_file)
+    if kafka.security_protocol.endswith("SSL"):
+        yield from _certificates("kafka.ssl_ca_file", kafka.ssl_ca_file)
+        yield from _matching(
+            keys,
+            kafka.ssl_certificate_file,
+            kafka.ssl_key_file,
+            ("kafka.ssl_key_password", kafka.ssl_key_password),
+        )
 
 
 def _kafka_addresses_exist(settings: AppSettings) -> Iterator[Finding]:
@@ -158,8 +166,45 @@ def _both_or_none(
 
 
 def _readable(key: str, path: Path | None) -> Iterator[Finding]:
-    if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
+    if path is not None and not _can_read(path):
         yield Finding((key,), f"{str(path)!r}, which cannot be read", "the path of a readable file")
+
+
+def _can_read(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.R_OK)
+
+
+def _certificates(key: str, path: Path | None) -> Iterator[Finding]:
+    if path is not None and _can_read(path):
+        fault = explain_certificates(path)
+        if fault is not None:
+            yield Finding((key,), fault, "a PEM file with certificates")
+
+
+def _matching(
+    keys: tuple[str, str],
+    certificate: Path | None,
+    private_key: Path | None,
+    password: tuple[str, Secret | None] | None = None,
+) -> Iterator[Finding]:
+    """Open a certificate with its key; `password` is the setting that may open the key."""
+    if certificate is None or private_key is None:
+        return
+    if not (_can_read(certificate) and _can_read(private_key)):
+        return
+    faults = list(_certificates(keys[0], certificate))
+    yield from faults
+    if faults:
+        return
+    password_key, secret = password or (None, None)
+    fault = explain_private_key(
+        certificate, private_key, None if secret is None else secret.reveal()
+    )
+    if fault is not None:
+        opened = "" if password_key is None else f" or one that {password_key} opens"
+        allowed = f"a PEM file with the unencrypted key of {keys[0]}{opened}"
+        about = (keys[1], keys[0], *(() if password_key is None else (password_key,)))
+        yield Finding(about, fault, allowed)
 
 
 _RULES: tuple[Callable[[AppSettings], Iterator[Finding]], ...] = (

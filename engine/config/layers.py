@@ -25,6 +25,7 @@ ENVIRONMENT = "environment"
 SET_OPTION = "--set"
 DATA_OPTION = "--data"
 
+_NONE = "null"
 _ENV_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _DOTTED = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
@@ -69,9 +70,14 @@ class Layer:
             self.assignments.append(Assignment(setting.key, raw, place))
 
     def assign_text(self, setting: Setting, text: str, place: Place) -> None:
-        """Check a value that came as text: the value itself where text is wanted, else YAML."""
+        """Check a value that came as text: the value itself where text is wanted, else YAML.
+
+        The word `null` is none for every setting that may be without a value, as it is in YAML.
+        """
         raw: Any = text
-        if setting.kind is None or not setting.kind.reads_text:
+        if setting.optional and text == _NONE:
+            raw = None
+        elif setting.kind is None or not setting.kind.reads_text:
             document = _parse_value(text)
             if document is None:
                 self.refused.add(setting.key)

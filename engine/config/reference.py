@@ -36,8 +36,9 @@ its value from the last of these that has one:
    `TRELLIS_SHUTDOWN__GRACE_S=30s`,
 5. `--set section.key=value`, and `--data DIR` for `paths.data`.
 
-Values from the environment and from `--set` are read as YAML where no text is wanted. An empty
-variable or env line is not set; `--set section.key=` takes a value away where none is needed.
+Values from the environment and from `--set` are read as YAML where no text is wanted. The word
+`null` (in `app.yaml` without quotes) takes a value away where none is needed, and so does
+`--set section.key=`; an empty variable or env line is not set.
 
 `python main.py check-config` shows every effective value and where it came from. Anything that
 does not fit (an unknown key, a value out of range, a reference to nothing, a file that cannot be

@@ -23,10 +23,10 @@ from engine.config.kinds import (
     Integer,
     Number,
     SecretText,
-    SecretUrl,
     Size,
     Text,
 )
+from engine.config.redis_url import RedisUrl
 from engine.config.secrets import Secret
 
 Value = TypeVar("Value")
@@ -226,7 +226,7 @@ class KafkaConfig:
 class RedisConfig:
     """The job queue. Without a URL an embedded server is started."""
 
-    url: Annotated[Secret, SecretUrl(("redis", "rediss", "unix"))] | None = setting(
+    url: Annotated[Secret, RedisUrl()] | None = setting(
         None, "Server to use instead of the embedded one."
     )
 

@@ -123,9 +123,9 @@ def cell_sql(feature: EventFeature, item: Item, raws: Raws) -> CellSql:
         case "seconds_since":
             return CellSql(newest, newest)
         case "sum":
-            return CellSql(_from_micros(raw(f"sum({micros_sql(item)})")), newest)
+            return CellSql(from_micros_sql(raw(f"sum({micros_sql(item)})")), newest)
         case "mean":
-            total = _from_micros(raw(f"sum({micros_sql(item)})"))
+            total = from_micros_sql(raw(f"sum({micros_sql(item)})"))
             # NULL over no events: 0 / 0 is not asked for.
             number = f"nullif({raw(f'count({name})')}, 0)"
             return CellSql(f"{total} / {number}::DOUBLE", newest)
@@ -138,12 +138,15 @@ def cell_sql(feature: EventFeature, item: Item, raws: Raws) -> CellSql:
     raise AssertionError(f"aggregate {feature.aggregate}")
 
 
-def _from_micros(total: str) -> str:
-    clamped = (
-        f"greatest(least(coalesce({total}, 0), {_MICROS_LIMIT}::HUGEINT), "
-        f"-{_MICROS_LIMIT}::HUGEINT)"
+def from_micros_sql(total: str) -> str:
+    """Return a HUGEINT sum of units of 1e-6 as a double, by the rule of `exact.from_micros`."""
+    limit = f"{_MICROS_LIMIT}::HUGEINT"
+    whole = f"least(abs({total}) // 1000000::HUGEINT, {limit})::BIGINT::DOUBLE"
+    return (
+        f"(CASE WHEN {total} IS NULL THEN 0.0::DOUBLE "
+        f"WHEN {total} BETWEEN -{limit} AND {limit} THEN {total}::BIGINT::DOUBLE / 1e6::DOUBLE "
+        f"WHEN {total} > 0 THEN {whole} ELSE -{whole} END)"
     )
-    return f"{clamped}::BIGINT::DOUBLE / 1e6::DOUBLE"
 
 
 def needs_place(features: Iterable[EventFeature]) -> bool:

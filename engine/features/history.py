@@ -39,12 +39,17 @@ async def fetch_cells(
     entity_keys: Sequence[int],
     as_of_us: int,
     commit_seq: int,
+    *,
+    timeout_s: float | None = None,
 ) -> Mapping[int, list[Cell]]:
     """Fetch the cells of entities at one time, as of a commit.
 
+    Args:
+      timeout_s: for each query.
     Returns: by entity key, one cell for each of `selection.base`.
     Raises:
-      StoreError: the query failed.
+      StoreError: a query failed.
+      DeadlineExceededError: a query took longer than `timeout_s`.
     Cancellation: the query is interrupted.
     """
     cells: dict[int, list[Cell]] = {key: [NO_CELL] * len(selection.base) for key in entity_keys}
@@ -59,7 +64,8 @@ async def fetch_cells(
         if isinstance(feature, EventFeature)
     }
     if events:
-        rows = await reader.fetch_rows(_write_cells_at([*events.values()], as_of_us), parameters)
+        sql = _write_cells_at([*events.values()], as_of_us)
+        rows = await reader.fetch_rows(sql, parameters, timeout_s=timeout_s)
         for key, *values in rows:
             for position, slot in enumerate(events):
                 value, event_us = values[2 * position : 2 * position + 2]
@@ -75,7 +81,8 @@ async def fetch_cells(
             datasets=quote_texts(columns),
             restriction="entity_key IN (SELECT unnest($keys::BIGINT[]))",
         )
-        for key, dataset, text, event_us in await reader.fetch_rows(sql, parameters):
+        rows = await reader.fetch_rows(sql, parameters, timeout_s=timeout_s)
+        for key, dataset, text, event_us in rows:
             row = columns[dataset].decode(text)
             for slot, feature in uploads.items():
                 if feature.dataset == dataset:

@@ -92,18 +92,18 @@ class Selection:
 def _close(names: Sequence[str], features: Mapping[str, Feature]) -> list[Feature]:
     """Return the features and all that they build on, inputs first, each once."""
     closure: dict[str, Feature] = {}
-
-    def visit(name: str) -> None:
+    # A stack of its own: a chain of formulas may be longer than Python's calls may be deep.
+    pending = list(reversed(names))
+    while pending:
+        name = pending[-1]
         feature = features[name]
-        if isinstance(feature, ExpressionFeature):
-            for other in feature.inputs:
-                if other not in closure:
-                    visit(other)
-        closure[name] = feature
-
-    for name in names:
-        if name not in closure:
-            visit(name)
+        inputs = feature.inputs if isinstance(feature, ExpressionFeature) else ()
+        missing = [other for other in inputs if other not in closure]
+        if missing:
+            pending += reversed(missing)
+        else:
+            closure[name] = feature
+            pending.pop()
     return list(closure.values())
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
+import trio
 
 from engine import metrics
-from engine.errors import InvalidArgumentError
+from engine.errors import InvalidArgumentError, ResourceExhaustedError
 from engine.features.history import fetch_cells
 from engine.features.online import Decline, OnlineStore
 from engine.features.selection import Selection
@@ -13,6 +14,14 @@ from engine.features.source import HistoryReader
 from engine.features.training import fetch_training_set
 from engine.features.values import Cell, Clock, FeatureRow, read_system_clock
 from engine.features.views import FeatureSet
+
+_HISTORY_READS = 4
+"""Reads of history at a time: more would only share the cores of the queries under way."""
+_HISTORY_QUEUE = 256
+"""Reads of history that may wait; past that they would not be answered in time anyway."""
+_HISTORY_RETRY_S = 1.0
+_HISTORY_TIMEOUT_S = 30.0
+"""For one query. It takes milliseconds, and seconds for an entity with millions of events."""
 
 
 class FeatureStore:
@@ -37,6 +46,7 @@ class FeatureStore:
         self._reader = reader
         self._clock = clock
         self._from_history = metrics.ONLINE_READS.labels("history")
+        self._history_slots = trio.CapacityLimiter(_HISTORY_READS)
 
     async def get(
         self,
@@ -56,6 +66,8 @@ class FeatureStore:
           NotFoundError: a name is not a feature's.
           InvalidArgumentError: names do not go together, or the commit is still to come.
           StoreError: history was asked and failed.
+          DeadlineExceededError: history was asked and did not answer in time.
+          ResourceExhaustedError: too many reads of history wait.
         Cancellation: a checkpoint only when the data file is asked; its query is interrupted.
         """
         selection = self.feature_set.select(names)
@@ -134,9 +146,24 @@ class FeatureStore:
         commit_seq: int | None,
     ) -> list[FeatureRow]:
         commit_seq = self._check_commit(commit_seq)
-        cells: Mapping[int, list[Cell]] = await fetch_cells(
-            self._reader, selection, entity_keys, as_of_us, commit_seq
-        )
+        slots = self._history_slots
+        if slots.statistics().tasks_waiting >= _HISTORY_QUEUE:
+            raise ResourceExhaustedError(
+                f"{_HISTORY_QUEUE} reads of history wait already; retry after "
+                f"{_HISTORY_RETRY_S:g} s, or ask for the present",
+                _HISTORY_RETRY_S,
+            )
+        # A read may take several queries. With a place of its own it gets through them in a row;
+        # without one, the first queries of all reads would run before any read's second.
+        async with slots:
+            cells: Mapping[int, list[Cell]] = await fetch_cells(
+                self._reader,
+                selection,
+                entity_keys,
+                as_of_us,
+                commit_seq,
+                timeout_s=_HISTORY_TIMEOUT_S,
+            )
         self._from_history.inc(len(entity_keys))
         return [
             FeatureRow(

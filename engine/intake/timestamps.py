@@ -7,16 +7,21 @@ from engine.intake.rejection import Reason, RejectedError, json_type, show
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
-
-_from_iso = datetime.datetime.fromisoformat
+_DAY = datetime.timedelta(days=1)
 
 _FIRST_MILLISECONDS = 100_000_000_000
 """Numbers from here on count milliseconds: as seconds they would lie past the year 5138."""
 _FIRST_MICROSECONDS = _FIRST_MILLISECONDS * 1000
 _FIRST_NANOSECONDS = _FIRST_MICROSECONDS * 1000
 
-_DATE_AND_TIME = re.compile(r"[0-9W-]+(?:[Tt ][0-9:.,]+(?:[Zz]|[+-][0-9:.]+)?)?", re.ASCII)
-"""What may stand in an ISO 8601 time; `fromisoformat` alone takes any separator after the date."""
+_DATE = r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}|[0-9]{4}-W[0-9]{2}-[1-7]|[0-9]{4}W[0-9]{2}[1-7])"
+_CLOCK = r"(?::[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?|[0-9]{2}(?:[0-9]{2}(?:[.,][0-9]+)?)?)"
+_OFFSET = r"(?:[Zz]|[+-][0-9]{2}(?::[0-9]{2}(?::[0-9]{2})?|[0-9]{2}(?:[0-9]{2})?)?)"
+_ISO = re.compile(rf"{_DATE}(?:[Tt ]([0-9]{{2}}){_CLOCK}{_OFFSET}?)?")
+"""The forms of ISO 8601 that are taken; the group is the hour. `fromisoformat`, left to itself,
+takes more, reads some of it wrongly, and differs between versions of Python."""
+_FRACTION_OF_MORE = re.compile(rf"{_DATE}[Tt ][0-9]{{2}}(?::?[0-9]{{2}})?[.,][0-9]+{_OFFSET}?")
+_END_OF_DAY = re.compile(rf"24(?::00(?::00(?:[.,]0+)?)?|00(?:00(?:[.,]0+)?)?){_OFFSET}?")
 
 _ALLOWED = (
     "an ISO 8601 time such as 2025-01-31T08:30:00+02:00, or seconds or milliseconds since 1970"
@@ -44,26 +49,39 @@ def parse_timestamp(found: object) -> int:
 
 
 def _parse_text(text: str) -> int:
-    # A T can only be the separator, so with one in it `fromisoformat` alone is strict enough.
+    matched = _ISO.fullmatch(text)
+    if matched is None:
+        raise _refused_format(text)
     try:
-        moment = _from_iso(text) if "T" in text else _parse_unusual(text)
-    except ValueError:
-        moment = _parse_unusual(text)
+        if matched[1] == "24":
+            moment = _parse_end_of_day(text, matched.start(1))
+        else:
+            moment = datetime.datetime.fromisoformat(text.upper())
+    except (ValueError, OverflowError) as error:
+        raise RejectedError(
+            Reason.TIMESTAMP_FORMAT, f"timestamp {show(text)} is no valid time ({error})"
+        ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _parse_unusual(text: str) -> datetime.datetime:
-    """Parse the forms of ISO 8601 that need a closer look: basic format, dates, lower case."""
-    try:
-        if _DATE_AND_TIME.fullmatch(text):
-            return _from_iso(text.upper())
-    except ValueError as error:
-        raise RejectedError(
-            Reason.TIMESTAMP_FORMAT, f"timestamp {show(text)} is no valid time ({error})"
-        ) from None
-    raise RejectedError(
+def _parse_end_of_day(text: str, hour_at: int) -> datetime.datetime:
+    """Parse hour 24, which is the start of the next day and nothing past it."""
+    if not _END_OF_DAY.fullmatch(text, hour_at):
+        raise ValueError("hour 24 is only allowed as 24:00:00")
+    start_of_day = f"{text[:hour_at]}00{text[hour_at + 2 :]}"
+    return datetime.datetime.fromisoformat(start_of_day.upper()) + _DAY
+
+
+def _refused_format(text: str) -> RejectedError:
+    if _FRACTION_OF_MORE.fullmatch(text):
+        return RejectedError(
+            Reason.TIMESTAMP_FORMAT,
+            f"timestamp {show(text)} has a fraction of an hour or a minute; only seconds may have "
+            f"one; give {_ALLOWED}",
+        )
+    return RejectedError(
         Reason.TIMESTAMP_FORMAT, f"timestamp {show(text)} is not a known format; give {_ALLOWED}"
     )
 

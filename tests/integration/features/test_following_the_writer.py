@@ -83,8 +83,8 @@ async def test_every_row_served_during_writes_equals_history_at_its_commit(
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(write, 10)
-                nursery.start_soon(read, 40)
-                nursery.start_soon(read, 40)
+                nursery.start_soon(read, 25)
+                nursery.start_soon(read, 25)
             served += [await features.get(user, NAMES) for user in range(USERS)]
             # A commit of the past is answered by SQL alone.
             await store.writer.submit(traffic.request())

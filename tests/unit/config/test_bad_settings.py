@@ -157,6 +157,28 @@ REDIS = "a URL that starts with redis://, rediss://, unix:// (a secret, never sh
             "redis: {url: 'redis://me:pa ss@host'}",
             f"redis.url: found a URL with a blank or a control character; allowed: {REDIS}",
         ),
+        *(
+            (
+                f"redis: {{url: '{url}'}}",
+                (
+                    f"redis.url: found a URL that the Redis client does not understand; allowed: "
+                    f"{REDIS}, such as redis://user:password@host:6379/0, with characters like "
+                    "/ # ? @ in the password percent-encoded"
+                ),
+            )
+            for url in (
+                "redis://:pass@127.0.0.1:notaport/0",
+                "redis://:pass@127.0.0.1:99999/0",
+                "redis://:pa/ss@host:1/0",
+                "redis://:pa#ss@host:1/0",
+                "redis://host/notadb",
+                "redis://host/0?sokket_timeout=1",
+                "redis://host/0?socket_timeout=long",
+                "rediss://host/0?ssl_cert_reqs=perhaps",
+                "redis://[::1/0",
+                "unix:///run/redis?db=x",
+            )
+        ),
         (
             "blobs: {container: Trellis}",
             (

@@ -103,6 +103,36 @@ def test_empty_override_takes_a_value_away(config_dir: Path, problems: Lines) ->
     ]
 
 
+@pytest.mark.parametrize("key", ["kafka.group_id", "redis.url", "security.auth_token"])
+def test_null_takes_an_optional_text_away_wherever_it_is_written(
+    config_dir: Path, key: str
+) -> None:
+    section, name = key.split(".")
+    variable = f"TRELLIS_{section}__{name}".upper()
+    value = "redis://h" if key == "redis.url" else "something"
+    (config_dir / "app.yaml").write_text(f"{section}: {{{name}: '{value}'}}")
+    assert getattr(getattr(load(config_dir), section), name) is not None
+    for config in (
+        load(config_dir, [f"{key}=null"]),
+        load(config_dir, environ={variable: "null"}),
+    ):
+        assert getattr(getattr(config, section), name) is None
+    (config_dir / "app.yaml").write_text(f"{section}: {{{name}: null}}")
+    assert getattr(getattr(load(config_dir), section), name) is None
+
+
+def test_null_in_an_env_file_takes_a_value_away(config_dir: Path) -> None:
+    (config_dir / "kafka.env").write_text("KAFKA_GROUP_ID=null\n")
+    assert load(config_dir).kafka.group_id is None
+    (config_dir / "app.yaml").write_text("kafka: {group_id: 'null'}")
+    (config_dir / "kafka.env").unlink()
+    assert load(config_dir).kafka.group_id == "null"
+
+
+def test_null_is_a_text_like_others_where_a_text_is_needed(config_dir: Path) -> None:
+    assert load(config_dir, ["kafka.topic=null"]).kafka.topic == "null"
+
+
 def test_empty_variables_and_env_lines_are_not_set(config_dir: Path) -> None:
     (config_dir / "redis.env").write_text("REDIS_URL=\n")
     (config_dir / "duckdb.env").write_text("DUCKDB_THREADS=''\n")

@@ -163,7 +163,10 @@ def exact_sum(values: Sequence[float]) -> float:
             total += limit if scaled > 0 else -limit
         else:
             total += max(-limit, min(limit, round(scaled)))
-    return float(max(-limit, min(limit, total))) / 1e6
+    if abs(total) <= limit:
+        return float(total) / 1e6
+    units = min(abs(total) // 1_000_000, limit)
+    return float(units) * (1 if total > 0 else -1)
 
 
 def positive_zero(value: Any) -> Any:

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.features.accumulators import AnyAccumulator, Count, Distinct, First, Last, Total
+from engine.features.aggregate_sql import from_micros_sql
 from engine.features.exact import MICROS_LIMIT, from_micros, to_micros
 
 EVENTS = st.lists(
@@ -58,6 +60,20 @@ def test_values_become_whole_micros_rounded_half_to_even(value: float, micros: i
     assert to_micros(value) == micros
 
 
-def test_sums_past_64_bits_are_clamped() -> None:
-    assert from_micros(10 * MICROS_LIMIT) == from_micros(MICROS_LIMIT) == float(2**63) / 1e6
-    assert from_micros(-(10**30)) == -float(2**63) / 1e6
+@pytest.mark.parametrize(
+    ("micros", "value"),
+    [
+        (MICROS_LIMIT, float(2**63) / 1e6),
+        (10 * 10**18, 1e13),
+        (-10 * 10**18 - 999_999, -1e13),
+        (MICROS_LIMIT * 10**6 + 999_999, float(2**63)),
+        (-MICROS_LIMIT * 10**9, -float(2**63)),
+    ],
+)
+def test_sums_past_64_bits_count_whole_units_in_python_and_in_sql(
+    micros: int, value: float
+) -> None:
+    assert from_micros(micros) == value
+    expression = from_micros_sql("total")
+    sql = f"SELECT {expression} FROM (SELECT {micros}::HUGEINT AS total)"
+    assert duckdb.sql(sql).fetchall() == [(value,)]

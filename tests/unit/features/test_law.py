@@ -31,6 +31,7 @@ START_US = 1_000_000_000 * SECOND
 USERS = st.integers(0, 2)
 # Times lie close together, on tile edges and a microsecond beside them, some far apart.
 TIMES = st.one_of(
+    st.sampled_from((START_US, START_US, START_US - 1, START_US - 3 * SECOND)),
     st.integers(-40, 40).map(lambda s: START_US + s * SECOND),
     st.tuples(st.integers(-15, 15), st.sampled_from((-1, 1))).map(
         lambda edge: START_US + edge[0] * SECOND + edge[1]
@@ -92,8 +93,12 @@ UPLOADS = st.one_of(
     st.tuples(USERS, st.just("devices"), DEVICES, TIMES),
     st.tuples(USERS, st.just("unknown"), st.just('{"plan":"gold"}'), TIMES),
 )
+# Over all time later events hide past answers, so windows are also read by themselves.
+WINDOWED = tuple(name for name in NAMES if name.endswith(("_10s", "_60s")))
 SELECTIONS = st.one_of(
     st.just(NAMES),
+    st.just(WINDOWED),
+    st.sampled_from(NAMES).map(lambda name: (name,)),
     st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True).map(tuple),
 )
 STEPS = st.lists(

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from engine.errors import InvalidArgumentError, StoreError
-from engine.features import Decline, FeatureRow
+from engine.features import Decline, FeatureRow, Status
 from tests.unit.features import naive
 from tests.unit.features.world import (
     FEATURE_SET,
@@ -69,6 +69,18 @@ async def test_a_row_in_memory_holds_until_time_or_a_commit_changes_it(world: Wo
     assert_exact(world, read(world, 1, world.now_us))
 
 
+async def test_a_kept_value_becomes_stale_one_microsecond_past_its_ttl(world: World) -> None:
+    world.commit([view(1, NOW_US)])
+    last_action = FEATURE_SET.select(["last_action"])
+    statuses = []
+    for after_us in (0, 5 * SECOND, 5 * SECOND + 1, 6 * SECOND):
+        row = world.online.read(1, last_action, NOW_US + after_us)
+        assert isinstance(row, FeatureRow)
+        statuses.append(row.values[0].status)
+        world.now_us = NOW_US + after_us
+    assert statuses == [Status.PRESENT, Status.PRESENT, Status.STALE, Status.STALE]
+
+
 async def test_an_entity_never_seen_is_unknown_while_the_store_is_complete(world: World) -> None:
     row = read(world, 77, NOW_US)
     assert isinstance(row, FeatureRow)
@@ -86,6 +98,43 @@ async def test_a_past_time_that_later_events_hide_is_declined(world: World) -> N
     world.commit([view(1, NOW_US - 2 * SECOND), view(1, NOW_US, 1)])
     assert_exact(world, read(world, 1, NOW_US))
     assert read(world, 1, NOW_US - SECOND) is Decline.NOT_EXACT
+
+
+async def test_a_past_time_is_declined_to_the_microsecond(world: World) -> None:
+    windowed = FEATURE_SET.select(["any_10s"])
+    inside_a_tile_us = world.now_us = NOW_US + SECOND
+    world.commit([view(1, NOW_US - SECOND), view(1, inside_a_tile_us, 1)])
+    assert isinstance(world.online.read(1, windowed, inside_a_tile_us), FeatureRow)
+    assert world.online.read(1, windowed, inside_a_tile_us - 1) is Decline.NOT_EXACT
+
+
+async def test_an_answer_about_the_past_is_not_kept_for_the_present(world: World) -> None:
+    windowed = FEATURE_SET.select(["any_10s"])
+    world.commit([view(1, NOW_US - 9 * SECOND), view(1, NOW_US, 1)])
+    for as_of_us in (NOW_US, NOW_US - 5 * SECOND, NOW_US):
+        row = world.online.read(1, windowed, as_of_us)
+        assert isinstance(row, FeatureRow)
+        expected = world.expect(1, as_of_us, windowed.names)
+        assert mismatches(answers_of(row), expected, windowed.names) == {}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+async def test_simultaneous_events_of_a_commit_stand_by_partition_then_offset(
+    world: World, reverse: bool
+) -> None:
+    places = [(2, 1), (1, 7), (1, 9), (0, 50)]
+    events = [
+        naive.Event(1, f"p{partition}o{offset}", NOW_US, float(offset), partition, offset)
+        for partition, offset in places
+    ]
+    world.commit(events[::-1] if reverse else events)
+    names = ("last_action", "first_action_10s", "first_value")
+    row = await world.store.get(1, names)
+    assert [value.value for value in row.values] == ["p2o1", "p0o50", 50.0]
+    table = await world.store.training_set(label_table([(1, NOW_US)]), names)
+    assert [table[name][0].as_py() for name in names] == ["p2o1", "p0o50", 50.0]
+    await world.restart()
+    assert await world.store.get(1, names) == row
 
 
 async def test_a_time_before_what_is_kept_is_declined_and_history_answers(world: World) -> None:

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from engine.config import EntitySpec, FeaturesFile, FeatureSpec, OnlineConfig, UploadSpec
-from engine.features import FeatureRow, FeatureStore, OnlineStore, Status, compile_feature_set
+from engine.features import FeatureRow, FeatureStore, OnlineStore, compile_feature_set
 from engine.records import EVENTS_SCHEMA, FEATURE_HISTORY_SCHEMA, Append, Commit, WriteRequest
 from engine.store.catalog import read_catalog
 from engine.store.migrate import apply_migrations, load_migrations
@@ -272,6 +272,3 @@ def _stamped(event: naive.Event, commit_seq: int) -> naive.Event:
         event.offset,
         commit_seq,
     )
-
-
-PRESENT, STALE, MISSING = Status.PRESENT.value, Status.STALE.value, Status.MISSING.value
