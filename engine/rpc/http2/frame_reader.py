@@ -60,10 +60,10 @@ class FrameReader:
         if self._preface_missing:
             data = self._read_preface(data)
         if self._unparsed:
-            self._unparsed += data
-            if len(self._unparsed) < self._unparsed_needs:
+            if len(self._unparsed) + len(data) < self._unparsed_needs:
+                self._unparsed += data
                 return
-            data = bytes(self._unparsed)
+            data = b"".join((self._unparsed, data))
             self._unparsed = bytearray()
         max_frame_bytes = self._limits.max_frame_bytes
         unpack = frames.FRAME_HEADER.unpack_from

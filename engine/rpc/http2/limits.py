@@ -13,7 +13,7 @@ class Http2Limits:
 
     # Large enough for a peer to send at full rate until our credit, a quarter of it, arrives.
     stream_window_bytes: int = attrs.field(
-        default=4 << 20,
+        default=1 << 20,
         validator=[attrs.validators.ge(DEFAULT_WINDOW_BYTES), attrs.validators.le(MAX_WINDOW)],
     )
     # Bytes of all requests in memory: received, and not yet taken by a handler.
@@ -21,9 +21,10 @@ class Http2Limits:
         default=64 << 20,
         validator=[attrs.validators.ge(DEFAULT_WINDOW_BYTES), attrs.validators.le(MAX_WINDOW)],
     )
-    # Fewer, larger DATA frames: the cost of receiving is per frame. Bounds the parse buffer.
+    # The cost of receiving is per frame, but what a read cuts short is copied again: a quarter of
+    # a read measures best. Bounds the parse buffer.
     max_frame_bytes: int = attrs.field(
-        default=64 << 10, validator=attrs.validators.ge(DEFAULT_MAX_FRAME_BYTES)
+        default=32 << 10, validator=attrs.validators.ge(DEFAULT_MAX_FRAME_BYTES)
     )
     max_header_list_bytes: int = 16 << 10
     # The block as it is on the wire; Huffman coding only ever makes it smaller than the list.

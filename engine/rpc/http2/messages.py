@@ -92,8 +92,11 @@ class MessageReader:
             self._buffer += data
             if len(self._buffer) < self._needs:
                 return []
-            data = bytes(self._buffer)
-            self._buffer = None
+            buffer, self._buffer = self._buffer, None
+            if len(buffer) == self._needs > PREFIX_BYTES and not buffer[0]:
+                # A large message alone, as most are: cut out with one copy.
+                return [bytes(memoryview(buffer)[PREFIX_BYTES:])]
+            data = bytes(buffer)
         messages: list[bytes] = []
         position, end = 0, len(data)
         needs = PREFIX_BYTES

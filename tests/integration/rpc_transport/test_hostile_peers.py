@@ -216,7 +216,7 @@ async def test_trailers_over_the_limit_fail_the_call_alone(strict: Port) -> None
 
 async def test_a_header_block_over_the_limit_ends_the_connection(strict: Port) -> None:
     async with raw_peer(strict.number) as peer:
-        await peer.send(frame(frames.HEADERS, 4, 1, encode_headers([(b"x", bytes(40_000))])))
+        await peer.send(frame(frames.HEADERS, 4, 1, encode_headers([(b"x", bytes(20_000))])))
         assert await peer.goaway_code() == ErrorCode.ENHANCE_YOUR_CALM
 
 
@@ -259,9 +259,9 @@ async def test_requests_in_parts_cannot_fill_the_memory(strict: Port) -> None:
             async def send_parts() -> None:
                 for stream_id in range(1, 200, 2):
                     await peer.send(request_headers(stream_id))
-                    for start in range(0, len(part), 60_000):
+                    for start in range(0, len(part), 30_000):
                         await peer.send(
-                            frame(frames.DATA, 0, stream_id, part[start : start + 60_000])
+                            frame(frames.DATA, 0, stream_id, part[start : start + 30_000])
                         )
 
             nursery.start_soon(send_parts)

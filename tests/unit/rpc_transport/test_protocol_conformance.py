@@ -239,14 +239,18 @@ def test_reserved_bit_of_a_stream_id_is_ignored() -> None:
 
 
 def test_data_beyond_a_streams_window_resets_the_stream() -> None:
-    server = established(Http2Limits(stream_window_bytes=65_535))
+    server = established(Http2Limits(max_frame_bytes=1 << 16, stream_window_bytes=65_535))
     server.receive(OPEN, 0.0)
     events = server.receive(data(1, bytes(60_000)) + data(1, bytes(6_000)), 0.0)
     assert events[-1] == StreamReset(1, ErrorCode.FLOW_CONTROL_ERROR, by_peer=False)
 
 
 def test_data_beyond_the_connections_window_ends_it() -> None:
-    server = established(Http2Limits(stream_window_bytes=65_535, connection_window_bytes=65_535))
+    server = established(
+        Http2Limits(
+            max_frame_bytes=1 << 16, stream_window_bytes=65_535, connection_window_bytes=65_535
+        )
+    )
     server.receive(headers(1) + headers(3), 0.0)
     events = server.receive(data(1, bytes(40_000)) + data(3, bytes(40_000)), 0.0)
     assert isinstance(events[-1], ConnectionFailed)
@@ -254,7 +258,11 @@ def test_data_beyond_the_connections_window_ends_it() -> None:
 
 
 def test_data_on_its_way_while_we_reset_is_ignored_and_credited() -> None:
-    server = established(Http2Limits(stream_window_bytes=65_535, connection_window_bytes=65_535))
+    server = established(
+        Http2Limits(
+            max_frame_bytes=1 << 16, stream_window_bytes=65_535, connection_window_bytes=65_535
+        )
+    )
     server.receive(OPEN, 0.0)
     server.reset_stream(1, ErrorCode.CANCEL)
     b"".join(server.take_output())
