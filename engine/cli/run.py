@@ -2,7 +2,7 @@
 
 import sys
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import click
 import trio
@@ -15,6 +15,9 @@ from engine.cli.options import CommonOptions, common_options, given, traffic_opt
 from engine.config import EngineConfig
 from engine.generator import GeneratorSettings
 from engine.ready import ReadyInfo
+
+_DEMO_USERS: Final = 50
+"""So few that whichever user is asked for has done something within seconds."""
 
 
 @click.command("run")
@@ -33,7 +36,8 @@ def run(options: CommonOptions, /, *, demo: bool, **traffic: Any) -> None:
         name = next(iter(wanted)).removesuffix("_s").replace("_", "-")
         raise click.UsageError(f"--{name} goes with --demo (or with the command generate)")
     # The demo's broker is the engine's own: when it restarts, traffic goes on afterwards.
-    settings = GeneratorSettings(**wanted, give_up_after_s=None) if demo else None
+    wanted = {"users": _DEMO_USERS, **wanted, "give_up_after_s": None}
+    settings = GeneratorSettings(**wanted) if demo else None
     trio.run(partial(_run, options.load([check_formulas]), settings))
 
 
