@@ -9,6 +9,7 @@ import trio
 
 from engine.errors import InvalidArgumentError
 from engine.intake.committer import to_datetime
+from engine.intake.rejection import Reason
 from engine.intake.validation import DecodedBatch, Rules, decode_batch
 from engine.records import Append, Operation, Upsert, WriteRequest
 from engine.store.queries import load_queries
@@ -191,7 +192,11 @@ class DeadLetters:
         now_us = self._clock_us()
         passed: list[tuple[str, DecodedBatch]] = []
         refused: list[ReplayFailure] = []
-        for dead_letter_id, topic, partition, offset, payload in rows:
+        for dead_letter_id, topic, partition, offset, payload, reason, detail in rows:
+            if reason == Reason.UNREADABLE_BATCH:
+                # Its payload is not a message, and what is known of it stays as it is.
+                refused.append(ReplayFailure(dead_letter_id, reason, detail))
+                continue
             decoded = decode_batch(
                 topic, partition, [offset], [payload], rules=self._rules, now_us=now_us
             )

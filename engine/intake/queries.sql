@@ -41,7 +41,7 @@ LIMIT $max_rows
 -- name: replayable_dead_letters
 -- Dead letters to validate again, in the order of their identity and from after one on: as many as
 -- fit into max_bytes of payload, but at least one.
-SELECT dead_letter_id, topic, partition, "offset", payload
+SELECT dead_letter_id, topic, partition, "offset", payload, reason, detail
 FROM (
     SELECT *
     FROM dead_letters
