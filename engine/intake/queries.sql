@@ -64,3 +64,9 @@ ORDER BY dead_letter_id
 SELECT count(*)
 FROM dead_letters
 WHERE replayed_at IS NOT NULL AND list_contains($ids::VARCHAR[], dead_letter_id)
+
+-- name: known_dead_letters
+-- Which of some ids are those of dead letters.
+SELECT dead_letter_id
+FROM dead_letters
+WHERE list_contains($ids::VARCHAR[], dead_letter_id)
