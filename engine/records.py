@@ -28,14 +28,15 @@ EVENTS_SCHEMA = pa.schema(
 FEATURE_HISTORY_SCHEMA = pa.schema(
     [
         pa.field("entity_key", pa.int64(), nullable=False),
-        pa.field("feature", pa.string(), nullable=False),
-        pa.field("value", pa.string()),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("fields", pa.string()),
         pa.field("event_time", pa.timestamp("us"), nullable=False),
     ]
 )
 """Columns of an `Append` to `feature_history`; the writer adds `commit_seq`.
 
-`feature` is the uploaded column's full name, `<dataset>.<column>`; `value` its canonical JSON text.
+One row an uploaded row: `fields` is a JSON object of its columns. A row a column would multiply the
+keys that a point-in-time join has to sort.
 """
 
 

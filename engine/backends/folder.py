@@ -34,15 +34,22 @@ def make_private_folder(folder: Path) -> Path:
         # Not followed if it is a link: in a shared folder somebody could have laid it out.
         found = folder.lstat()
     except OSError as error:
-        raise FailedPreconditionError(
-            f"cannot make the folder {folder}: {error.strerror}"
-        ) from error
+        raise _refused("make the folder", folder, error) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise FailedPreconditionError(
             f"{folder} exists but is not a folder of this user; remove or rename it"
         )
-    folder.chmod(0o700)
+    try:
+        folder.chmod(0o700)
+    except OSError as error:
+        raise _refused("close to others the folder", folder, error) from error
     return folder
+
+
+def _refused(action: str, path: Path, error: OSError) -> FailedPreconditionError:
+    return FailedPreconditionError(
+        f"cannot {action} {path}: {error.strerror}; choose another with --data"
+    )
 
 
 def place_socket(folder: Path, name: str) -> Path:
@@ -67,32 +74,44 @@ async def hold_folder(folder: Path) -> AsyncIterator[None]:
     """Keep other engines out of a folder while the context lasts; the kernel ends it with us.
 
     Raises:
-      FailedPreconditionError: another engine holds the folder.
+      FailedPreconditionError: another engine holds the folder, or it takes no lock file.
     Cancellation: a checkpoint while waiting; nothing is held then.
     """
-    # Append mode: opening must not wipe the holder's number before the lock is ours.
-    with (folder / _LOCK_NAME).open("a+") as file:
+    path = folder / _LOCK_NAME
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _refused("open", path, error) from error
+    try:
         deadline = trio.current_time() + _LOCK_WAIT_S
-        while not _try_lock(file.fileno()):
+        while not _try_lock(fd, path):
             if trio.current_time() > deadline:
-                file.seek(0)
-                holder = file.read(32).strip() or "unknown"
+                holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
                 raise FailedPreconditionError(
                     f"another engine (pid {holder}) uses {folder}; stop it or give this one "
                     "another data folder"
                 )
             await trio.sleep(_LOCK_POLL_S)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        _name_holder(fd, path)
         yield
+    finally:
+        os.close(fd)
 
 
-def _try_lock(fd: int) -> bool:
+def _name_holder(fd: int, path: Path) -> None:
+    # Only now: the holder's number must not be wiped before the lock is ours.
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+    except OSError as error:
+        raise _refused("write", path, error) from error
+
+
+def _try_lock(fd: int, path: Path) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in {errno.EAGAIN, errno.EACCES}:
             return False
-        raise
+        raise _refused("lock", path, error) from error
     return True

@@ -10,6 +10,7 @@ import click
 
 from engine.cli.group import LazyCommand, LazyGroup
 from engine.cli.options import DEBUG_VARIABLE, VALUE_OPTIONS, common_options
+from engine.cli.streams import OutputLostError, discard, open_streams, settle_streams
 from engine.errors import InvalidArgumentError, TrellisError
 from engine.logs import REDACTOR, escape_controls
 
@@ -53,12 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
       arguments: the command line without the program's name; by default the process's own.
     """
-    sys.exit(_run(arguments))
+    open_streams()
+    try:
+        sys.exit(_run(arguments))
+    finally:
+        settle_streams()
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         code = cli.main(arguments, prog_name="python main.py", standalone_mode=False)
+        sys.stdout.flush()
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001  every error ends here, as one message
@@ -67,20 +73,30 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _report(error: BaseException) -> int:
+    if isinstance(error, OutputLostError):
+        discard(sys.stdout)
+    try:
+        _tell(error)
+    except OSError:
+        # There is nowhere left to say it; the exit code still does.
+        discard(sys.stderr)
+    if isinstance(error, click.ClickException):
+        return error.exit_code
+    return EXIT_USAGE if _is_usage(error) else EXIT_FAILURE
+
+
+def _tell(error: BaseException) -> None:
     if isinstance(error, click.ClickException):
         error.show()
-        return error.exit_code
+        return
     if isinstance(error, click.Abort) or _is_interrupt(error):
-        return EXIT_FAILURE
-    if isinstance(error, BrokenPipeError):
-        # Whoever read our output has gone; Python's own flush at exit must not complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILURE
+        return
+    if isinstance(error, OutputLostError) and error.is_unread:
+        return  # whoever read our output has had enough of it
     if os.environ.get(DEBUG_VARIABLE) == "1":
         sys.stderr.write(REDACTOR.scrub("".join(traceback.format_exception(error))))
     for line in dict.fromkeys(_messages(error)):
         sys.stderr.write(f"error: {REDACTOR.scrub(line)}\n")
-    return EXIT_USAGE if _is_usage(error) else EXIT_FAILURE
 
 
 def _messages(error: BaseException) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """`run`: the engine, until it is told to stop."""
 
+import logging
 import sys
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import click
 import trio
@@ -12,9 +13,15 @@ from engine.app import run_engine
 from engine.cli.checks import check_formulas
 from engine.cli.console import print_banner, read_stats, run_live_line
 from engine.cli.options import CommonOptions, common_options, given, traffic_options
+from engine.cli.streams import OutputLostError, discard
 from engine.config import EngineConfig
 from engine.generator import GeneratorSettings
 from engine.ready import ReadyInfo
+
+logger = logging.getLogger(__name__)
+
+_DEMO_USERS: Final = 50
+"""So few that whichever user is asked for has done something within seconds."""
 
 
 @click.command("run")
@@ -33,7 +40,8 @@ def run(options: CommonOptions, /, *, demo: bool, **traffic: Any) -> None:
         name = next(iter(wanted)).removesuffix("_s").replace("_", "-")
         raise click.UsageError(f"--{name} goes with --demo (or with the command generate)")
     # The demo's broker is the engine's own: when it restarts, traffic goes on afterwards.
-    settings = GeneratorSettings(**wanted, give_up_after_s=None) if demo else None
+    wanted = {"users": _DEMO_USERS, **wanted, "give_up_after_s": None}
+    settings = GeneratorSettings(**wanted) if demo else None
     trio.run(partial(_run, options.load([check_formulas]), settings))
 
 
@@ -44,11 +52,28 @@ async def _run(config: EngineConfig, demo: GeneratorSettings | None) -> None:
 
         def announce(info: ReadyInfo) -> None:
             # On a terminal too: whoever waits for this line need not know what it is written to.
-            sys.stdout.write(f"ready {info.as_json()}\n")
-            sys.stdout.flush()
+            _write_ready_line(info)
             if console.is_terminal:
-                print_banner(console, info)
-                nursery.start_soon(run_live_line, read_stats, console)
+                nursery.start_soon(_show_life, console, info)
 
         await run_engine(config, demo=demo, on_ready=announce)
         nursery.cancel_scope.cancel()
+
+
+def _write_ready_line(info: ReadyInfo) -> None:
+    """Write the line, or say in the log that nobody can read it; the engine runs all the same."""
+    try:
+        sys.stdout.write(f"ready {info.as_json()}\n")
+        sys.stdout.flush()
+    except OutputLostError as error:
+        discard(sys.stdout)
+        logger.warning("ready line not written", extra={"detail": str(error)})
+
+
+async def _show_life(console: Console, info: ReadyInfo) -> None:
+    """Show the banner and the live line until cancelled, or until the terminal has gone."""
+    try:
+        print_banner(console, info)
+        await run_live_line(read_stats, console)
+    except OSError as error:
+        logger.warning("live line ended", extra={"detail": error.strerror})

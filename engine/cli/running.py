@@ -1,6 +1,5 @@
 """Finding the engine that runs on a data folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,12 @@ def find_engine(data_dir: Path) -> RunningEngine:
     """
     try:
         facts = read_ready_file(data_dir)
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise TrellisError(
+            f"{data_dir / FILE_NAME} cannot be read: {error.strerror}; is {data_dir} the data "
+            "folder?"
+        ) from error
+    except ValueError as error:
         raise TrellisError(
             f"{data_dir / FILE_NAME} cannot be read ({error}); restart the engine"
         ) from error

@@ -42,9 +42,9 @@ class UploadFeature:
     name: str
     entity: str
     dataset: str
-    """As in `feature_history.feature`."""
+    """As in `feature_history.dataset`."""
     column: str
-    """A key of the object in `feature_history.value`."""
+    """A key of the object in `feature_history.fields`."""
     ttl_us: int | None
     type: str
 

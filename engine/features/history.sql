@@ -29,12 +29,12 @@ FROM raws
 -- The latest uploaded row of each dataset at one time.
 SELECT
     entity_key,
-    feature AS dataset,
-    arg_max(coalesce(value, 'null'), (event_time, commit_seq, ordinal)) AS value,
+    dataset,
+    arg_max(coalesce(fields, 'null'), (event_time, commit_seq, ordinal)) AS fields,
     epoch_us(max(event_time)) AS event_us
 FROM feature_history
 WHERE commit_seq <= $commit_seq
     AND event_time <= make_timestamp($newest_us)
-    AND feature IN ({datasets})
+    AND dataset IN ({datasets})
     AND {restriction}
-GROUP BY entity_key, feature
+GROUP BY entity_key, dataset

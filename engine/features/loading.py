@@ -127,7 +127,7 @@ def _add_recent(plan: KeepingPlan, entities: dict[int, Entity], recent: pa.Table
 
 def _add_uploads(plan: KeepingPlan, entities: dict[int, Entity], uploads: pa.Table) -> None:
     for key, dataset, text, event_us in zip(
-        *(uploads[name].to_pylist() for name in ("entity_key", "dataset", "value", "event_us")),
+        *(uploads[name].to_pylist() for name in ("entity_key", "dataset", "fields", "event_us")),
         strict=True,
     ):
         entity = entities.get(key)

@@ -268,8 +268,8 @@ class OnlineStore:
     def _apply_uploads(self, batch: pa.RecordBatch) -> None:
         rows = zip(
             batch.column("entity_key").to_pylist(),
-            batch.column("feature").to_pylist(),
-            batch.column("value").to_pylist(),
+            batch.column("dataset").to_pylist(),
+            batch.column("fields").to_pylist(),
             batch.column("event_time").cast(pa.int64()).to_pylist(),
             strict=True,
         )

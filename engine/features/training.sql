@@ -64,7 +64,7 @@ raws AS (
     FROM feature_history
     WHERE commit_seq <= $commit_seq
         AND event_time <= make_timestamp($newest_us)
-        AND feature = {dataset}
+        AND dataset = {dataset}
     GROUP BY entity_key, event_time
 ),
 {name}_hits AS MATERIALIZED (
@@ -78,7 +78,7 @@ raws AS (
     SELECT
         hits.label,
         epoch_us(hits.event_time) AS event_us,
-        TRY(json_extract(history.value, [{paths}])) AS texts
+        TRY(json_extract(history.fields, [{paths}])) AS texts
     FROM {name}_hits AS hits
     JOIN feature_history AS history ON history.rowid = hits.row_id
 ),

@@ -3,7 +3,7 @@
 import datetime
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 import trio
@@ -11,6 +11,7 @@ import trio
 from engine import metrics
 from engine.errors import DataFileFailedError, TrellisError
 from engine.intake.position import Fingerprint
+from engine.intake.rejection import Rejected
 from engine.intake.validation import DecodedBatch
 from engine.records import Append, Operation, Upsert, WriteRequest
 from engine.store.writer import Writer
@@ -71,24 +72,30 @@ class Batch:
             self.event_count += decoded.events.num_rows
             self.size_bytes += decoded.events.nbytes
         if decoded.rejected:
-            received_at = to_datetime(now_us)
-            rows = [
-                (
-                    f"{self.topic}/{partition}/{message.offset}@{incarnation}",
-                    self.topic,
-                    partition,
-                    message.offset,
-                    incarnation,
-                    received_at,
-                    message.payload,
-                    str(message.reason),
-                    message.detail,
-                )
-                for message in decoded.rejected
-            ]
-            self.operations.append(Upsert("dead_letters", _DEAD_LETTER_COLUMNS, rows))
-            self.rejected.update(str(message.reason) for message in decoded.rejected)
-            self.size_bytes += sum(len(message.payload or b"") for message in decoded.rejected)
+            self.add_rejected(partition, decoded.rejected, incarnation, now_us)
+
+    def add_rejected(
+        self, partition: int, rejected: Sequence[Rejected], incarnation: str, now_us: int
+    ) -> None:
+        """Add dead letters of a partition. Its state is added by `advance`."""
+        received_at = to_datetime(now_us)
+        rows = [
+            (
+                f"{self.topic}/{partition}/{message.offset}@{incarnation}",
+                self.topic,
+                partition,
+                message.offset,
+                incarnation,
+                received_at,
+                message.payload,
+                str(message.reason),
+                message.detail,
+            )
+            for message in rejected
+        ]
+        self.operations.append(Upsert("dead_letters", _DEAD_LETTER_COLUMNS, rows))
+        self.rejected.update(str(message.reason) for message in rejected)
+        self.size_bytes += sum(len(message.payload or b"") for message in rejected)
 
     def advance(self, partition: int, state: PartitionState) -> None:
         """Note where a partition goes on after what was added."""

@@ -1,5 +1,6 @@
 """Looking at refused messages, and taking them in after a fix."""
 
+import difflib
 import enum
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import attrs
 import trio
 
-from engine.errors import InvalidArgumentError
+from engine.errors import InvalidArgumentError, NotFoundError
 from engine.intake.committer import to_datetime
+from engine.intake.rejection import Reason
 from engine.intake.validation import DecodedBatch, Rules, decode_batch
 from engine.records import Append, Operation, Upsert, WriteRequest
 from engine.store.queries import load_queries
@@ -19,6 +21,8 @@ MAX_LISTED = 500
 MAX_PAYLOAD_SHOWN_BYTES = 4096
 MAX_FAILURES_SHOWN = 100
 MAX_IDS = 1_000
+
+_MAX_UNKNOWN_SHOWN = 5
 
 _ROUND_ROWS = 1_000
 _ROUND_BYTES = 16 * 1024**2
@@ -144,11 +148,14 @@ class DeadLetters:
 
         Raises:
           InvalidArgumentError: too many ids.
+          NotFoundError: an id, or the reason, does not exist; nothing is done.
           StoreError: some rounds may have been written, each wholly.
         Cancellation: as with StoreError; a round that was begun is finished.
         """
         if selection.ids is not None and len(selection.ids) > MAX_IDS:
             raise InvalidArgumentError("ids", f"{len(selection.ids)} are more than {MAX_IDS}")
+        _check_reason(selection.reason)
+        await self._check_ids(selection.ids)
         replayed = failed = 0
         failures: list[ReplayFailure] = []
         async with self._replaying:
@@ -165,6 +172,16 @@ class DeadLetters:
                 failed += len(refused)
                 failures += refused[: MAX_FAILURES_SHOWN - len(failures)]
         return ReplayReport(replayed, already_replayed, failed, tuple(failures))
+
+    async def _check_ids(self, ids: Sequence[str] | None) -> None:
+        if ids is None:
+            return
+        rows = await self._reader.fetch_rows(_QUERIES["known_dead_letters"], {"ids": list(ids)})
+        known = {dead_letter_id for (dead_letter_id,) in rows}
+        if unknown := [name for name in dict.fromkeys(ids) if name not in known]:
+            shown = ", ".join(unknown[:_MAX_UNKNOWN_SHOWN])
+            more = len(unknown) - _MAX_UNKNOWN_SHOWN
+            raise NotFoundError("dead letter", f"{shown} and {more} more" if more > 0 else shown)
 
     async def _count_replayed(self, ids: Sequence[str] | None) -> int:
         if ids is None:
@@ -191,7 +208,11 @@ class DeadLetters:
         now_us = self._clock_us()
         passed: list[tuple[str, DecodedBatch]] = []
         refused: list[ReplayFailure] = []
-        for dead_letter_id, topic, partition, offset, payload in rows:
+        for dead_letter_id, topic, partition, offset, payload, reason, detail in rows:
+            if reason == Reason.UNREADABLE_BATCH:
+                # Its payload is not a message, and what is known of it stays as it is.
+                refused.append(ReplayFailure(dead_letter_id, reason, detail))
+                continue
             decoded = decode_batch(
                 topic, partition, [offset], [payload], rules=self._rules, now_us=now_us
             )
@@ -216,3 +237,9 @@ class DeadLetters:
                 Upsert("dead_letters", ("dead_letter_id", "reason", "detail"), reasons)
             )
         await self._writer.submit(WriteRequest(tuple(operations)))
+
+
+def _check_reason(reason: str | None) -> None:
+    codes = [str(code) for code in Reason]
+    if reason is not None and reason not in codes:
+        raise NotFoundError("reason", reason, difflib.get_close_matches(reason, codes))

@@ -41,7 +41,7 @@ LIMIT $max_rows
 -- name: replayable_dead_letters
 -- Dead letters to validate again, in the order of their identity and from after one on: as many as
 -- fit into max_bytes of payload, but at least one.
-SELECT dead_letter_id, topic, partition, "offset", payload
+SELECT dead_letter_id, topic, partition, "offset", payload, reason, detail
 FROM (
     SELECT *
     FROM dead_letters
@@ -64,3 +64,9 @@ ORDER BY dead_letter_id
 SELECT count(*)
 FROM dead_letters
 WHERE replayed_at IS NOT NULL AND list_contains($ids::VARCHAR[], dead_letter_id)
+
+-- name: known_dead_letters
+-- Which of some ids are those of dead letters.
+SELECT dead_letter_id
+FROM dead_letters
+WHERE list_contains($ids::VARCHAR[], dead_letter_id)

@@ -11,6 +11,8 @@ class Reason(enum.StrEnum):
     """
 
     # The message as a whole
+    UNREADABLE_BATCH = "unreadable_batch"
+    """Of messages that came together and cannot be unpacked; the payload is the whole batch."""
     TOMBSTONE = "tombstone"
     EMPTY = "empty"
     TOO_LARGE = "too_large"

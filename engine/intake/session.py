@@ -9,6 +9,7 @@ log, not the position itself.
 import logging
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import trio
 
@@ -16,6 +17,8 @@ from engine.errors import BackendUnavailableError
 from engine.intake.committer import Batch, PartitionState
 from engine.intake.kafka import Consumer, Polled, PositionLostError, same_connections
 from engine.intake.locate import IntakeParts, Located, Locator, compute_fingerprint
+from engine.intake.rejection import Reason, Rejected
+from engine.intake.unreadable import UnreadableBatches
 from engine.intake.validation import decode_batch
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ class Session:
         self._located: Located | None = None
         self._located_at_s = -math.inf
         self._states: dict[int, PartitionState] = {}
+        self._unreadable = UnreadableBatches()
         self._published: Mapping[int, int] = {}
         self._doubt: str | None = None
         """Why positions must be found again; None while they hold."""
@@ -105,6 +109,11 @@ class Session:
         if self._doubt is not None:
             return
         moved = await self._take(polled)
+        for partition, cause in polled.unreadable.items():
+            moved |= await self._face_unreadable(partition, cause, located)
+            if self._doubt is not None:
+                return
+        self._parts.status.hindered(self._unreadable.describe())
         full = (
             self._batch.row_count >= self._parts.config.batch_rows
             or self._batch.size_bytes >= _BATCH_BYTES
@@ -114,15 +123,24 @@ class Session:
 
     def _find_doubt(self, polled: Polled, located: Located) -> str | None:
         """Return why the records cannot be taken for the continuation of what was read."""
-        if polled.assignment != located.assignment:
-            return _ASSIGNMENT_CHANGED
-        if not same_connections(polled.connections, located.connections):
-            return "connection to the broker replaced"
-        if self._parts.broker.incarnation != located.incarnation:
-            return "broker restarted"
+        changed = self._find_change(polled.assignment, polled.connections, located)
+        if changed is not None:
+            return changed
         expected = {number: state.next_offset for number, state in self._states.items()}
         if polled.before != expected:
             return f"positions moved: {dict(polled.before)} instead of {expected}"
+        return None
+
+    def _find_change(
+        self, assignment: int, connections: tuple[Any, ...], located: Located
+    ) -> str | None:
+        """Return why what a consumer says now may be of other partitions or another log."""
+        if assignment != located.assignment:
+            return _ASSIGNMENT_CHANGED
+        if not same_connections(connections, located.connections):
+            return "connection to the broker replaced"
+        if self._parts.broker.incarnation != located.incarnation:
+            return "broker restarted"
         return None
 
     async def _take(self, polled: Polled) -> bool:
@@ -149,9 +167,48 @@ class Session:
                 await trio.lowlevel.checkpoint()
             # Past the last record there may be marks of transactions, which are no records.
             state = PartitionState(next_offset, state.incarnation, fingerprint)
-            self._states[partition] = state
-            self._batch.advance(partition, state)
+            self._advance(partition, state)
         return moved
+
+    def _advance(self, partition: int, state: PartitionState) -> None:
+        self._states[partition] = state
+        self._batch.advance(partition, state)
+        self._unreadable.move(partition)
+
+    async def _face_unreadable(self, partition: int, cause: str, located: Located) -> bool:
+        """Give up what stands at a partition's position, if it has failed for long enough.
+
+        Returns: whether the partition moved.
+        """
+        state = self._states[partition]
+        offset = state.next_offset
+        if not self._unreadable.fail(trio.current_time(), partition, offset, cause):
+            return False
+        # Not on the client's word alone: what its reading of the same bytes anew takes is kept.
+        damage = await self._consumer.read_damage(partition, offset)
+        if damage is None:
+            raise BackendUnavailableError(
+                "kafka", f"partition {partition} cannot be read at offset {offset}: {cause}"
+            )
+        await self._consumer.seek({partition: damage.next_offset})
+        consumer = self._consumer
+        self._doubt = self._find_change(consumer.assignment, consumer.connections, located)
+        if self._doubt is not None:
+            return False
+        detail = (
+            f"offsets {offset} to {damage.next_offset - 1} cannot be unpacked: {damage.cause}; "
+            "their messages must be sent again"
+        )
+        logger.error(
+            "batch given up",
+            extra={"topic": self._topic, "partition": partition, "detail": detail},
+        )
+        rejected = Rejected(offset, damage.content, Reason.UNREADABLE_BATCH, detail)
+        self._batch.add_rejected(partition, [rejected], state.incarnation, self._parts.clock_us())
+        self._advance(
+            partition, PartitionState(damage.next_offset, state.incarnation, state.fingerprint)
+        )
+        return True
 
     async def _watch(self) -> None:
         """Look after the broker and the progress, once a second."""

@@ -35,6 +35,7 @@ class IntakeStatus:
         self._ends: dict[int, int] = {}
         self._link_detail = "connecting"
         self._link_up = False
+        self._hindrance: str | None = None
         self._labelled: frozenset[int] = frozenset()
         self.progress: Progress = self._observe()
 
@@ -55,6 +56,15 @@ class IntakeStatus:
         """The broker cannot be used."""
         self._set_link(up=False, detail=detail)
 
+    def hindered(self, detail: str | None) -> None:
+        """Something keeps partitions from moving though the broker answers; None: no longer."""
+        if detail == self._hindrance:
+            return
+        if detail is not None:
+            logger.warning("intake hindered", extra={"detail": detail})
+        self._hindrance = detail
+        self._publish()
+
     def saw_ends(self, ends: Mapping[int, int]) -> Progress:
         """Take note of where the logs end."""
         self._ends = dict(ends)
@@ -67,6 +77,7 @@ class IntakeStatus:
             await trio.sleep(_TICK_S)
 
     def _set_link(self, *, up: bool, detail: str) -> None:
+        self._hindrance = None
         if detail != self._link_detail:
             logger.log(logging.INFO if up else logging.WARNING, "intake", extra={"detail": detail})
         self._link_up, self._link_detail = up, detail
@@ -86,6 +97,8 @@ class IntakeStatus:
         metrics.INTAKE_OFFSET_AGE.set(progress.age_s)
         metrics.INTAKE_STUCK.set(1 if progress.stuck else 0)
         detail = self._link_detail
+        if self._hindrance is not None:
+            detail += f"; {self._hindrance}"
         if progress.stuck:
             detail += (
                 f"; stuck: {progress.lag} messages wait, partitions "
@@ -95,5 +108,6 @@ class IntakeStatus:
                 logger.error("intake stuck", extra={"detail": detail})
         elif progress.lag:
             detail += f", {progress.lag} messages wait"
-        self._health.set(PART, ok=self._link_up and not progress.stuck, detail=detail)
+        ok = self._link_up and self._hindrance is None and not progress.stuck
+        self._health.set(PART, ok=ok, detail=detail)
         return progress

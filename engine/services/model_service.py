@@ -1,5 +1,6 @@
 """`trellis.v1.ModelService`: models and the features they need."""
 
+from engine.errors import InvalidArgumentError
 from engine.models import Model, ModelRegistry, ModelVersion, Source
 from engine.services.arguments import read_page_size, read_version
 from engine.services.feature_rows import set_time
@@ -13,6 +14,7 @@ _SOURCE = {
     Source.REGISTERED: models_pb2.MODEL_SOURCE_REGISTERED,
 }
 _DEFAULT_ENTITY = "user"
+_AFTER = "after:"
 
 
 class ModelService(ModelServiceServicer):  # type: ignore[misc]  # generated code has no types
@@ -48,16 +50,28 @@ class ModelService(ModelServiceServicer):  # type: ignore[misc]  # generated cod
     ) -> models_pb2.ListModelsResponse:
         """Answer with a page of the models, by name. See `models.proto`."""
         size = read_page_size(input_message.page_size, default=_PAGE_DEFAULT, largest=_PAGE_MAX)
-        # The token is the last name of the page before, so models that come or go move no page.
-        after = input_message.page_token
+        # The token holds the last name of the page before: models that come or go move no page.
+        token = input_message.page_token
+        after = _read_token(token) if token else ""
         page = [model for model in self._models.list() if model.name > after][: size + 1]
         return models_pb2.ListModelsResponse(
             models=[_encode(model, model.default) for model in page[:size]],
-            next_page_token=page[size - 1].name if len(page) > size else "",
+            next_page_token=_token(page[size - 1]) if len(page) > size else "",
         )
 
     def _encode(self, version: ModelVersion) -> models_pb2.Model:
         return _encode(self._models.find(version.model), version)
+
+
+def _token(last: Model) -> str:
+    return _AFTER + last.name
+
+
+def _read_token(token: str) -> str:
+    after = token.removeprefix(_AFTER)
+    if after in {"", token}:
+        raise InvalidArgumentError("page_token", "is not one that a reply gave")
+    return after
 
 
 def _encode(model: Model, version: ModelVersion) -> models_pb2.Model:

@@ -51,8 +51,13 @@ def _hold_lock(lock_path: Path, data_path: Path) -> Iterator[None]:
                 f"{data_path} is in use by process {holder}; stop that engine first, "
                 "or give this one a folder of its own with --data"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise DataFileFailedError(f"cannot lock {lock_path}: {error.strerror}") from error
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise DataFileFailedError(f"cannot write {lock_path}: {error.strerror}") from error
         # The file stays: removing it would let a third process lock a new file of the same name
         # while a second one still waits on the old one.
         yield

@@ -12,8 +12,11 @@ from engine.config import KafkaConfig
 from engine.intake.broker import Broker
 from engine.intake.kafka.bridge import (
     RefusedError,
+    aio_ask,
     call,
+    call_client,
     connection_options,
+    create_client,
     start_client,
     stop_client,
 )
@@ -46,18 +49,14 @@ async def read_cluster_id(config: KafkaConfig, broker: Broker) -> str | None:
       BackendUnavailableError: no answer.
     """
     async with _open_admin(config, broker) as admin:
-        cluster: dict[str, Any] = await call(admin.describe_cluster)
+        cluster: dict[str, Any] = await call_client(admin.describe_cluster)
     return cluster.get("cluster_id")
 
 
 @asynccontextmanager
 async def _open_admin(config: KafkaConfig, broker: Broker) -> AsyncIterator[Any]:
     options = await connection_options(config, broker.bootstrap_servers)
-
-    async def create() -> Any:  # asyncio flavour: the client takes hold of the running loop
-        return aiokafka.admin.AIOKafkaAdminClient(**options)
-
-    admin = await call(create)
+    admin = await create_client(aiokafka.admin.AIOKafkaAdminClient, options)
     try:
         await start_client(admin.start)
         yield admin
@@ -67,10 +66,12 @@ async def _open_admin(config: KafkaConfig, broker: Broker) -> AsyncIterator[Any]
 
 async def _aio_prepare(admin: Any, topics: Mapping[str, int], topic: str) -> tuple[int, ...]:
     # All topics are listed: naming one that is missing makes some brokers create it their way.
-    found = {description["topic"]: description for description in await admin.describe_topics()}
+    found = {
+        description["topic"]: description for description in await aio_ask(admin.describe_topics())
+    }
     if missing := [name for name in topics if name not in found]:
         await _aio_create(admin, {name: topics[name] for name in missing})
-        found |= {d["topic"]: d for d in await admin.describe_topics([topic])}
+        found |= {d["topic"]: d for d in await aio_ask(admin.describe_topics([topic]))}
     partitions = found[topic]["partitions"]
     if not partitions:
         raise RefusedError(f"topic {topic} has no partitions yet, or it may not be read")
@@ -78,11 +79,10 @@ async def _aio_prepare(admin: Any, topics: Mapping[str, int], topic: str) -> tup
 
 
 async def _aio_create(admin: Any, topics: Mapping[str, int]) -> None:
-    brokers = len((await admin.describe_cluster())["brokers"])
+    brokers = len((await aio_ask(admin.describe_cluster()))["brokers"])
     replicas = max(min(brokers, _MAX_REPLICAS), 1)
-    response = await admin.create_topics(
-        [aiokafka.admin.NewTopic(name, count, replicas) for name, count in topics.items()]
-    )
+    wanted = [aiokafka.admin.NewTopic(name, count, replicas) for name, count in topics.items()]
+    response = await aio_ask(admin.create_topics(wanted))
     for name, code, message in response.topic_errors:
         error = aiokafka.errors.for_code(code)
         if code == 0:

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -30,21 +29,14 @@ _STOP_TIMEOUT_S = 5.0
 _METADATA_AGE_MS = 10_000
 """How soon partitions that were added to a topic are noticed."""
 
-_CLIENT_FAILURES = (
+CLIENT_FAILURES = (
     aiokafka.errors.KafkaError,
     aiokafka.errors.ConsumerStoppedError,
     aiokafka.errors.IllegalOperation,
     OSError,
     TimeoutError,
-    # A broker whose answer the client does not understand shows as one of these.
-    AssertionError,
-    EOFError,
-    LookupError,
-    TypeError,
-    UnicodeDecodeError,
-    ValueError,
-    struct.error,
 )
+"""What the client raises by design."""
 
 
 class PositionLostError(TrellisError):
@@ -57,6 +49,10 @@ class MessageRefusedError(ResourceExhaustedError):
 
 class RefusedError(aiokafka.errors.KafkaError):  # type: ignore[misc]
     """Carries a broker's refusal out of asyncio code."""
+
+
+class NotUnderstoodError(aiokafka.errors.KafkaError):  # type: ignore[misc]
+    """The client stumbled over what a broker sent."""
 
 
 @asynccontextmanager
@@ -82,7 +78,7 @@ def _log_stray_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]
 async def call(
     function: Callable[..., Awaitable[T]], *args: Any, timeout_s: float = _CALL_TIMEOUT_S
 ) -> T:
-    """Run an asyncio-flavoured function from Trio and map its errors.
+    """Run an asyncio-flavoured function of ours from Trio and map the client's errors.
 
     Raises:
       BackendUnavailableError, PositionLostError, MessageRefusedError.
@@ -104,8 +100,49 @@ async def call(
         raise PositionLostError(describe_failure(error)) from error
     except (aiokafka.errors.MessageSizeTooLargeError, aiokafka.errors.RecordListTooLargeError) as e:
         raise MessageRefusedError(f"the broker refuses a message of this size: {e}") from e
-    except _CLIENT_FAILURES as error:
+    except CLIENT_FAILURES as error:
         raise BackendUnavailableError("kafka", describe_failure(error)) from error
+
+
+async def call_client(
+    method: Callable[..., Awaitable[T]], *args: Any, timeout_s: float = _CALL_TIMEOUT_S
+) -> T:
+    """Run a method of the client's from Trio. As `call`, but whatever it raises is mapped."""
+
+    async def ask() -> T:  # asyncio flavour
+        return await aio_ask(method(*args))
+
+    return await call(ask, timeout_s=timeout_s)
+
+
+async def create_client(make: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    """Make a client, which takes hold of the running loop.
+
+    Raises:
+      BackendUnavailableError: the client does not accept its options.
+    """
+
+    async def create() -> Any:  # asyncio flavour
+        return make(**options)
+
+    return await call_client(create)
+
+
+async def aio_ask(answer: Awaitable[T]) -> T:
+    """Asyncio flavour. Await something of the client's.
+
+    A broker whose answer it does not understand shows as an error of any kind. To be put around
+    the client's own code only: in ours such an error is a fault and must show as one.
+
+    Raises:
+      NotUnderstoodError: the client raised what it does not raise by design.
+    """
+    try:
+        return await answer
+    except CLIENT_FAILURES:
+        raise
+    except Exception as error:
+        raise NotUnderstoodError(describe_failure(error)) from error
 
 
 async def aio_call_back(function: Callable[[], Awaitable[None]]) -> None:
@@ -131,7 +168,7 @@ async def start_client(start: Callable[[], Awaitable[None]]) -> None:
         with trio.CancelScope(shield=True) as patience:
             nursery.start_soon(_shorten_when_cancelled, patience)
             try:
-                await call(start, timeout_s=_START_TIMEOUT_S)
+                await call_client(start, timeout_s=_START_TIMEOUT_S)
                 failure = None
             except TrellisError as error:
                 # Raised outside the nursery, which would wrap it in a group.
@@ -152,7 +189,7 @@ async def stop_client(stop: Callable[[], Awaitable[None]]) -> None:
     """Trio flavour. Stop a client whatever state it is in, even half started; give up in time."""
     with trio.CancelScope(shield=True):
         try:
-            await call(stop, timeout_s=_STOP_TIMEOUT_S)
+            await call_client(stop, timeout_s=_STOP_TIMEOUT_S)
         except TrellisError as error:
             logger.info("kafka client stopped badly", extra={"detail": str(error)})
 

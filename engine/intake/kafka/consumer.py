@@ -14,12 +14,17 @@ import attrs
 from engine.config import KafkaConfig
 from engine.intake.broker import Broker
 from engine.intake.kafka.bridge import (
+    aio_ask,
     aio_call_back,
     call,
+    call_client,
     connection_options,
+    create_client,
     start_client,
     stop_client,
 )
+from engine.intake.kafka.careful import CarefulRead, CarefulReader, UnreadableRecordsError, aio_get
+from engine.intake.kafka.raw import RawFetch, aio_fetch_raw, explain_damage, find_batch
 from engine.intake.position import LogBounds
 
 _FETCH_BYTES = 8 * 1024**2
@@ -31,6 +36,8 @@ _EMBEDDED_FETCH_WAIT_MS = 20
 _FETCH_WAIT_MS = 250
 _REBALANCE_TIMEOUT_MS = 60_000
 """How long a rebalance waits for this member to settle what it has in flight."""
+_HEADLESS_BYTES = 4096
+"""How much is kept of a batch of which nobody can tell where it ends."""
 _FRESH_FETCH_MS = 2_000
 """A fetch within this time tells where the log ends now."""
 
@@ -47,6 +54,20 @@ class Polled:
     """Position of each partition after it: past records and whatever else the log holds."""
     assignment: int
     connections: tuple[Any, ...]
+    unreadable: Mapping[int, str]
+    """Why what stands at the position after the poll could not be unpacked, by partition. It is
+    fetched again by polls some time later, also if it failed before."""
+
+
+@attrs.frozen
+class Damage:
+    """A batch that cannot be unpacked."""
+
+    next_offset: int
+    """Where the log goes on after it."""
+    content: bytes
+    """Its bytes as the broker sent them; of a batch without a proper header only the beginning."""
+    cause: str
 
 
 class Consumer:
@@ -61,6 +82,7 @@ class Consumer:
         self._topic = topic
         self._assigned: tuple[int, ...] | None = None
         self._assignment = 0
+        self._careful = CarefulReader(client)
 
     @property
     def assignment(self) -> int:
@@ -139,6 +161,15 @@ class Consumer:
         """
         return await call(self._aio_read_one, partition, offset)
 
+    async def read_damage(self, partition: int, offset: int) -> Damage | None:
+        """Look at the bytes that stand at an offset which polls report as unreadable.
+
+        Returns: the batch there, None if it is sound or there is none.
+        Raises:
+          BackendUnavailableError: no answer.
+        """
+        return await call(self._aio_read_damage, self._at(partition), offset)
+
     async def read_bounds(self, partitions: Iterable[int]) -> dict[int, LogBounds]:
         """Ask the broker which offsets the partitions hold.
 
@@ -172,7 +203,7 @@ class Consumer:
           BackendUnavailableError: the coordinator did not take it. Nothing depends on it.
         """
         offsets = {self._at(partition): offset for partition, offset in next_offsets.items()}
-        await call(self._client.commit, offsets)
+        await call_client(self._client.commit, offsets)
 
     def _at(self, partition: int) -> Any:
         return aiokafka.TopicPartition(self._topic, partition)
@@ -194,8 +225,8 @@ class Consumer:
         while self._assigned is None:
             try:
                 # Shows the group's errors. Records are of no use before positions are set.
-                await self._client.getmany(timeout_ms=100)
-            except aiokafka.errors.NoOffsetForPartitionError:
+                await aio_get(self._client, timeout_ms=100, max_records=1)
+            except (aiokafka.errors.NoOffsetForPartitionError, UnreadableRecordsError):
                 await asyncio.sleep(0.01)
 
     async def _aio_poll(self, assignment: int, timeout_ms: int, max_records: int) -> Polled:
@@ -203,17 +234,33 @@ class Consumer:
         # assignment that nobody has set positions for. With positions nothing below suspends but
         # `getmany`, so that what is noted before and after belongs to its records.
         before = await self._aio_positions(assignment)
-        batches = await self._client.getmany(timeout_ms=timeout_ms, max_records=max_records)
-        records = {tp.partition: batch for tp, batch in batches.items()}
+        read = await self._aio_read(before, timeout_ms, max_records)
         after = await self._aio_positions(assignment)
-        return Polled(records, before, after, self._assignment, self.connections)
+        return Polled(
+            read.records, before, after, self._assignment, self.connections, read.unreadable
+        )
+
+    async def _aio_read(
+        self, positions: Mapping[int, int], timeout_ms: int, max_records: int
+    ) -> CarefulRead:
+        if self._careful.wanted:
+            return await self._careful.aio_read(map(self._at, positions), timeout_ms, max_records)
+        assignment = self._assignment
+        try:
+            batches = await aio_get(self._client, timeout_ms=timeout_ms, max_records=max_records)
+        except UnreadableRecordsError:
+            self._careful.begin()
+            if assignment == self._assignment:
+                await self._aio_seek(positions)
+            return CarefulRead({}, {})
+        return CarefulRead({tp.partition: batch for tp, batch in batches.items()}, {})
 
     async def _aio_positions(self, assignment: int) -> dict[int, int]:
         if assignment != self._assignment or self._assigned is None:
             return {}
         held = self._client.assignment()
         return {
-            number: await self._client.position(self._at(number))
+            number: await aio_ask(self._client.position(self._at(number)))
             for number in self._assigned
             if self._at(number) in held
         }
@@ -222,20 +269,50 @@ class Consumer:
         tp = self._at(partition)
         self._client.seek(tp, offset)
         while True:
-            batches = await self._client.getmany(tp, timeout_ms=200, max_records=1)
+            try:
+                batches = await aio_get(self._client, tp, timeout_ms=200, max_records=1)
+            except UnreadableRecordsError:
+                return None
             if batches:
                 return batches[tp][0]
             # Past the offset without a record: what was there are markers, or it was compacted.
-            if await self._client.position(tp) > offset:
+            if await aio_ask(self._client.position(tp)) > offset:
                 return None
 
+    async def _aio_read_damage(self, tp: Any, offset: int) -> Damage | None:
+        fetched = (await self._aio_fetch_raw({tp: offset}))[tp]
+        if not fetched.content:
+            return None
+        batch = find_batch(fetched.content, offset)
+        if batch is None or batch.next_offset > fetched.end:
+            beginning = fetched.content[:_HEADLESS_BYTES]
+            next_offset = await self._aio_find_next(tp, offset, fetched.end, beginning)
+            return Damage(next_offset, beginning, "its header makes no sense")
+        cause = explain_damage(batch.content)
+        return None if cause is None else Damage(batch.next_offset, batch.content, cause)
+
+    async def _aio_find_next(self, tp: Any, offset: int, end: int, beginning: bytes) -> int:
+        """Return the first offset at which a fetch brings something else than from `offset`."""
+        low, high = offset + 1, max(end, offset + 1)
+        while low < high:
+            middle = (low + high) // 2
+            fetched = (await self._aio_fetch_raw({tp: middle}))[tp]
+            if fetched.content.startswith(beginning):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    async def _aio_fetch_raw(self, offsets: Mapping[Any, int]) -> dict[Any, RawFetch]:
+        return await aio_fetch_raw(self._client._client, offsets, _PARTITION_FETCH_BYTES)
+
     async def _aio_read_bounds(self, tps: list[Any]) -> dict[int, LogBounds]:
-        starts = await self._client.beginning_offsets(tps)
-        ends = await self._client.end_offsets(tps)
+        starts = await aio_ask(self._client.beginning_offsets(tps))
+        ends = await aio_ask(self._client.end_offsets(tps))
         return {tp.partition: LogBounds(starts[tp], ends[tp]) for tp in tps}
 
     async def _aio_read_ends(self, tps: list[Any]) -> dict[int, int]:
-        ends = await self._client.end_offsets(tps)
+        ends = await aio_ask(self._client.end_offsets(tps))
         since_ms = time.time() * 1000 - _FRESH_FETCH_MS
         return {tp.partition: max(ends[tp], self._fetched_end(tp, since_ms)) for tp in tps}
 
@@ -244,9 +321,11 @@ class Consumer:
         self._client.seek(tp, offset)
         while True:
             try:
-                records = await self._client.getmany(tp, timeout_ms=50, max_records=1)
+                records = await aio_get(self._client, tp, timeout_ms=50, max_records=1)
             except aiokafka.errors.OffsetOutOfRangeError:
                 return False
+            except UnreadableRecordsError:
+                return True
             if records:
                 return True
             if (end := self._fetched_end(tp, since_ms)) >= 0:
@@ -311,22 +390,18 @@ async def open_consumer(
     Cancellation: the client is stopped, within seconds.
     """
     options = await connection_options(config, broker.bootstrap_servers)
-
-    async def create() -> Any:  # asyncio flavour: the client takes hold of the running loop
-        return aiokafka.AIOKafkaConsumer(
-            **options,
-            group_id=group_id,
-            # Positions come from the data file, and a position that is lost must not go unnoticed.
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            fetch_max_wait_ms=_EMBEDDED_FETCH_WAIT_MS if broker.embedded else _FETCH_WAIT_MS,
-            fetch_max_bytes=_FETCH_BYTES,
-            max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
-            rebalance_timeout_ms=_REBALANCE_TIMEOUT_MS,
-        )
-
-    client = await call(create)
+    options |= {
+        "group_id": group_id,
+        # Positions come from the data file, and a position that is lost must not go unnoticed.
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "isolation_level": "read_committed",
+        "fetch_max_wait_ms": _EMBEDDED_FETCH_WAIT_MS if broker.embedded else _FETCH_WAIT_MS,
+        "fetch_max_bytes": _FETCH_BYTES,
+        "max_partition_fetch_bytes": _PARTITION_FETCH_BYTES,
+        "rebalance_timeout_ms": _REBALANCE_TIMEOUT_MS,
+    }
+    client = await create_client(aiokafka.AIOKafkaConsumer, options)
     consumer = Consumer(client, config.topic)
     try:
         await start_client(client.start)

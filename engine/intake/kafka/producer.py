@@ -14,8 +14,10 @@ from engine.config import KafkaConfig
 from engine.intake.broker import Broker
 from engine.intake.kafka.bridge import (
     REQUEST_TIMEOUT_S,
+    aio_ask,
     call,
     connection_options,
+    create_client,
     start_client,
     stop_client,
 )
@@ -71,7 +73,7 @@ class Producer:
     async def _aio_send_many(
         self, topic: str, values: Sequence[bytes], keys: Sequence[bytes] | None
     ) -> None:
-        partitions = sorted(await self._client.partitions_for(topic))
+        partitions = sorted(await aio_ask(self._client.partitions_for(topic)))
         shares: list[list[int]] = [[] for _ in partitions]
         for index in range(len(values)):
             spread_by = index if keys is None else zlib.crc32(keys[index])
@@ -81,11 +83,11 @@ class Producer:
             for partition, share in zip(partitions, shares, strict=True):
                 messages = [(None if keys is None else keys[i], values[i]) for i in share]
                 for batch in self._fill_batches(messages):
-                    future = await self._client.send_batch(batch, topic, partition=partition)
-                    sent.append(future)
+                    sending = self._client.send_batch(batch, topic, partition=partition)
+                    sent.append(await aio_ask(sending))
         finally:
             # Also if one fails: when this is over nothing is under way any more.
-            results = await asyncio.gather(*sent, return_exceptions=True)
+            results = await asyncio.gather(*map(aio_ask, sent), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -105,10 +107,12 @@ class Producer:
 
     async def _aio_send_each(self, topic: str, records: Sequence[KafkaRecord]) -> list[bool]:
         futures = [
-            await self._client.send(topic, value=r.value, key=r.key, headers=list(r.headers))
+            await aio_ask(
+                self._client.send(topic, value=r.value, key=r.key, headers=list(r.headers))
+            )
             for r in records
         ]
-        results = await asyncio.gather(*futures, return_exceptions=True)
+        results = await asyncio.gather(*map(aio_ask, futures), return_exceptions=True)
         refused = aiokafka.errors.MessageSizeTooLargeError, aiokafka.errors.RecordListTooLargeError
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, refused):
@@ -125,17 +129,13 @@ async def open_producer(config: KafkaConfig, broker: Broker) -> AsyncIterator[Pr
     Cancellation: the client is stopped, within seconds; what was not acknowledged may be lost.
     """
     options = await connection_options(config, broker.bootstrap_servers)
-
-    async def create() -> Any:  # asyncio flavour: the client takes hold of the running loop
-        return aiokafka.AIOKafkaProducer(
-            **options,
-            acks="all",
-            linger_ms=0,
-            max_batch_size=_BATCH_BYTES,
-            max_request_size=_MAX_REQUEST_BYTES,
-        )
-
-    client = await call(create)
+    options |= {
+        "acks": "all",
+        "linger_ms": 0,
+        "max_batch_size": _BATCH_BYTES,
+        "max_request_size": _MAX_REQUEST_BYTES,
+    }
+    client = await create_client(aiokafka.AIOKafkaProducer, options)
     try:
         await start_client(client.start)
         yield Producer(client)

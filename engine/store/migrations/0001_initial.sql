@@ -16,12 +16,12 @@ CREATE TABLE events (
     commit_seq BIGINT NOT NULL
 );
 
--- One row a value of an uploaded column; `feature` is '<dataset>.<column>', `value` canonical JSON.
--- `ordinal` is the row's place in its commit and breaks ties of event_time.
+-- One row an uploaded row; `fields` is a JSON object of its columns. `ordinal` is the row's place in
+-- its commit and breaks ties of event_time.
 CREATE TABLE feature_history (
     entity_key BIGINT NOT NULL,
-    feature VARCHAR NOT NULL,
-    value VARCHAR,
+    dataset VARCHAR NOT NULL,
+    fields VARCHAR,
     event_time TIMESTAMP NOT NULL,
     ordinal BIGINT NOT NULL,
     commit_seq BIGINT NOT NULL

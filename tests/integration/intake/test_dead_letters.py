@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from engine.config import KafkaConfig
-from engine.errors import InvalidArgumentError
+from engine.errors import InvalidArgumentError, NotFoundError
 from engine.intake.broker import dead_letter_topic
 from engine.intake.committer import Batch
 from engine.intake.dead_letters import (
@@ -154,7 +154,7 @@ async def test_cancelled_replay_can_be_repeated(store: Store) -> None:
 async def test_replay_of_chosen_ones_leaves_the_others(store: Store) -> None:
     await refuse(store, make_events(0, 4))
     dead_letters = open_dead_letters(store)
-    chosen = ("events/1/1@first", "events/1/3@first", "events/1/9@first")
+    chosen = ("events/1/1@first", "events/1/3@first")
     assert (await dead_letters.replay(Selection(ids=chosen))).replayed == 2
     again = await dead_letters.replay(Selection(ids=chosen))
     assert (again.replayed, again.already_replayed) == (0, 2)
@@ -165,6 +165,27 @@ async def test_replay_by_reason(store: Store) -> None:
     await refuse(store, [make_event(1), b"x"])
     report = await open_dead_letters(store).replay(Selection(reason="too_large"))
     assert (report.replayed, report.failed) == (1, 0)
+
+
+async def test_replay_of_an_unknown_id_names_it_and_does_nothing(store: Store) -> None:
+    await refuse(store, make_events(0, 2))
+    unknown = tuple(f"events/1/{number}@other" for number in range(7))
+    with pytest.raises(NotFoundError) as refused:
+        await open_dead_letters(store).replay(Selection(ids=("events/1/0@first", *unknown)))
+    assert all(name in str(refused.value) for name in unknown[:5])
+    assert "and 2 more" in str(refused.value)
+    assert "events/1/0@first" not in str(refused.value)
+    assert await fetch_users(store) == []
+
+
+async def test_replay_of_an_unknown_reason_lists_close_ones(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="close to it: too_large"):
+        await open_dead_letters(store).replay(Selection(reason="to_large"))
+
+
+async def test_replay_of_a_reason_that_nothing_has_is_no_error(store: Store) -> None:
+    report = await open_dead_letters(store).replay(Selection(reason="tombstone"))
+    assert (report.replayed, report.failed) == (0, 0)
 
 
 async def test_replay_of_too_many_ids_is_refused(store: Store) -> None:

@@ -288,6 +288,14 @@ async def test_models_are_registered_found_and_listed(engine: Engine) -> None:
     assert pages == [["buyers", "churn"], ["visitors"]]
 
 
+@pytest.mark.parametrize("token", ["garbage", "churn", "after:", "xafter:churn"])
+async def test_a_page_token_that_no_reply_gave_is_refused(engine: Engine, token: str) -> None:
+    request = models_pb2.ListModelsRequest(page_token=token)
+    status, text = await engine.refusal("ModelService/ListModels", request)
+    assert status is grpc.StatusCode.INVALID_ARGUMENT
+    assert text == "page_token: is not one that a reply gave"
+
+
 async def test_a_wrong_registration_is_told_what_is_wrong(engine: Engine) -> None:
     request = models_pb2.RegisterModelRequest(model="Churn", features=["clicks"])
     status, text = await engine.refusal("ModelService/RegisterModel", request)

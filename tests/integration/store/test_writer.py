@@ -145,7 +145,7 @@ async def test_upsert_keeps_columns_it_does_not_name(settings: StoreSettings) ->
 
 async def test_rows_of_one_commit_are_numbered_in_request_order(settings: StoreSettings) -> None:
     def history(value: str) -> WriteRequest:
-        columns = [[1], ["profiles.plan"], [value], [NOW]]
+        columns = [[1], ["profiles"], [value], [NOW]]
         arrays = [pa.array(c, f.type) for c, f in zip(columns, FEATURE_HISTORY_SCHEMA, strict=True)]
         data = pa.record_batch(arrays, schema=FEATURE_HISTORY_SCHEMA)
         return WriteRequest((Append("feature_history", data),))
@@ -157,10 +157,10 @@ async def test_rows_of_one_commit_are_numbered_in_request_order(settings: StoreS
             for number in range(20):
                 nursery.start_soon(store.writer.submit, history(str(number)))
         rows = await store.reader.fetch_rows(
-            "SELECT commit_seq, ordinal, value FROM feature_history ORDER BY commit_seq, ordinal"
+            "SELECT commit_seq, ordinal, fields FROM feature_history ORDER BY commit_seq, ordinal"
         )
     told = [
-        (commit.commit_seq, ordinal, request.operations[0].data["value"][0].as_py())  # type: ignore[union-attr]
+        (commit.commit_seq, ordinal, request.operations[0].data["fields"][0].as_py())  # type: ignore[union-attr]
         for commit in commits
         for ordinal, request in enumerate(commit.requests)
     ]

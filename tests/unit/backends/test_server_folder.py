@@ -83,3 +83,17 @@ async def test_a_folder_is_waited_for_while_its_holder_ends(tmp_path):
             assert not taken.is_set()
         with trio.fail_after(5):
             await taken.wait()
+
+
+async def test_a_lock_file_that_cannot_be_opened_is_named(tmp_path):
+    (tmp_path / "engine.lock").mkdir()
+    with pytest.raises(
+        FailedPreconditionError, match=r"cannot open .*engine\.lock: Is a directory"
+    ):
+        async with hold_folder(tmp_path):
+            pass
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path):
+    with pytest.raises(FailedPreconditionError, match="File name too long; choose another"):
+        make_private_folder(tmp_path / ("x" * 300))

@@ -1,5 +1,7 @@
 """Tables, times, durations, counters."""
 
+import json
+import os
 from pathlib import Path
 
 import click
@@ -97,6 +99,54 @@ def test_a_file_of_a_dead_engine_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "engine.json").write_text('{"pid": 999999999}')
 
     with pytest.raises(UnavailableError, match="no engine is running"):
+        find_engine(tmp_path)
+
+
+FACTS = {
+    "pid": os.getpid(),
+    **dict.fromkeys(("service_a", "service_b", "service_d", "control", "metrics"), "[::1]:1"),
+    "kafka": "127.0.0.1:9092",
+    "topic": "t",
+    "started_at": "2025-01-31T08:30:00+00:00",
+}
+
+
+def test_a_running_engine_is_found(tmp_path: Path) -> None:
+    (tmp_path / "engine.json").write_text(json.dumps(FACTS))
+
+    engine = find_engine(tmp_path)
+
+    assert engine.address("service_b") == ("::1", 1)
+    assert (engine.kafka, engine.topic) == ("127.0.0.1:9092", "t")
+
+
+@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("value", [None, 5.5, "x", [], "127.0.0.1:"])
+def test_a_running_engines_file_with_a_fact_missing_or_wrong_is_a_clear_error(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    facts = {**FACTS, name: value}
+    (tmp_path / "engine.json").write_text(json.dumps(facts))
+    if name in {"kafka", "topic"} and isinstance(value, str):
+        find_engine(tmp_path)
+        return
+
+    with pytest.raises(TrellisError, match=r"engine\.json cannot be read \(.+\); restart"):
+        find_engine(tmp_path)
+
+
+def test_a_data_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+
+    with pytest.raises(TrellisError, match=r"engine\.json cannot be read: Not a directory"):
+        find_engine(tmp_path / "data")
+
+
+@pytest.mark.parametrize("pid", [0, -1, 2**70, True, "1"])
+def test_a_number_that_is_no_process_is_a_clear_error(tmp_path: Path, pid: object) -> None:
+    (tmp_path / "engine.json").write_text(json.dumps({**FACTS, "pid": pid}))
+
+    with pytest.raises(TrellisError, match="it names no process"):
         find_engine(tmp_path)
 
 

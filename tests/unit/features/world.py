@@ -236,8 +236,8 @@ def upload_batch(uploads: Sequence[naive.Upload]) -> pa.RecordBatch:
     return pa.record_batch(
         {
             "entity_key": [u.entity_key for u in uploads],
-            "feature": [u.dataset for u in uploads],
-            "value": [u.text for u in uploads],
+            "dataset": [u.dataset for u in uploads],
+            "fields": [u.text for u in uploads],
             "event_time": [u.time for u in uploads],
         },
         schema=FEATURE_HISTORY_SCHEMA,
