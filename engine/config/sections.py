@@ -218,7 +218,7 @@ class KafkaConfig:
         datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC), "An event before this is refused."
     )
     stuck_after_s: ShortDuration = setting(
-        10.0, "The intake counts as stuck when it lags and has not moved for this long."
+        8.0, "The intake counts as stuck when it lags and has not moved for this long."
     )
 
 

@@ -156,8 +156,7 @@ class Locator:
     ) -> dict[int, LogBounds]:
         """Look again where a log seems to end before what was read of it; return what is different.
 
-        The embedded broker understates its ends, and after a change of leader any broker may for a
-        moment.
+        After a change of leader a broker may understate its ends for a moment.
         """
         confirmed = {}
         for partition, known in stored.items():

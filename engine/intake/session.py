@@ -27,7 +27,7 @@ _POLL_RECORDS = 500
 """Other tasks wait while so many are unpacked and decoded, 2 ms. Half as many cost a tenth more."""
 _IDLE_POLL_S = 0.2
 _BATCH_BYTES = 8 * 1024**2
-_WATCH_INTERVAL_S = 1.0
+WATCH_INTERVAL_S = 1.0
 _RESTLESS_S = 1.0
 """Positions that are lost again within this time call for a new connection and its back-off."""
 
@@ -214,13 +214,15 @@ class Session:
         """Look after the broker and the progress, once a second."""
         parts, consumer = self._parts, self._consumer
         while True:
-            await trio.sleep(_WATCH_INTERVAL_S)
+            await trio.sleep(WATCH_INTERVAL_S)
             held = dict(parts.committer.next_offsets)
-            if self._doubt is not None or consumer.assigned is None:
+            if consumer.assigned is None:
                 continue
             # The client hides from its caller that a broker is gone; this question does not.
             ends = await consumer.read_ends(consumer.assigned)
             progress = parts.status.saw_ends(ends)
+            if self._doubt is not None:
+                continue
             if any(ends.get(partition, offset) < offset for partition, offset in held.items()):
                 self._doubt = "the log became shorter"
             elif parts.group_id is None and consumer.known_partitions - held.keys():

@@ -12,7 +12,7 @@ from engine.intake.progress import Progress, ProgressWatch
 logger = logging.getLogger(__name__)
 
 PART = "intake"
-_TICK_S = 1.0
+TICK_S = 0.5
 
 
 class IntakeStatus:
@@ -74,7 +74,7 @@ class IntakeStatus:
         """Keep ages and the verdict up to date, also while the broker says nothing."""
         while True:
             self._publish()
-            await trio.sleep(_TICK_S)
+            await trio.sleep(TICK_S)
 
     def _set_link(self, *, up: bool, detail: str) -> None:
         self._hindrance = None

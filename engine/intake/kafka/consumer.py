@@ -189,8 +189,7 @@ class Consumer:
     async def reaches(self, partition: int, offset: int) -> bool:
         """True if the log ends at this offset or after it, by the word of a fetch from there.
 
-        The embedded broker, asked for the end, tells that of the last batch's first record. Moves
-        the partition's position.
+        Moves the partition's position.
         Raises:
           BackendUnavailableError: no answer.
         """
@@ -308,13 +307,26 @@ class Consumer:
 
     async def _aio_read_bounds(self, tps: list[Any]) -> dict[int, LogBounds]:
         starts = await aio_ask(self._client.beginning_offsets(tps))
-        ends = await aio_ask(self._client.end_offsets(tps))
+        ends = await self._aio_correct_ends(await aio_ask(self._client.end_offsets(tps)))
         return {tp.partition: LogBounds(starts[tp], ends[tp]) for tp in tps}
 
     async def _aio_read_ends(self, tps: list[Any]) -> dict[int, int]:
-        ends = await aio_ask(self._client.end_offsets(tps))
         since_ms = time.time() * 1000 - _FRESH_FETCH_MS
-        return {tp.partition: max(ends[tp], self._fetched_end(tp, since_ms)) for tp in tps}
+        fetched = {tp: self._fetched_end(tp, since_ms) for tp in tps}
+        # Asked in any case: what was fetched does not tell that the broker is gone since.
+        ends = await aio_ask(self._client.end_offsets(tps))
+        old = {tp: ends[tp] for tp in tps if fetched[tp] < 0}
+        fetched |= await self._aio_correct_ends(old)
+        return {tp.partition: max(ends[tp], fetched[tp]) for tp in tps}
+
+    async def _aio_correct_ends(self, told: Mapping[Any, int]) -> dict[Any, int]:
+        """Fetch from the ends that were told.
+
+        The embedded broker, asked for the end, tells that of the last batch's first record; that of
+        a fetch is true.
+        """
+        fetched = await aio_fetch_raw(self._client._client, told, max_bytes=1)
+        return {tp: max(end, fetched[tp].end) for tp, end in told.items()}
 
     async def _aio_reaches(self, tp: Any, offset: int) -> bool:
         since_ms = int(time.time() * 1000)

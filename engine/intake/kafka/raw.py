@@ -12,7 +12,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from engine.intake.kafka.bridge import NotUnderstoodError, aio_ask, describe_failure
 
 _READ_COMMITTED = 1
-_WAIT_MS = 50
+_WAIT_MS = 20
 """For records to come, if the log ends at the offset. Given no time the embedded broker answers
 with nothing at all."""
 _LOG_OVERHEAD = struct.Struct(">qi")

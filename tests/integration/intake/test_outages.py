@@ -8,6 +8,7 @@ import trio
 
 from engine import metrics
 from engine.config import KafkaConfig
+from engine.errors import StoreError
 from engine.intake.kafka import open_bridge, prepare_topics
 from engine.records import Receipt, WriteRequest
 from engine.store.store import Store
@@ -155,3 +156,32 @@ async def test_preparing_topics_twice_changes_nothing(
         for _ in range(2):
             found = await prepare_topics(config, broker, {config.topic: 2, "other": 1})
             assert found == (0, 1)
+
+
+async def test_lag_counts_all_that_waits_while_nothing_can_be_committed(
+    embedded_broker: RealBroker, config: KafkaConfig, store: Store
+) -> None:
+    class RefusingWriter:
+        async def submit(self, request: WriteRequest) -> Receipt:
+            raise StoreError("refused for the test")
+
+    refusing = Store(RefusingWriter(), store.reader)  # type: ignore[arg-type]
+    config = KafkaConfig(topic=config.topic, partitions=2, stuck_after_s=4.0)
+    lag = metrics.INTAKE_LAG.labels("0")
+    was_stuck = False
+    async with running_intake(config, embedded_broker, refusing) as intake:
+        await intake.wait_consuming()
+        await send(embedded_broker, config.topic, make_events(0, 7))
+        await wait_until(lambda: lag._value.get() == 7, lag._value.get)
+        # One batch, of which the embedded broker tells only where it begins.
+        await send(embedded_broker, config.topic, make_events(7, 196))
+        await wait_until(lambda: lag._value.get() == 203, lag._value.get, within_s=5)
+        # The sessions fail one after the other; from the alarm on it stays.
+        with trio.move_on_after(9):
+            while True:
+                stuck = metrics.INTAKE_STUCK._value.get() == 1
+                assert stuck or not was_stuck
+                was_stuck = was_stuck or stuck
+                assert lag._value.get() == 203
+                await trio.sleep(0.01)
+    assert was_stuck
