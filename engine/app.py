@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from engine import metrics
+from engine import early_stop, metrics
 from engine.backends import KafkaBackend, open_kafka, open_redis
 from engine.config import EngineConfig, SecurityConfig
 from engine.errors import BackendUnavailableError, FailedPreconditionError
@@ -56,7 +56,7 @@ async def run_engine(
     on_ready: Callable[[ReadyInfo], None],
     demo: GeneratorSettings | None = None,
 ) -> None:
-    """Run the engine until SIGINT or SIGTERM, then stop it in order.
+    """Run the engine until SIGINT, SIGTERM or SIGHUP, then stop it in order.
 
     A second signal cuts off what the first one let finish; what was queued for the data file is
     written all the same.
@@ -264,7 +264,8 @@ async def _watch_signals(
     everything: trio.CancelScope,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*early_stop.read_stop_signals()) as signals:
+        early_stop.hand_over()
         task_status.started()
         async for number in signals:
             name = signal.Signals(number).name

@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 import click
 
+from engine import early_stop
 from engine.cli.group import LazyCommand, LazyGroup
 from engine.cli.options import DEBUG_VARIABLE, VALUE_OPTIONS, common_options
 from engine.cli.streams import OutputLostError, discard, open_streams, settle_streams
@@ -35,10 +36,20 @@ _COMMANDS: Final = {
 }
 
 
+_DEFAULT: Final = "run"
+
+
+def _prepare_signals(command: str) -> None:
+    # Only the engine may be stopped before it began; another command would seem to have done it.
+    if command != _DEFAULT:
+        early_stop.disarm()
+
+
 @click.group(
     cls=LazyGroup,
     lazy_commands=_COMMANDS,
-    default="run",
+    default=_DEFAULT,
+    before_import=_prepare_signals,
     value_options=VALUE_OPTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Without a command the engine runs; `--demo` gives it traffic of its own.",

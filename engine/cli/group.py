@@ -1,7 +1,7 @@
 """A click group that runs a default command and imports a command only when it is used."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -29,6 +29,7 @@ class LazyGroup(click.Group):
         lazy_commands: Mapping[str, LazyCommand],
         default: str,
         value_options: Sequence[str],
+        before_import: Callable[[str], None] = lambda name: None,
         **kwargs: Any,
     ) -> None:
         """Make a group.
@@ -38,10 +39,12 @@ class LazyGroup(click.Group):
           default: the command that is meant when none is named.
           value_options: options of the group and of the default command that take a value, to
             tell a value from a command's name.
+          before_import: called with the name of a command that is about to be imported.
         """
         super().__init__(*args, **kwargs)
         self._lazy_commands = lazy_commands
         self._default = default
+        self._before_import = before_import
         self._value_options = frozenset(value_options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -51,6 +54,7 @@ class LazyGroup(click.Group):
         lazy = self._lazy_commands.get(cmd_name)
         if lazy is None:
             return None
+        self._before_import(cmd_name)
         command = getattr(importlib.import_module(lazy.module), lazy.attribute)
         assert isinstance(command, click.Command)
         return command
