@@ -61,7 +61,8 @@ def generate(options: CommonOptions, /, *, bootstrap_servers: str | None, **want
     """Send synthetic shop traffic, or a recorded file, until a limit or Ctrl-C.
 
     With --log and Kafka elsewhere than in the engine this is an independent record of what an
-    engine has to hold.
+    engine has to hold. A row of a recorded file that cannot be an event is named with its line and
+    skipped; the exit code is 1 when every row is, or when something was not acknowledged.
     """
     settings = GeneratorSettings(**given(wanted))
     config = options.load()
@@ -82,7 +83,8 @@ def generate(options: CommonOptions, /, *, bootstrap_servers: str | None, **want
             ]
         )
     )
-    if finished and stats.unacknowledged:
+    nothing_fitted = stats.skipped_rows and not stats.acknowledged
+    if finished and (stats.unacknowledged or nothing_fitted):
         sys.exit(1)
 
 

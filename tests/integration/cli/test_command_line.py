@@ -175,6 +175,36 @@ def test_recorded_events_are_replayed_and_seen_in_the_past(engine: Engine, tmp_p
     assert spent("2020-01-01T12:30:00+02:00") == 5.5
 
 
+def test_a_replay_of_which_no_row_fits_fails(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "events.csv"
+    file.write_text('user_id,action,timestamp\nseven,view,2020-01-01\n7,"view,2020-01-01\n')
+
+    replayed = engine.command("generate", "--replay", str(file))
+
+    assert (replayed.code, replayed.out) == (1, "0 events sent, 2 rows skipped\n")
+    assert '"line": 2' in replayed.err
+    assert '"line": 3' in replayed.err
+    file.write_text("user_id,action,timestamp\n")
+    assert engine.command("generate", "--replay", str(file)).code == 0
+
+
+def test_a_file_with_a_column_twice_is_refused(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "events.csv"
+    file.write_text("user_id,action,timestamp,value,value\n7,view,2020-01-01,1,2\n")
+
+    replayed = engine.command("generate", "--replay", str(file))
+
+    assert replayed.code == 2
+    assert replayed.err.splitlines()[-1].endswith("the header has more than once: 'value'")
+
+
+def test_a_negative_key_is_an_entity_like_others(engine: Engine) -> None:
+    found = engine.command("features", "-5", "--feature", "views_5m", "--json")
+
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["entity_key"] == -5
+
+
 def test_features_can_be_asked_by_model_and_mistakes_are_named(engine: Engine) -> None:
     by_model = engine.command("features", "1", "--model", "buys_again")
     unknown = engine.command("features", "1", "--feature", "veiws_5m")
@@ -315,6 +345,7 @@ def test_on_a_terminal_a_banner_and_a_live_line_follow_the_ready_line(tmp_path: 
         (["--users", "5"], "--users goes with --demo"),
         (["generate", "--users", "0"], "users: 0 is not between"),
         (["features", "notanumber"], "ENTITY_KEY"),
+        (["features", "99999999999999999999"], "ENTITY_KEY"),
         (["features", "1", "--as-of", "yesterday"], "--as-of"),
         (["generate", "--replay", "/nowhere", "--bootstrap-servers", "127.0.0.1:1"], "/nowhere"),
     ],

@@ -94,6 +94,64 @@ def test_a_stray_quote_does_not_swallow_the_rest_of_the_file() -> None:
     assert sum(isinstance(row, dict) for row in rows) > 10_000
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b'2,"view,2020-01-01,,,\n',
+        b'2,view,2020-01-01,,,"\n',
+        b'2,"vi"ew,2020-01-01,,,\n',
+        b'2,"view,2020-01-01,,,\n' + b'3,"view",2020-01-01,,,\n',
+    ],
+)
+def test_a_quote_that_is_not_closed_costs_its_own_line_only(broken: bytes) -> None:
+    good = b"1,view,2020-01-01,,,\n"
+
+    rows = csv_rows(good + broken + good * 3)
+
+    skipped = [row for row in rows if isinstance(row, SkippedRow)]
+    assert [row.line for row in skipped] == [3]
+    assert "quote that is not closed" in skipped[0].problem
+    assert len(rows) == 4 + broken.count(b"\n")
+
+
+def test_many_unclosed_quotes_are_each_told() -> None:
+    body = b'1,"view,2020-01-01,,,\n2,view,2020-01-01,,,\n' * 300
+
+    rows = csv_rows(body)
+
+    assert [row.line for row in rows if isinstance(row, SkippedRow)] == list(range(2, 602, 2))
+    assert len(rows) == 600
+
+
+def test_an_overlong_line_within_quotes_ends_the_record() -> None:
+    good = b"1,view,2020-01-01,,,\n"
+
+    rows = csv_rows(b'1,"view,1,,,\n' + b"x" * 2_000_000 + b"\n" + good)
+
+    assert [row.line for row in rows if isinstance(row, SkippedRow)] == [2, 3]
+    assert isinstance(rows[-1], dict)
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        (b"user_id,action,timestamp,value, value\n", "more than once: 'value'"),
+        (b"user_id,action,timestamp,,\n", "more than once: ''"),
+        (b'user_id,action,"timestamp\n', "the header is not CSV"),
+    ],
+)
+def test_a_header_that_does_not_name_each_column_once_is_refused(
+    tmp_path: Path, header: bytes, problem: str
+) -> None:
+    path = tmp_path / "events.csv"
+    path.write_bytes(header + b"1,view,2020-01-01,1,2\n")
+    with (
+        pytest.raises(InvalidArgumentError, match=problem),
+        open_replay(path) as rows,
+    ):
+        next(rows)
+
+
 @pytest.mark.parametrize("reader", [read_csv, read_ndjson])
 def test_an_overlong_line_is_skipped_without_being_held(reader: Any) -> None:
     good = b'{"user_id":1,"action":"view","timestamp":1}\n'
