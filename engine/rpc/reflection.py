@@ -63,8 +63,7 @@ class ReflectionServicer:
             if question == "file_by_filename":
                 return _files(self._pool.FindFileByName(request.file_by_filename))
             if question == "file_containing_symbol":
-                symbol = request.file_containing_symbol
-                return _files(self._pool.FindFileContainingSymbol(symbol))
+                return _files(self._find_file_of(request.file_containing_symbol))
             if question == "file_containing_extension":
                 extension = request.file_containing_extension
                 message = self._pool.FindMessageTypeByName(extension.containing_type)
@@ -82,6 +81,18 @@ class ReflectionServicer:
         except KeyError:
             return _error(StatusCode.NOT_FOUND, "no such file, symbol or extension")
         return _error(StatusCode.INVALID_ARGUMENT, "the request asks nothing that is known")
+
+    def _find_file_of(self, symbol: str) -> FileDescriptor:
+        """Return the file that defines a symbol; raises KeyError if none does."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            # The pool does not count a service's methods as symbols; tools ask for them.
+            parent, _, name = symbol.rpartition(".")
+            service = self._pool.FindServiceByName(parent)
+            if name not in service.methods_by_name:
+                raise
+            return service.file
 
 
 def _files(file: FileDescriptor) -> ServerReflectionResponse:

@@ -44,8 +44,16 @@ async def test_a_symbols_file_comes_with_what_it_depends_on(port: Port) -> None:
     assert FileDescriptorProto.FromString(file).name == "google/protobuf/wrappers.proto"
 
 
-async def test_what_is_not_known_is_not_found(port: Port) -> None:
-    answer = await ask(port, REFLECTION_SERVICES[0], file_containing_symbol="no.Such")
+async def test_a_method_is_a_symbol_too(port: Port) -> None:
+    symbol = "grpc.health.v1.Health.Check"
+    answer = await ask(port, REFLECTION_SERVICES[0], file_containing_symbol=symbol)
+    files = answer.file_descriptor_response.file_descriptor_proto
+    assert FileDescriptorProto.FromString(files[-1]).package == "grpc.health.v1"
+
+
+@pytest.mark.parametrize("symbol", ["no.Such", "Such", "", "grpc.health.v1.Health.NoSuch"])
+async def test_what_is_not_known_is_not_found(port: Port, symbol: str) -> None:
+    answer = await ask(port, REFLECTION_SERVICES[0], file_containing_symbol=symbol)
     assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
