@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 _POLL_RECORDS = 500
 """Other tasks wait while so many are unpacked and decoded, 2 ms. Half as many cost a tenth more."""
-_IDLE_POLL_S = 0.2
+_IDLE_POLL_S = 0.5
 _BATCH_BYTES = 8 * 1024**2
 WATCH_INTERVAL_S = 1.0
 _RESTLESS_S = 1.0

@@ -9,7 +9,8 @@ leaves this package as one of our own errors.
 
 from engine.intake.kafka.admin import prepare_topics, read_cluster_id
 from engine.intake.kafka.bridge import MessageRefusedError, PositionLostError, open_bridge
-from engine.intake.kafka.consumer import Consumer, Damage, Polled, open_consumer, same_connections
+from engine.intake.kafka.consumer import Consumer, Polled, open_consumer, same_connections
+from engine.intake.kafka.damage import Damage
 from engine.intake.kafka.producer import KafkaRecord, Producer, open_producer
 
 __all__ = [

@@ -24,20 +24,16 @@ from engine.intake.kafka.bridge import (
     stop_client,
 )
 from engine.intake.kafka.careful import CarefulRead, CarefulReader, UnreadableRecordsError, aio_get
-from engine.intake.kafka.raw import RawFetch, aio_fetch_raw, explain_damage, find_batch
+from engine.intake.kafka.damage import Damage, aio_read_damage
+from engine.intake.kafka.pace import FetchPace
+from engine.intake.kafka.raw import aio_fetch_raw
 from engine.intake.position import LogBounds
 
 _FETCH_BYTES = 8 * 1024**2
 _PARTITION_FETCH_BYTES = 1024**2
 """Read ahead at most per request and per partition. A larger message still comes, alone."""
-_EMBEDDED_FETCH_WAIT_MS = 20
-"""The embedded broker looks for new records only a few times per wait: 500 ms would delay each by
-130 ms, 20 ms delays them by 5 and costs 4 % of a core."""
-_FETCH_WAIT_MS = 250
 _REBALANCE_TIMEOUT_MS = 60_000
 """How long a rebalance waits for this member to settle what it has in flight."""
-_HEADLESS_BYTES = 4096
-"""How much is kept of a batch of which nobody can tell where it ends."""
 _FRESH_FETCH_MS = 2_000
 """A fetch within this time tells where the log ends now."""
 
@@ -59,17 +55,6 @@ class Polled:
     fetched again by polls some time later, also if it failed before."""
 
 
-@attrs.frozen
-class Damage:
-    """A batch that cannot be unpacked."""
-
-    next_offset: int
-    """Where the log goes on after it."""
-    content: bytes
-    """Its bytes as the broker sent them; of a batch without a proper header only the beginning."""
-    cause: str
-
-
 class Consumer:
     """Reads one topic. Made by `open_consumer`.
 
@@ -77,9 +62,10 @@ class Consumer:
     the partitions held under another.
     """
 
-    def __init__(self, client: Any, topic: str) -> None:
+    def __init__(self, client: Any, topic: str, pace: FetchPace) -> None:
         self._client = client
         self._topic = topic
+        self._pace = pace
         self._assigned: tuple[int, ...] | None = None
         self._assignment = 0
         self._careful = CarefulReader(client)
@@ -168,7 +154,7 @@ class Consumer:
         Raises:
           BackendUnavailableError: no answer.
         """
-        return await call(self._aio_read_damage, self._at(partition), offset)
+        return await call(aio_read_damage, self._client._client, self._at(partition), offset)
 
     async def read_bounds(self, partitions: Iterable[int]) -> dict[int, LogBounds]:
         """Ask the broker which offsets the partitions hold.
@@ -234,6 +220,7 @@ class Consumer:
         # `getmany`, so that what is noted before and after belongs to its records.
         before = await self._aio_positions(assignment)
         read = await self._aio_read(before, timeout_ms, max_records)
+        self._pace.adjust(self._client, records_came=bool(read.records))
         after = await self._aio_positions(assignment)
         return Polled(
             read.records, before, after, self._assignment, self.connections, read.unreadable
@@ -277,33 +264,6 @@ class Consumer:
             # Past the offset without a record: what was there are markers, or it was compacted.
             if await aio_ask(self._client.position(tp)) > offset:
                 return None
-
-    async def _aio_read_damage(self, tp: Any, offset: int) -> Damage | None:
-        fetched = (await self._aio_fetch_raw({tp: offset}))[tp]
-        if not fetched.content:
-            return None
-        batch = find_batch(fetched.content, offset)
-        if batch is None or batch.next_offset > fetched.end:
-            beginning = fetched.content[:_HEADLESS_BYTES]
-            next_offset = await self._aio_find_next(tp, offset, fetched.end, beginning)
-            return Damage(next_offset, beginning, "its header makes no sense")
-        cause = explain_damage(batch.content)
-        return None if cause is None else Damage(batch.next_offset, batch.content, cause)
-
-    async def _aio_find_next(self, tp: Any, offset: int, end: int, beginning: bytes) -> int:
-        """Return the first offset at which a fetch brings something else than from `offset`."""
-        low, high = offset + 1, max(end, offset + 1)
-        while low < high:
-            middle = (low + high) // 2
-            fetched = (await self._aio_fetch_raw({tp: middle}))[tp]
-            if fetched.content.startswith(beginning):
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
-    async def _aio_fetch_raw(self, offsets: Mapping[Any, int]) -> dict[Any, RawFetch]:
-        return await aio_fetch_raw(self._client._client, offsets, _PARTITION_FETCH_BYTES)
 
     async def _aio_read_bounds(self, tps: list[Any]) -> dict[int, LogBounds]:
         starts = await aio_ask(self._client.beginning_offsets(tps))
@@ -402,19 +362,20 @@ async def open_consumer(
     Cancellation: the client is stopped, within seconds.
     """
     options = await connection_options(config, broker.bootstrap_servers)
+    pace = FetchPace(embedded=broker.embedded)
     options |= {
         "group_id": group_id,
         # Positions come from the data file, and a position that is lost must not go unnoticed.
         "enable_auto_commit": False,
         "auto_offset_reset": "none",
         "isolation_level": "read_committed",
-        "fetch_max_wait_ms": _EMBEDDED_FETCH_WAIT_MS if broker.embedded else _FETCH_WAIT_MS,
+        "fetch_max_wait_ms": pace.wait_ms,
         "fetch_max_bytes": _FETCH_BYTES,
         "max_partition_fetch_bytes": _PARTITION_FETCH_BYTES,
         "rebalance_timeout_ms": _REBALANCE_TIMEOUT_MS,
     }
     client = await create_client(aiokafka.AIOKafkaConsumer, options)
-    consumer = Consumer(client, config.topic)
+    consumer = Consumer(client, config.topic, pace)
     try:
         await start_client(client.start)
         if group_id is not None:

@@ -7,9 +7,8 @@ from typing import Any
 import aiokafka.errors
 import attrs
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.record.memory_records import MemoryRecords
 
-from engine.intake.kafka.bridge import NotUnderstoodError, aio_ask, describe_failure
+from engine.intake.kafka.bridge import NotUnderstoodError, aio_ask
 
 _READ_COMMITTED = 1
 _WAIT_MS = 20
@@ -104,20 +103,4 @@ def find_batch(content: bytes, offset: int) -> RawBatch | None:
         if next_offset > offset:
             return RawBatch(base_offset, next_offset, content[at:end_at])
         at = end_at
-    return None
-
-
-def explain_damage(content: bytes) -> str | None:
-    """Unpack one batch as the client does; return why that fails, None if it does not."""
-    try:
-        records = MemoryRecords(content)
-        if not records.has_next():
-            return "it is shorter than its header says"
-        batch = records.next_batch()
-        if not batch.validate_crc():
-            return "its checksum does not match"
-        for _ in batch:
-            pass
-    except Exception as error:  # noqa: BLE001  # each codec raises errors of its own
-        return describe_failure(error)
     return None

@@ -7,6 +7,7 @@ import pytest
 from engine import metrics
 from engine.config import KafkaConfig
 from engine.intake.broker import dead_letter_topic
+from engine.intake.kafka import open_bridge, open_consumer, prepare_topics
 from engine.store.store import Store
 from tests.integration.intake.brokers import RealBroker, create_topic, read_topic, send
 from tests.integration.intake.conftest import (
@@ -142,3 +143,31 @@ async def test_dead_letter_too_large_for_its_topic_is_published_without_its_payl
     assert record.value is None
     assert dict(record.headers)["trellis-payload-omitted"] == str(len(value)).encode()
     assert await store.reader.fetch_rows("SELECT payload FROM dead_letters") == [(value,)]
+
+
+async def test_fetches_from_the_embedded_broker_slow_down_while_nothing_comes(
+    embedded_broker: RealBroker, config: KafkaConfig
+) -> None:
+    async def nothing() -> None: ...
+
+    async with open_bridge():
+        await prepare_topics(config, embedded_broker, {config.topic: 1})
+        async with open_consumer(
+            config, embedded_broker, group_id=None, before_revoked=nothing
+        ) as consumer:
+            await consumer.assign({0: 0})
+            fetcher = consumer._client._fetcher
+            assert fetcher._fetch_max_wait_ms == 20
+
+            async def slowed_down() -> bool:
+                await consumer.poll(consumer.assignment, timeout_s=0.1, max_records=10)
+                return bool(fetcher._fetch_max_wait_ms == 200)
+
+            await wait_until(slowed_down, within_s=10)
+            await send(embedded_broker, config.topic, [make_event(1)])
+
+            async def sped_up() -> bool:
+                await consumer.poll(consumer.assignment, timeout_s=0.1, max_records=10)
+                return bool(fetcher._fetch_max_wait_ms == 20)
+
+            await wait_until(sped_up, within_s=10)

@@ -7,7 +7,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.intake.kafka.raw import explain_damage, find_batch
+from engine.intake.kafka.damage import explain_damage
+from engine.intake.kafka.raw import find_batch
 
 
 def build_batch(base_offset: int, count: int) -> bytes:
