@@ -11,6 +11,7 @@ import trio
 from engine.errors import InvalidArgumentError, NotFoundError
 from engine.intake.committer import to_datetime
 from engine.intake.rejection import Reason
+from engine.intake.rounds import ROUND_ROWS, take_round
 from engine.intake.validation import DecodedBatch, Rules, decode_batch
 from engine.records import Append, Operation, Upsert, WriteRequest
 from engine.store.queries import load_queries
@@ -23,9 +24,6 @@ MAX_FAILURES_SHOWN = 100
 MAX_IDS = 1_000
 
 _MAX_UNKNOWN_SHOWN = 5
-
-_ROUND_ROWS = 1_000
-_ROUND_BYTES = 16 * 1024**2
 
 _QUERIES = load_queries("engine.intake")
 
@@ -190,15 +188,19 @@ class DeadLetters:
         return int(rows[0][0])
 
     async def _read_round(self, selection: Selection, after_id: str) -> list[tuple[Any, ...]]:
-        return await self._reader.fetch_rows(
+        sizes = await self._reader.fetch_rows(
             _QUERIES["replayable_dead_letters"],
             {
                 "ids": None if selection.ids is None else list(selection.ids),
                 "reason": selection.reason,
                 "after_id": after_id,
-                "max_rows": _ROUND_ROWS,
-                "max_bytes": _ROUND_BYTES,
+                "max_rows": ROUND_ROWS,
             },
+        )
+        if not sizes:
+            return []
+        return await self._reader.fetch_rows(
+            _QUERIES["dead_letters_to_replay"], {"ids": take_round(sizes)}
         )
 
     def _decode(

@@ -16,6 +16,7 @@ from engine.errors import DataFileFailedError, TrellisError
 from engine.intake.broker import Broker, dead_letter_topic
 from engine.intake.committer import Committer, to_datetime
 from engine.intake.kafka import KafkaRecord, Producer, open_producer
+from engine.intake.rounds import ROUND_ROWS, take_round
 from engine.intake.topics import Topics
 from engine.records import Upsert, WriteRequest
 from engine.store.queries import load_queries
@@ -24,8 +25,6 @@ from engine.store.writer import Writer
 
 logger = logging.getLogger(__name__)
 
-_ROUND_ROWS = 500
-_ROUND_BYTES = 16 * 1024**2
 _GATHER_S = 0.2
 """Rejects come in bursts; one round publishes what this time has gathered."""
 _RETRY_FIRST_S = 0.5
@@ -83,9 +82,13 @@ class Outbox:
                 rows = await self._read_round()
 
     async def _read_round(self) -> list[tuple[Any, ...]]:
+        sizes = await self._reader.fetch_rows(
+            _QUERIES["unpublished_dead_letters"], {"max_rows": ROUND_ROWS}
+        )
+        if not sizes:
+            return []
         return await self._reader.fetch_rows(
-            _QUERIES["unpublished_dead_letters"],
-            {"max_rows": _ROUND_ROWS, "max_bytes": _ROUND_BYTES},
+            _QUERIES["dead_letters_to_publish"], {"ids": take_round(sizes)}
         )
 
     async def _publish(self, producer: Producer, rows: Sequence[tuple[Any, ...]]) -> None:

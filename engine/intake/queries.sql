@@ -5,22 +5,20 @@ FROM kafka_offsets
 WHERE topic = $topic
 
 -- name: unpublished_dead_letters
--- The oldest dead letters that are not in the dead-letter topic yet: as many as fit into max_bytes
--- of payload, but at least one. Only the candidates' payloads are read.
-SELECT dead_letter_id, topic, partition, "offset", broker_incarnation, received_us, payload,
-    reason, detail
-FROM (
-    SELECT *, epoch_us(received_at) AS received_us
-    FROM dead_letters
-    WHERE published_at IS NULL
-    ORDER BY received_at, dead_letter_id
-    LIMIT $max_rows
-)
-QUALIFY coalesce(
-    sum(coalesce(octet_length(payload), 0)) OVER (
-        ORDER BY received_at, dead_letter_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-    ), 0
-) < $max_bytes
+-- The oldest dead letters that are not in the dead-letter topic yet, and their payloads' sizes.
+-- Sorted without the payloads, which would all be in memory at once.
+SELECT dead_letter_id, coalesce(octet_length(payload), 0)
+FROM dead_letters
+WHERE published_at IS NULL
+ORDER BY received_at, dead_letter_id
+LIMIT $max_rows
+
+-- name: dead_letters_to_publish
+-- Some dead letters with their payloads.
+SELECT dead_letter_id, topic, partition, "offset", broker_incarnation, epoch_us(received_at),
+    payload, reason, detail
+FROM dead_letters
+WHERE list_contains($ids::VARCHAR[], dead_letter_id)
 ORDER BY received_at, dead_letter_id
 
 -- name: dead_letters
@@ -39,24 +37,22 @@ ORDER BY received_at DESC, dead_letter_id DESC
 LIMIT $max_rows
 
 -- name: replayable_dead_letters
--- Dead letters to validate again, in the order of their identity and from after one on: as many as
--- fit into max_bytes of payload, but at least one.
+-- Dead letters to validate again, in the order of their identity and from after one on, and their
+-- payloads' sizes.
+SELECT dead_letter_id, coalesce(octet_length(payload), 0)
+FROM dead_letters
+WHERE replayed_at IS NULL
+    AND dead_letter_id > $after_id
+    AND ($reason IS NULL OR reason = $reason)
+    AND ($ids IS NULL OR list_contains($ids::VARCHAR[], dead_letter_id))
+ORDER BY dead_letter_id
+LIMIT $max_rows
+
+-- name: dead_letters_to_replay
+-- Some dead letters with their payloads.
 SELECT dead_letter_id, topic, partition, "offset", payload, reason, detail
-FROM (
-    SELECT *
-    FROM dead_letters
-    WHERE replayed_at IS NULL
-        AND dead_letter_id > $after_id
-        AND ($reason IS NULL OR reason = $reason)
-        AND ($ids IS NULL OR list_contains($ids::VARCHAR[], dead_letter_id))
-    ORDER BY dead_letter_id
-    LIMIT $max_rows
-)
-QUALIFY coalesce(
-    sum(coalesce(octet_length(payload), 0)) OVER (
-        ORDER BY dead_letter_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-    ), 0
-) < $max_bytes
+FROM dead_letters
+WHERE list_contains($ids::VARCHAR[], dead_letter_id)
 ORDER BY dead_letter_id
 
 -- name: replayed_dead_letters
