@@ -29,6 +29,10 @@ _UNREADABLE = (
 class UnreadableRecordsError(aiokafka.errors.KafkaError):  # type: ignore[misc]
     """What the broker sent cannot be unpacked. The client has lost track of its positions."""
 
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
 
 @attrs.frozen
 class CarefulRead:
@@ -113,7 +117,7 @@ class CarefulReader:
                 self._retry_at_s[tp] = time.monotonic() + _RETRY_S
                 # Drops the broken batch, so that it is fetched again.
                 self._client.seek(tp, position)
-                return str(error)
+                return error.cause
             if not batches:
                 break
             taken += batches[tp]
