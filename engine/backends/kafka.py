@@ -20,7 +20,8 @@ from engine.config import KafkaConfig
 from engine.health import HealthBoard
 
 _PART = "kafka"
-_SUPERVISION = Supervision()
+# The embedded broker waits for its clients to leave, and has nothing on disk to bring in order.
+_SUPERVISION = Supervision(stop_grace_s=1.0)
 
 
 @attrs.frozen

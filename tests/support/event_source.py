@@ -84,7 +84,11 @@ class EventSource:
     async def _run(self) -> None:
         try:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap_servers, acks="all", linger_ms=5
+                bootstrap_servers=self._bootstrap_servers,
+                acks="all",
+                linger_ms=5,
+                # When the broker goes away for good, what is not acknowledged is given up soon.
+                request_timeout_ms=5_000,
             )
             await producer.start()
             try:
