@@ -41,6 +41,7 @@ class Http2Limits:
     max_pings_per_s: int = 200
     max_settings_per_s: int = 20
     max_empty_data_per_s: int = 100
+    # Beyond the two that a client owes for each DATA frame of ours.
     max_window_updates_per_s: int = 20_000
     max_ignored_frames_per_s: int = 1_000
 

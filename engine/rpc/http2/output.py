@@ -6,6 +6,7 @@ high-water mark of the output stops them.
 """
 
 from collections import deque
+from typing import Final
 
 from engine.rpc.http2 import frames
 from engine.rpc.http2.header_blocks import TABLE_SIZE_ZERO
@@ -17,6 +18,8 @@ _LARGEST_DATA_FRAME_BYTES = 512 << 10
 
 # Below this average, copying chunks into one is cheaper than handing them to the kernel singly.
 _WORTH_A_CHUNK_BYTES = 8 << 10
+
+_CREDITS_A_FRAME: Final = 2
 
 
 class Output:
@@ -37,6 +40,8 @@ class Output:
         self.now_s = 0.0
         self.data_sent = False
         """True if data has left since this was last cleared."""
+        self.credits_due = 0
+        """WINDOW_UPDATE frames that the peer owes for our data, for stream and connection."""
         self.ended: list[Stream] = []
         """Streams whose last frame left the queue since this was last emptied."""
 
@@ -184,5 +189,6 @@ class Output:
         stream.send_window -= size
         self.send_window -= size
         self.data_sent = True
+        self.credits_due += _CREDITS_A_FRAME
         if end_stream:
             stream.local_ended = True

@@ -491,7 +491,10 @@ class Http2Protocol(Generic[H]):
     def _on_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise BrokenRuleError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE has a wrong size")
-        self._limit(self._window_updates, "too many WINDOW_UPDATE frames")
+        if self._output.credits_due:
+            self._output.credits_due -= 1  # a busy client owes us these
+        else:
+            self._limit(self._window_updates, "too many WINDOW_UPDATE frames")
         increment = frames.unpack_uint32(payload) & frames.MAX_WINDOW
         if not stream_id:
             if not increment:

@@ -1,5 +1,6 @@
 """RFC 9113 section by section: what a server does with frames that the section forbids."""
 
+import attrs
 import pytest
 
 from engine.rpc.http2 import frames
@@ -387,3 +388,16 @@ def test_the_same_frames_spread_over_time_are_no_flood() -> None:
     for second in range(50):
         events = server.receive(frame(frames.PING, 0, 0, bytes(8)) * 10, float(second))
         assert events == []
+
+
+def test_credit_for_data_of_ours_is_no_flood() -> None:
+    """A client that takes thousands of replies a second sends two of these for each."""
+    server = established(attrs.evolve(LIMITS, max_window_updates_per_s=10))
+    server.receive(headers(1), 0.5)
+    server.send_headers(1, BLOCK)
+    for _ in range(100):
+        server.send_data(1, b"x")
+        server.take_output()
+    credit = frame(frames.WINDOW_UPDATE, 0, 0, b"\0\0\0\1")
+    assert server.receive(credit * 200, 0.5) == []
+    assert isinstance(server.receive(credit * 11, 0.5)[-1], ConnectionFailed)
