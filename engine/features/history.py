@@ -17,9 +17,6 @@ PLACE_SQL = """row_number() OVER (
         PARTITION BY user_id ORDER BY event_time, commit_seq, partition, "offset"
     )"""
 
-OLDEST_TIME_US = -(2**53)
-"""Before any event, and well inside what DuckDB takes for a time."""
-
 
 def write_event_items(features: Sequence[EventFeature], items: Items, restriction: str) -> str:
     """Return the query for the items of the features.

@@ -63,11 +63,6 @@ class KeepingPlan:
         self._targets: dict[tuple[int, bool], tuple[_Target, ...]] = {}
         self._reads: dict[Selection, SelectionReads] = {}
 
-    @property
-    def largest_window_us(self) -> int:
-        """The longest window of all; 0 when there is none."""
-        return max(self._windows_us, default=0)
-
     def targets(self, code: int, *, has_value: bool) -> tuple[_Target, ...]:
         """Return the series that take an event with this action code."""
         targets = self._targets.get((code, has_value))

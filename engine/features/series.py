@@ -62,10 +62,6 @@ class Series:
             return False
         return self.actions is None or action in self.actions
 
-    def tile_of(self, time_us: int) -> int:
-        """Return the number of the tile that holds `time_us`."""
-        return ALL_TIME_TILE if self.tile_us is None else time_us // self.tile_us
-
 
 def _count(summary: Count) -> Cell:
     return (summary.n, summary.newest_us) if summary.n else (0, None)

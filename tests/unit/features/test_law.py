@@ -47,7 +47,6 @@ VALUES = st.sampled_from(
 class Write:
     events: tuple[Any, ...]
     uploads: tuple[Any, ...]
-    late_by_listener: bool = False
 
 
 @attrs.frozen
