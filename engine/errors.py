@@ -64,6 +64,10 @@ class BackendUnavailableError(UnavailableError):
         self.detail = detail
 
 
+class StartFailedError(UnavailableError):
+    """A process could not be started; another try may succeed."""
+
+
 class DeadlineExceededError(TrellisError):
     """The work did not finish within the time it was given."""
 

@@ -81,7 +81,7 @@ class LineSplitter:
         self._cut_bytes += max(0, len(piece) - room)
 
     def _take(self) -> str:
-        text = _ANSI.sub("", self._line.decode(errors="backslashreplace")).strip()
+        text = _ANSI.sub("", self._line.decode(errors="backslashreplace")).rstrip()
         if self._cut_bytes:
             text += f" ... ({self._cut_bytes} bytes cut)"
         self._line.clear()

@@ -1,0 +1,1 @@
+"""Worker processes: spawned, watched, replaced. Knows processes and jobs, no domain."""

@@ -1,0 +1,88 @@
+"""A zygote that dies or hangs is replaced; its workers do not notice."""
+
+import os
+import signal
+
+import attrs
+import pytest
+import trio
+
+from engine.errors import StartFailedError
+from engine.workers import zygote_client
+from engine.workers.host import SpawnSpec
+from engine.workers.local_host import LocalHostSettings, open_local_host
+from tests.support.worker_host import (
+    NOWHERE,
+    is_alive,
+    marked_like,
+    open_test_host,
+    spawn,
+    title_of,
+    until,
+)
+
+
+def zygote_of(worker):
+    """Return the zygote of a worker's host, by what `ps` shows of it."""
+    return next(pid for pid in marked_like(worker.pid) if title_of(pid) == "trellis zygote")
+
+
+async def test_killed_zygote_is_replaced_and_its_workers_live_on(tmp_path):
+    async with open_test_host(tmp_path) as host:
+        worker = await spawn(host, "sleep")
+        os.kill(zygote_of(worker), signal.SIGKILL)
+        another = await _spawn_in_the_end(host)
+        assert is_alive(worker.pid)
+        assert not worker.ended
+        assert "in _sleep" in await worker.capture_stacks(1.0)
+        await worker.kill()
+        await another.kill()
+
+
+async def test_stopped_zygote_is_replaced_before_anybody_needs_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(zygote_client, "_PING_INTERVAL_S", 0.1)
+    monkeypatch.setattr(zygote_client, "_SILENT_S", 0.5)
+    async with open_test_host(tmp_path) as host:
+        worker = await spawn(host, "sleep")
+        stopped = zygote_of(worker)
+        os.kill(stopped, signal.SIGSTOP)
+        await until(lambda: not is_alive(stopped))
+        await (await _spawn_in_the_end(host)).kill()
+        assert is_alive(worker.pid)
+
+
+async def test_spawn_by_a_stopped_zygote_fails_in_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(zygote_client, "_SPAWN_S", 0.3)
+    async with open_test_host(tmp_path) as host:
+        worker = await spawn(host, "sleep")
+        stopped = zygote_of(worker)
+        os.kill(stopped, signal.SIGSTOP)
+        with trio.fail_after(2), pytest.raises(StartFailedError, match="did not fork within"):
+            await spawn(host, "sleep")
+        await until(lambda: not is_alive(stopped))
+        await (await _spawn_in_the_end(host)).kill()
+
+
+async def test_missing_import_is_told_and_does_not_keep_workers_from_starting(tmp_path, caplog):
+    async with open_test_host(tmp_path, preload=("no_such_module",)) as host:
+        assert (await (await spawn(host, "return:0")).wait()).code == 0
+    [told] = [r.detail for r in caplog.records if r.getMessage() == "zygote import failed"]
+    assert told.startswith("no_such_module: ModuleNotFoundError")
+
+
+async def test_zygote_that_cannot_start_fails_spawns_with_the_reason(tmp_path):
+    settings = LocalHostSettings(data_dir=tmp_path, entry="no_such_module:main", preload=())
+    async with open_local_host(attrs.evolve(settings, start_timeout_s=1.0), NOWHERE) as host:
+        with pytest.raises(StartFailedError, match="No module named 'no_such_module'"):
+            await host.spawn(SpawnSpec("worker", "slot-1", "sleep", "title"))
+        assert not list((tmp_path / "workers").iterdir())
+
+
+async def _spawn_in_the_end(host):
+    """Spawn as a supervisor does: with a new name after a failure."""
+    with trio.fail_after(10):
+        while True:
+            try:
+                return await spawn(host, "sleep")
+            except StartFailedError:
+                await trio.sleep(0.01)
