@@ -1,0 +1,48 @@
+"""Servers for the tests of the queue."""
+
+import contextlib
+import itertools
+
+import pytest
+import redis
+
+from engine.jobs.lease_queue import LeaseQueue
+from engine.jobs.queue_keys import QueueKeys
+from tests.support.redis_servers import KINDS, running_cluster, running_server
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session", params=[*KINDS, *(f"{kind}-cluster" for kind in KINDS)])
+def any_client(request):
+    """A client of every kind of server that can be had here, alone and as a cluster."""
+    kind, _, cluster = request.param.partition("-")
+    if cluster:
+        with (
+            running_cluster(kind) as ports,
+            contextlib.closing(redis.RedisCluster(host="127.0.0.1", port=ports[0])) as client,
+        ):
+            yield client
+    else:
+        with running_server(kind) as server, contextlib.closing(server.client()) as client:
+            yield client
+
+
+@pytest.fixture(scope="session")
+def shared_server():
+    with running_server("redis6") as server:
+        yield server
+
+
+def open_queue(client, **options):
+    """Return a queue of its own on a shared server."""
+    queue = LeaseQueue(client, QueueKeys(f"test:{next(_numbers)}"))
+    queue.adopt("first")
+    queue.add_pools(options.get("pools", ("default", "heavy")))
+    return queue
+
+
+@pytest.fixture
+def queue(any_client):
+    """A fresh queue on every kind of server."""
+    return open_queue(any_client)
