@@ -39,6 +39,14 @@ class FailedPreconditionError(TrellisError):
     """The system is not in the state the call needs; the message says what to do first."""
 
 
+class StaleTokenError(FailedPreconditionError):
+    """A job was taken from whoever reports on it, or has ended; the report changes nothing."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"the job {job_id} is no longer held under this token")
+        self.job_id = job_id
+
+
 class ResourceExhaustedError(TrellisError):
     """A limit is reached: a size, a queue, a rate."""
 

@@ -55,6 +55,8 @@ class Leased:
 class Depth:
     """What a call leaves behind: ready jobs of the pools it named, and when to promote next."""
 
+    version: int
+    """Of two answers the one with the higher version is the later."""
     ready: Mapping[str, int]
     next_due_us: int | None
 
@@ -148,7 +150,7 @@ class LeaseQueue:
             self._apply, pools, self._epoch, self._writes_seen, now_us, pack(changes), *pools
         )
         self._note_writes(writes)
-        return Applied(tuple(map(bool, done)), _depth(pools, ready, due))
+        return Applied(tuple(map(bool, done)), _depth(writes, pools, ready, due))
 
     def claim(
         self,
@@ -190,7 +192,7 @@ class LeaseQueue:
             Leased(job_id.decode(), unpack_live(record), read_spec(spec))
             for job_id, record, spec in zip(found[::3], found[1::3], found[2::3], strict=True)
         )
-        return Claimed(jobs, _depth(pools, ready, due))
+        return Claimed(jobs, _depth(writes, pools, ready, due))
 
     def promote(self, now_us: int, most: int = _PAGE_ROWS) -> Promoted:
         """Make delayed jobs that are due ready; forget final records that have expired."""
@@ -199,7 +201,7 @@ class LeaseQueue:
             self._promote, pools, self._epoch, self._writes_seen, now_us, most, *pools
         )
         self._note_writes(writes)
-        return Promoted(int(moved), int(forgotten), _depth(pools, ready, due))
+        return Promoted(int(moved), int(forgotten), _depth(writes, pools, ready, due))
 
     def extend(self, leases: Sequence[tuple[str, str]], now_us: int) -> tuple[bool, ...]:
         """Confirm leases, given as job id and token; returns which are still held."""
@@ -293,7 +295,9 @@ class LeaseQueue:
             self._writes_seen = max(self._writes_seen, writes)
 
 
-def _depth(pools: Sequence[str], ready: Sequence[int], due: bytes | None) -> Depth:
+def _depth(writes: int, pools: Sequence[str], ready: Sequence[int], due: bytes | None) -> Depth:
     return Depth(
-        dict(zip(pools, map(int, ready), strict=True)), None if due is None else int(float(due))
+        writes,
+        dict(zip(pools, map(int, ready), strict=True)),
+        None if due is None else int(float(due)),
     )

@@ -11,7 +11,7 @@ local now, slot, token, most = tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARG
 local reply = {}
 
 local function answer()
-  return { note_write(), reply, ready_counts(), next_due() }
+  return { writes, reply, ready_counts(), next_due() }
 end
 
 local function add_to_reply(id, packed)
@@ -109,4 +109,5 @@ call('HSET', LIVE, unpack(live))
 call('ZADD', LEASED, unpack(leased))
 call('ZADD', HELD, unpack(held))
 write_counts()
+note_write()
 return answer()

@@ -15,4 +15,5 @@ for index, lease in ipairs(cmsgpack.unpack(ARGV[4])) do
     held[index] = 1
   end
 end
-return { note_write(), held }
+note_write()
+return { writes, held }

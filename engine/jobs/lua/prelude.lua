@@ -32,16 +32,21 @@ end
 -- A call carries the epoch its owner was given and the number of writes it has seen confirmed. A
 -- server that was emptied, or taken over, has another epoch; one that lost its last writes (a
 -- failover, a crash between two syncs to disk) counts fewer. Nothing is done on either.
+local writes = 0
+
 local function guard(epoch, writes_seen)
   local found = call('HMGET', META, 'epoch', 'writes')
-  if found[1] ~= epoch or tonumber(found[2] or 0) < tonumber(writes_seen) then
+  writes = tonumber(found[2] or 0)
+  if found[1] ~= epoch or writes < tonumber(writes_seen) then
     return { err = 'QUEUELOST the queue was emptied, set back or taken over' }
   end
   return nil
 end
 
+-- Answers carry the number of writes, by which the caller also tells which of two is the later.
 local function note_write()
-  return call('HINCRBY', META, 'writes', 1)
+  writes = call('HINCRBY', META, 'writes', 1)
+  return writes
 end
 
 -- Pools of this call: name -> key of its ready set.

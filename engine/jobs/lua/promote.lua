@@ -22,5 +22,8 @@ for _, id in ipairs(expired) do
   drop_final(id, read_final(id))
 end
 
-write_counts()
-return { note_write(), #due, #expired, ready_counts(), next_due() }
+if #due > 0 or #expired > 0 then
+  write_counts()
+  note_write()
+end
+return { writes, #due, #expired, ready_counts(), next_due() }

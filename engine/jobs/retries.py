@@ -1,0 +1,65 @@
+"""What becomes of a job whose attempt has failed. Pure."""
+
+import attrs
+
+from engine.jobs.settings import JobsSettings
+from engine.jobs.states import JobState
+
+
+@attrs.frozen
+class AttemptFacts:
+    """What a decision rests on: the attempt that has just ended, and those before it."""
+
+    failures: int
+    """Attempts of this run that were charged to the job, without the one that has just ended."""
+    max_attempts: int
+    cancel_requested: bool
+
+
+@attrs.frozen
+class Decision:
+    """A final state, or another attempt after a delay."""
+
+    final: JobState | None
+    failures: int
+    """Including the attempt that has just ended, if it is charged."""
+    delay_s: float = 0.0
+
+
+def decide_after_error(
+    facts: AttemptFacts,
+    settings: JobsSettings,
+    *,
+    permanent: bool,
+    retry_after_s: float | None,
+    jitter: float,
+) -> Decision:
+    """Decide what follows an error that the handler reported.
+
+    Args:
+      permanent: another attempt would end the same.
+      retry_after_s: a delay the handler asks for, instead of the usual one.
+      jitter: a random number in [0, 1), so that jobs which failed together for one cause do not
+        all come back together.
+    """
+    failures = facts.failures + 1
+    if facts.cancel_requested:
+        return Decision(JobState.CANCELLED, failures)
+    if permanent:
+        return Decision(JobState.FAILED, failures)
+    if failures >= facts.max_attempts:
+        return Decision(JobState.DEAD, failures)
+    # The exponent is bounded so that a job with very many attempts does not overflow it.
+    doubled_s = settings.retry_first_s * 2.0 ** min(failures - 1, 32)
+    delay_s = min(settings.retry_longest_s, doubled_s) * (0.5 + 0.5 * jitter)
+    return Decision(None, failures, delay_s if retry_after_s is None else max(0.0, retry_after_s))
+
+
+def decide_after_loss(facts: AttemptFacts, *, charged: bool) -> Decision:
+    """Decide what follows the end of whoever ran the job: at once again, or never."""
+    failures = facts.failures + charged
+    if facts.cancel_requested:
+        return Decision(JobState.CANCELLED, failures)
+    if charged and failures >= facts.max_attempts:
+        return Decision(JobState.DEAD, failures)
+    return Decision(None, failures)
