@@ -1,0 +1,77 @@
+"""What a job's code is given."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.tasks.cancel import Cancellation
+from engine.tasks.hand import Job
+from engine.tasks.link import EngineLink
+from engine.tasks.progress import Progress
+
+
+class JobContext:
+    """One job: its input, and its ways to the engine.
+
+    `scratch` is a folder of the worker's own, that is removed with it; a job's code cleans up what
+    it does not want the next job to find.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        payload: Mapping[str, Any],
+        scratch: Path,
+        link: EngineLink,
+        progress: Progress,
+        cancellation: Cancellation,
+    ) -> None:
+        self.job_id = job.job_id
+        self.job_type = job.job_type
+        self.attempt = job.attempt
+        self.payload = payload
+        self.scratch = scratch
+        self.logger = logging.getLogger(f"job.{job.job_type}")
+        self._job = job
+        self._link = link
+        self._progress = progress
+        self._cancellation = cancellation
+
+    def advance(
+        self, amount: int = 1, *, total: int | None = None, note: str | None = None
+    ) -> None:
+        """Say that the job has come further, which proves that it is not stuck.
+
+        A job of a type with a stall limit calls this more often than that. It costs about a
+        microsecond.
+
+        Args:
+          amount: steps done since the last call.
+          total: how many steps there will be, if that is known now.
+          note: what is being done, for people.
+        Raises:
+          JobCancelled: the job is to stop.
+        """
+        self._progress.advance(amount, total, note)
+        self._cancellation.check()
+
+    def check_cancelled(self) -> None:
+        """Raise JobCancelled if the job is to stop; needed only where signals are held off."""
+        self._cancellation.check()
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to a counter of the engine's metrics."""
+        self._progress.count(name, amount)
+
+    def read_upload(self, upload_id: str) -> Iterator[bytes]:
+        """Yield the content of an uploaded file in pieces.
+
+        Raises:
+          EngineUnreachableError: the connection was lost.
+        """
+        return self._link.read_upload(upload_id)
+
+    def stage_rows(self, upload_id: str, batches: Iterable[Any]) -> Mapping[str, int]:
+        """Send rows ahead: they count if, and once, the job succeeds."""
+        return self._link.stage_rows(self._job, upload_id, batches)

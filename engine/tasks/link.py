@@ -1,0 +1,92 @@
+"""What a worker says to the engine, apart from how it is sent."""
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from engine.tasks.hand import Hand, Job, Outcome
+from engine.tasks.progress import ProgressView
+
+
+class Order(enum.Enum):
+    """What the engine wants of a worker."""
+
+    CONTINUE = "continue"
+    CANCEL_JOB = "cancel_job"
+    LEAVE = "leave"
+    """After the job in hand, for a fresh process or for none."""
+    DIE = "die"
+    """At once: it was given up, and its jobs are somebody else's."""
+
+
+class EngineUnreachableError(Exception):
+    """The engine did not answer; it may yet."""
+
+
+class GivenUpError(Exception):
+    """The engine does not count this worker among its own (any more)."""
+
+
+@attrs.frozen
+class Report:
+    """What a worker reports of itself. `counters` are sums since it began."""
+
+    progress: ProgressView
+    memory_bytes: int
+    jobs_done: int
+    counters: Mapping[str, float]
+
+
+@attrs.frozen
+class Reply:
+    """The engine's answer to a report; `cancelled` is the token of the job to cancel."""
+
+    order: Order
+    cancelled: str | None = None
+
+
+class EngineLink(Protocol):
+    """The engine, to one thread of a worker; another thread has another link.
+
+    Every call may raise EngineUnreachableError or GivenUpError.
+    """
+
+    def check(self, report: Report, timeout_s: float) -> Reply:
+        """Report, and be told what to do."""
+
+    def take_jobs(self, most: int, wait_s: float) -> tuple[Sequence[Job], Order]:
+        """Return jobs to do, none if there were none within `wait_s`."""
+
+    def hand_in(self, outcomes: Sequence[Outcome]) -> None:
+        """Tell how jobs ended. May be repeated: the engine takes each outcome once, and none of a
+        job that is not this worker's any more."""
+
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        """Return jobs that were not begun."""
+
+    def read_upload(self, upload_id: str) -> Iterator[bytes]:
+        """Yield an uploaded file's content."""
+
+    def stage_rows(self, job: Job, upload_id: str, batches: Iterable[Any]) -> Mapping[str, int]:
+        """Send rows ahead of the job's outcome, which will make them count."""
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+
+
+def hand_in(hand: Hand, link: EngineLink) -> None:
+    """Hand in all outcomes; if that fails they are in the hand again.
+
+    Raises:
+      EngineUnreachableError, GivenUpError: they may or may not have arrived.
+    """
+    outcomes = hand.outcomes()
+    if not outcomes:
+        return
+    try:
+        link.hand_in(outcomes)
+    except BaseException:
+        hand.put(outcomes)
+        raise

@@ -1,0 +1,44 @@
+"""Whether a worker is still fit for the next job."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class OwnState:
+    """A worker's memory and descriptors, compared with what they were when it began."""
+
+    def __init__(self, scratch: Path, descriptors: Sequence[int]) -> None:
+        """Remember what `descriptors` are of: those that a worker cannot be without."""
+        self.scratch = scratch
+        self._descriptors = {number: _identify(number) for number in descriptors}
+
+    def memory_bytes(self) -> int:
+        """Return the resident memory of this process."""
+        with open("/proc/self/statm", "rb", buffering=0) as file:  # noqa: PTH123 - every second
+            return int(file.read().split()[1]) * _PAGE_BYTES
+
+    def reason_to_recycle(self, memory_soft_bytes: int | None) -> str | None:
+        """Return why a fresh process would be better, None if it would not.
+
+        Blocks for some microseconds.
+        """
+        for number, before in self._descriptors.items():
+            if _identify(number) != before:
+                return f"a job has closed descriptor {number}, which was the worker's"
+        if memory_soft_bytes is not None:
+            used_bytes = self.memory_bytes()
+            if used_bytes > memory_soft_bytes:
+                return f"{used_bytes >> 20} MiB of memory in use"
+        return None
+
+
+def _identify(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

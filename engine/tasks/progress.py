@@ -1,0 +1,70 @@
+"""How far a job is, told by the main thread and read by the checking thread."""
+
+import threading
+from collections.abc import Mapping
+
+import attrs
+
+from engine.workers.page import PageWriter
+
+
+@attrs.frozen
+class ProgressView:
+    """A job's progress at one moment. `counter` only ever grows; `total` is 0 if not known."""
+
+    token: str | None
+    counter: int
+    total: int
+    note: str
+
+
+class Progress:
+    """The running job's progress, and the counters of the worker's whole life."""
+
+    def __init__(self, page: PageWriter) -> None:
+        self._page = page
+        self._token: str | None = None
+        self._counter = 0
+        self._total = 0
+        self._note = ""
+        self._counters: dict[str, float] = {}
+        self._counters_lock = threading.Lock()
+
+    def begin(self, token: str) -> None:
+        """A job begins."""
+        self._counter = 0
+        self._total = 0
+        self._note = ""
+        self._token = token
+        self._page.begin(token)
+
+    def end(self) -> None:
+        """The job is over."""
+        self._token = None
+        self._page.end()
+
+    def advance(self, amount: int, total: int | None, note: str | None) -> None:
+        """The job has come further."""
+        self._counter += amount
+        if total is not None:
+            self._total = total
+        if note is not None:
+            self._note = note
+        self._page.set_progress(self._counter)
+
+    def count(self, name: str, amount: float) -> None:
+        """Add to one of the counters."""
+        with self._counters_lock:
+            self._counters[name] = self._counters.get(name, 0.0) + amount
+
+    def counters(self) -> Mapping[str, float]:
+        """Return the counters: sums since the worker began, so that none is counted twice."""
+        with self._counters_lock:
+            return dict(self._counters)
+
+    def view(self) -> ProgressView:
+        """Return how far the running job is.
+
+        Taken while the other thread goes on: at worst the end of one job with the name of the next.
+        """
+        return ProgressView(self._token, self._counter, self._total, self._note)

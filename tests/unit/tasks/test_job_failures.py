@@ -1,0 +1,52 @@
+import pytest
+
+from engine.tasks.errors import JobCancelled, PermanentJobError, describe_failure
+
+
+class BrokenError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def failure_of(error):
+    def _do():
+        def _call():
+            raise error
+
+        _call()
+
+    try:
+        _do()
+    except BaseException as caught:  # noqa: BLE001
+        return describe_failure(caught)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message", "permanent"),
+    [
+        (PermanentJobError("bad_file", "no header"), "bad_file", "no header", True),
+        (JobCancelled(), "cancelled", "JobCancelled", True),
+        (MemoryError(), "memory", "MemoryError", False),
+        (ValueError("odd"), "ValueError", "odd", False),
+        (SystemExit(3), "SystemExit", "the job left by sys.exit(3)", False),
+        (KeyboardInterrupt(), "KeyboardInterrupt", "KeyboardInterrupt", False),
+        (
+            BrokenError(),
+            "BrokenError",
+            "<BrokenError whose text cannot be had: RuntimeError>",
+            False,
+        ),
+        (ValueError("\ud800"), "ValueError", "\\ud800", False),
+    ],
+)
+def test_every_end_of_a_job_has_a_code_and_a_message(error, code, message, permanent):
+    failure = failure_of(error)
+    assert (failure.code, failure.message, failure.permanent) == (code, message, permanent)
+
+
+def test_long_text_keeps_its_begin_and_end():
+    failure = failure_of(ValueError("begin" + "x" * 100_000 + "end"))
+    assert failure.message.startswith("begin")
+    assert failure.message.endswith("end")
+    assert len(failure.message) < 2_100
+    assert len(failure.stack) < 16_100

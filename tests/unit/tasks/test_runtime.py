@@ -1,0 +1,204 @@
+import os
+import sys
+import threading
+import time
+
+import msgspec
+import pytest
+
+from engine.tasks import runtime
+from engine.tasks.errors import PermanentJobError
+from engine.tasks.hand import Done, Failed
+from engine.tasks.link import GivenUpError
+from engine.workers.exits import WorkerExit
+from engine.workers.page import Phase, token_mark
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    monkeypatch.setattr(runtime, "_FIRST_DELAY_S", 0.001)
+
+
+def raising(error):
+    def run(_job):
+        raise error
+
+    return run
+
+
+def test_every_job_ends_in_one_outcome_and_in_order(inside):
+    inside.table.handlers["echo"] = lambda job: {"got": job.payload["x"], "id": job.job_id}
+    inside.add(*["echo"] * 100, x=7)
+    assert inside.run() is WorkerExit.LEFT
+    outcomes = inside.engine.handed_in
+    assert [outcome.job.job_id for outcome in outcomes] == [f"job-{n}" for n in range(100)]
+    assert msgspec.json.decode(outcomes[5].result_json) == {"got": 7, "id": "job-5"}
+    assert inside.engine.asked[0] == 1
+    assert max(inside.engine.asked) > 10
+    assert inside.reader.read().phase is Phase.LEAVING
+    assert inside.reader.read().begun == 100
+
+
+def test_page_names_the_job_in_hand(inside):
+    seen = []
+    inside.table.handlers["look"] = lambda job: seen.append(inside.reader.read())
+    inside.add("look", "look")
+    inside.run()
+    assert [view.running for view in seen] == [token_mark("token-0"), token_mark("token-1")]
+    assert inside.reader.read().running is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "permanent"),
+    [
+        (ValueError("odd"), "ValueError", False),
+        (PermanentJobError("bad", "input"), "bad", True),
+        (MemoryError(), "memory", False),
+        (SystemExit(0), "SystemExit", False),
+        (GeneratorExit(), "GeneratorExit", False),
+    ],
+)
+def test_failing_job_is_reported_and_the_next_one_runs(inside, error, code, permanent):
+    inside.table.handlers |= {"fail": raising(error), "pass": lambda job: None}
+    inside.add("fail", "pass")
+    assert inside.run() is WorkerExit.LEFT
+    failed, done = inside.engine.handed_in
+    assert isinstance(failed, Failed)
+    assert (failed.failure.code, failed.failure.permanent) == (code, permanent)
+    assert "in run" in failed.failure.stack
+    assert "_do" not in failed.failure.stack
+    assert isinstance(done, Done)
+
+
+@pytest.mark.parametrize("result", [7, "text", {"x": object()}, {1: {2: {}}} | {"s": {object()}}])
+def test_result_that_is_no_json_fails_for_good(inside, result):
+    inside.table.handlers["odd"] = lambda job: result
+    inside.add("odd")
+    inside.run()
+    [failed] = inside.engine.handed_in
+    assert (failed.failure.code, failed.failure.permanent) == ("bad_result", True)
+
+
+def test_endless_recursion_is_a_failure_like_others(inside):
+    def recurse(job):
+        return recurse(job)
+
+    inside.table.handlers["deep"] = recurse
+    inside.add("deep")
+    inside.run()
+    [failed] = inside.engine.handed_in
+    assert failed.failure.code == "RecursionError"
+
+
+def test_engine_out_of_reach_costs_no_outcome(inside):
+    def cut_off(job):
+        inside.engine.unreachable = 5
+
+    inside.table.handlers["cut"] = cut_off
+    inside.add("cut", "cut", "cut")
+    inside.engine.unreachable = 3
+    assert inside.run() is WorkerExit.LEFT
+    assert [o.job.job_id for o in inside.engine.handed_in] == ["job-0", "job-1", "job-2"]
+
+
+def test_cancelled_job_is_told_and_the_worker_replaced(inside):
+    def sleep(job):
+        threading.Timer(0.02, inside.cancellation.request, ["token-0"]).start()
+        time.sleep(10)
+
+    inside.table.handlers["sleep"] = sleep
+    inside.add("sleep", "sleep")
+    assert inside.run() is WorkerExit.RECYCLED
+    [failed] = inside.engine.handed_in
+    assert failed.failure.code == "cancelled"
+    assert inside.engine.closed == 1
+
+
+def test_long_job_ends_the_batch_and_outcomes_do_not_wait_for_the_next(inside):
+    waited = []
+
+    def act(job):
+        number = int(job.job_id.removeprefix("job-"))
+        if number == 6:
+            time.sleep(0.1)
+        if number == 7:
+            waited.append(len(inside.engine.handed_in))
+
+    inside.table.handlers["act"] = act
+    inside.add(*["act"] * 12)
+    inside.run()
+    assert waited == [7]
+    assert inside.engine.asked[-1] == 1
+
+
+def test_order_to_leave_is_followed_after_the_job_in_hand(inside):
+    inside.table.handlers["last"] = lambda job: inside.orders.leave(WorkerExit.LEFT)
+    inside.add("last", "last")
+    assert inside.run() is WorkerExit.LEFT
+    assert len(inside.engine.handed_in) == 1
+
+
+def test_worker_is_replaced_after_so_many_jobs(inside):
+    inside.table.handlers["x"] = lambda job: None
+    inside.add("x", "x", "x")
+    assert inside.run(recycle_after_jobs=1) is WorkerExit.RECYCLED
+    assert len(inside.engine.handed_in) == 1
+
+
+def test_worker_is_replaced_when_its_memory_has_grown(inside):
+    inside.table.handlers["x"] = lambda job: None
+    inside.add("x")
+    assert inside.run(memory_soft_bytes=1) is WorkerExit.RECYCLED
+
+
+def test_worker_is_replaced_when_a_job_closes_its_descriptors(inside):
+    kept = os.dup(2)
+    inside.table.handlers["close"] = lambda job: os.close(2)
+    inside.add("close")
+    try:
+        assert inside.run() is WorkerExit.RECYCLED
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    assert len(inside.engine.handed_in) == 1
+
+
+def test_worker_that_was_given_up_hands_in_nothing_more(inside):
+    def refuse(outcomes):
+        raise GivenUpError("unknown")
+
+    inside.engine.hand_in = refuse
+    inside.table.handlers["x"] = lambda job: None
+    inside.add("x")
+    assert inside.run() is WorkerExit.LEASE_LOST
+
+
+def test_child_of_a_job_that_returns_is_no_second_worker(inside):
+    def fork(job):
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+
+    inside.table.handlers["fork"] = fork
+    inside.add("fork")
+    sys.stdout.flush()
+    assert inside.run() is WorkerExit.LEFT
+    assert len(inside.engine.handed_in) == 1
+
+
+def test_progress_is_seen_from_outside_and_cheap(inside):
+    views = []
+
+    def work(job):
+        job.advance(3, total=10, note="reading")
+        job.count("rows", 2)
+        views.append((inside.progress.view(), inside.reader.read().progress))
+
+    inside.table.handlers["work"] = work
+    inside.add("work")
+    inside.run()
+    [(view, on_page)] = views
+    assert (view.token, view.counter, view.total, view.note) == ("token-0", 3, 10, "reading")
+    assert on_page == 3
+    assert inside.progress.counters() == {"rows": 2.0}
+    assert inside.progress.view().token is None
