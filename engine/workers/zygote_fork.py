@@ -1,6 +1,5 @@
 """Becoming a worker: what happens between the fork in the zygote and the first line of tasks."""
 
-import gc
 import importlib
 import os
 import random
@@ -92,18 +91,19 @@ def _become_worker(
 
     From here on its output goes to the engine as the worker's.
     """
+    # While the process in between ends, which is when it gives back the memory of its fork, this
+    # one has its own things to do.
+    set_death_signal(_ADOPTED)
     channel.close()
     output_fd, stacks_fd, _ = descriptors
     for number in (1, 2):
         os.dup2(output_fd, number)
     os.dup2(stacks_fd, start.stacks_fd, inheritable=False)
-    _wait_for_adoption(between, engine_pid)
     os.setsid()
     # Daemons of its jobs stay below it, for as long as it lives, and can be found there.
     set_child_subreaper(enabled=True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o077)
     _set_limits(start.settings)
     folder = start.spec["folder"]
@@ -112,18 +112,18 @@ def _become_worker(
     tempfile.tempdir = folder
     set_title(start.spec["title"])
     _seed_random()
-    gc.enable()
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     sys.stderr.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    _wait_for_adoption(between, engine_pid)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _wait_for_adoption(between: int, engine_pid: int) -> None:
     """Return once the engine is the parent, its death then being this process' death.
 
-    The kernel tells of a death by signal, so asking for one is how to wait without polling. It
-    counts the adoption as a death of the parent: the final request must come after.
+    The kernel tells of a death by signal, so having asked for one is how to wait without polling.
+    It counts the adoption as a death of the parent: the final request must come after.
     """
-    set_death_signal(_ADOPTED)
     if os.getppid() == between:
         signal.sigtimedwait({_ADOPTED}, _ADOPTION_S)
     set_death_signal(signal.SIGKILL)
