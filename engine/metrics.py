@@ -76,6 +76,26 @@ FEATURE_FRESHNESS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 5, 60, 3600),
 )
 
+# Jobs
+JOBS_ACCEPTED = Counter("trellis_jobs_accepted", "Jobs accepted.", ["job_type"])
+JOBS_FINISHED = Counter(
+    "trellis_jobs_finished", "Runs of jobs that reached a final state.", ["job_type", "state"]
+)
+JOB_ATTEMPTS = Counter("trellis_job_attempts", "Attempts at jobs by why they ended.", ["cause"])
+JOBS_DEPTH = Gauge("trellis_jobs_depth", "Jobs in the queue.", ["pool", "state"])
+JOBS_OLDEST_SECONDS = Gauge(
+    "trellis_jobs_oldest_seconds", "Age of the oldest job that could be run now.", ["pool"]
+)
+JOBS_CLAIM_SECONDS = Histogram(
+    "trellis_jobs_claim_seconds", "Duration of claims that found jobs.", buckets=_FAST_S
+)
+JOBS_COMPLETE_SECONDS = Histogram(
+    "trellis_jobs_complete_seconds", "Duration of taking in results.", buckets=_FAST_S
+)
+JOBS_REBUILDS = Counter(
+    "trellis_jobs_rebuilds", "Times the queue in Redis was brought in line with the data file."
+)
+
 # Backends
 BACKEND_UP = Gauge("trellis_backend_up", "1 while the backend answers.", ["backend"])
 BACKEND_RESTARTS = Counter("trellis_backend_restarts", "Restarts of embedded servers.", ["backend"])

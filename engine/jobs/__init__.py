@@ -1,1 +1,47 @@
 """Jobs: accepted in the data file, queued and leased in Redis, finished in the data file."""
+
+from engine.jobs.history import JobFilter, PastAttempt
+from engine.jobs.hooks import CompletionHook, EndedJob, FailureHook
+from engine.jobs.jobs import BackTo, Jobs, open_jobs
+from engine.jobs.reading import JobPage, PoolStats, QueueStats
+from engine.jobs.settings import JobsSettings
+from engine.jobs.spec import (
+    AttemptEnd,
+    ClaimedJob,
+    JobFailure,
+    JobResult,
+    JobSpec,
+    Progress,
+    ResultVerdict,
+    Submission,
+)
+from engine.jobs.states import Cause, JobState
+from engine.jobs.views import JobView
+from engine.jobs.watching import JobWatch
+
+__all__ = [
+    "AttemptEnd",
+    "BackTo",
+    "Cause",
+    "ClaimedJob",
+    "CompletionHook",
+    "EndedJob",
+    "FailureHook",
+    "JobFailure",
+    "JobFilter",
+    "JobPage",
+    "JobResult",
+    "JobSpec",
+    "JobState",
+    "JobView",
+    "JobWatch",
+    "Jobs",
+    "JobsSettings",
+    "PastAttempt",
+    "PoolStats",
+    "Progress",
+    "QueueStats",
+    "ResultVerdict",
+    "Submission",
+    "open_jobs",
+]

@@ -6,7 +6,7 @@ which a queue that was lost is built again; see `engine.jobs.reconciliation`.
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -160,19 +160,15 @@ class LeaseQueue:
         now_us: int,
         *,
         pools: Sequence[str],
-        known_tokens: Sequence[str] = (),
     ) -> Claimed:
         """Lease up to `most` jobs to a slot: those given back to it first, then the foremost.
 
-        Repeated with the same token it returns the same jobs. Jobs that the slot holds under a
-        token that is neither this nor a known one were leased by a claim whose answer never
-        arrived; they come first.
+        Repeated with the same token it returns the same jobs.
 
         Args:
           token: names this claim, never used before; fences what becomes of its jobs.
           most: 1 to `MOST_PER_CLAIM`.
           pools: those to take from, known ones.
-          known_tokens: of the claims whose jobs the slot still works on.
         """
         assert 1 <= most <= MOST_PER_CLAIM
         writes, found, ready, due = self._run(
@@ -184,7 +180,6 @@ class LeaseQueue:
             slot,
             token,
             most,
-            pack(known_tokens),
             *pools,
         )
         self._note_writes(writes)
@@ -242,21 +237,18 @@ class LeaseQueue:
         packed = self._read_hash("final", job_ids)
         return {job_id: unpack_final(value) for job_id, value in packed.items()}
 
-    def list_live(self) -> Iterator[dict[str, LiveRecord]]:
-        """Yield all unfinished jobs, some hundreds at a time.
+    def read_page(self, cursor: int) -> tuple[int, dict[str, LiveRecord]]:
+        """Return some hundreds of the unfinished jobs, and the cursor of the next page.
 
-        A job that comes, goes or changes meanwhile may be missing, or appear twice.
+        A job that comes, goes or changes between pages may be missing, or appear twice.
+
+        Args:
+          cursor: 0 to begin; 0 comes back at the end.
         """
-        cursor = 0
-        while True:
-            cursor, page = self._guarded(
-                lambda at=cursor: self._client.hscan(  # type: ignore[misc]
-                    self._keys.name("live"), at, count=_PAGE_ROWS
-                )
-            )
-            yield {job_id.decode(): unpack_live(value) for job_id, value in page.items()}
-            if not cursor:
-                return
+        following, page = self._guarded(
+            lambda: self._client.hscan(self._keys.name("live"), cursor, count=_PAGE_ROWS)
+        )
+        return int(following), {key.decode(): unpack_live(value) for key, value in page.items()}
 
     def list_dead(self, most: int) -> list[str]:
         """Return the ids of dead letters that have not expired, latest first."""

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator
 
 import attrs
+import trio
 
 from engine.errors import StaleTokenError
 from engine.jobs.queue_records import LiveRecord, LiveState, Spec
 from engine.jobs.retries import AttemptFacts
-from engine.jobs.spec import ClaimedJob
+from engine.jobs.spec import ClaimedJob, Progress
 
 
 @attrs.define(eq=False)
@@ -22,8 +23,10 @@ class Lease:
     spec: Spec
     claimed_at_us: int
     cancel_requested: bool = False
-    ending: bool = False
-    """Its end is being written; nothing else may end it."""
+    ending: trio.Event | None = None
+    """Set once its end is written; while there is one, nothing else may end it."""
+    worker_id: str = ""
+    progress: Progress | None = None
 
     @property
     def facts(self) -> AttemptFacts:
@@ -64,10 +67,6 @@ class LeaseTable:
     def of_slot(self, slot: str) -> tuple[Lease, ...]:
         """Return what a slot holds, in the order it was given."""
         return tuple(self._by_slot.get(slot, {}).values())
-
-    def claims_of(self, slot: str) -> tuple[str, ...]:
-        """Return the tokens of the claims a slot still works on."""
-        return tuple(dict.fromkeys(lease.claim for lease in self.of_slot(slot)))
 
     def check(self, slot: str, job_id: str, token: str) -> Lease:
         """Return the lease that a token is of.

@@ -18,6 +18,8 @@ _FIXED = (
     "counts",
 )
 """In the order in which every script takes them; see `lua/prelude.lua`."""
+_FORMAT = "1"
+"""Changes with the records' format: a queue that another Trellis has left is built again."""
 
 
 @attrs.frozen
@@ -28,7 +30,7 @@ class QueueKeys:
     """Text without braces, which tells this queue from others on the same server."""
 
     def name(self, key: str) -> str:
-        return f"{{{self.tag}}}:{key}"
+        return f"{{{self.tag}}}:{_FORMAT}:{key}"
 
     def ready(self, pool: str) -> str:
         return self.name(f"ready:{pool}")

@@ -42,9 +42,9 @@ def decide_after_error(
       jitter: a random number in [0, 1), so that jobs which failed together for one cause do not
         all come back together.
     """
-    failures = facts.failures + 1
     if facts.cancel_requested:
-        return Decision(JobState.CANCELLED, failures)
+        return Decision(JobState.CANCELLED, facts.failures)
+    failures = facts.failures + 1
     if permanent:
         return Decision(JobState.FAILED, failures)
     if failures >= facts.max_attempts:

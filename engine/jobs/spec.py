@@ -92,6 +92,19 @@ class ClaimedJob:
 
 
 @attrs.frozen
+class Progress:
+    """What the worker of a running job last said about it."""
+
+    counter: int
+    """Advances while the job does."""
+    total: int | None
+    """What it will be at the end, if that is known."""
+    note: str
+    since_us: int
+    """When it was first said."""
+
+
+@attrs.frozen
 class JobResult:
     """What a handler returned."""
 

@@ -1,6 +1,5 @@
--- Lease up to `most` jobs to a slot.
--- ARGV: epoch, writes seen, now, slot, token, most, tokens the caller knows the slot to hold
--- (MessagePack array), pools.
+-- Lease up to `most` jobs to a slot: those given back to it first, then the foremost of the pools.
+-- ARGV: epoch, writes seen, now, slot, token, most, pools.
 -- Returns writes, the jobs as id, record, spec, id, record, spec, ..., ready jobs a pool, when the
 -- next delayed job is due.
 local refused = guard(ARGV[1], ARGV[2])
@@ -14,51 +13,33 @@ local function answer()
   return { writes, reply, ready_counts(), next_due() }
 end
 
-local function add_to_reply(id, packed)
-  local at = #reply
-  reply[at + 1], reply[at + 2], reply[at + 3] = id, packed, call('HGET', SPEC, id)
-end
-
--- What this very call has leased before its answer was lost is the answer again. What an abandoned
--- call has leased nobody has seen: it is leased again, first, by this call.
-local known = {}
-for _, held_token in ipairs(cmsgpack.unpack(ARGV[7])) do
-  known[held_token] = true
-end
-local unseen = {}
-for _, id in ipairs(members_of(HELD, slot)) do
-  local packed = call('HGET', LIVE, id)
-  local holder = cmsgpack.unpack(packed)[TOKEN]
-  if holder == token then
-    add_to_reply(id, packed)
-  elseif not known[holder] then
-    unseen[#unseen + 1] = id
+-- What this very call has leased before its answer was lost is the answer again.
+local held_ids = members_of(HELD, slot)
+if #held_ids > 0 then
+  for index, packed in ipairs(call('HMGET', LIVE, unpack(held_ids))) do
+    if cmsgpack.unpack(packed)[TOKEN] == token then
+      local at, id = #reply, held_ids[index]
+      reply[at + 1], reply[at + 2], reply[at + 3] = id, packed, call('HGET', SPEC, id)
+    end
   end
-end
-if #reply > 0 then
-  return answer()
-end
-
-local chosen = {}
-
--- `attempt` counts leases that were handed out: one that nobody has seen is not another.
-for _, id in ipairs(unseen) do
-  if #chosen == most then
-    break
-  end
-  chosen[#chosen + 1] = { id, 0 }
-  call('ZREM', HELD, in_slot(slot, id))
-end
-
-if #chosen < most then
-  for _, id in ipairs(members_of(RESERVED, slot, most - #chosen)) do
-    chosen[#chosen + 1] = { id, 1 }
-    call('ZREM', RESERVED, in_slot(slot, id))
+  if #reply > 0 then
+    return answer()
   end
 end
 
--- The foremost of all the pools: each is in order, so the foremost of their heads.
-local wanted = most - #chosen
+local ids = {}
+
+local function choose(set, member, id)
+  ids[#ids + 1] = id
+  call('ZREM', set, member)
+end
+
+for _, id in ipairs(members_of(RESERVED, slot, most)) do
+  choose(RESERVED, in_slot(slot, id), id)
+end
+
+-- Each pool is in order, so the foremost of all are the foremost of their heads.
+local wanted = most - #ids
 if wanted > 0 then
   local heads = {}
   for index = FIRST_POOL_KEY, #KEYS do
@@ -76,28 +57,23 @@ if wanted > 0 then
     end)
   end
   for index = 1, math.min(wanted, #heads) do
-    chosen[#chosen + 1] = { heads[index][1], 1 }
-    call('ZREM', heads[index][3], heads[index][1])
+    choose(heads[index][3], heads[index][1], heads[index][1])
   end
 end
 
-if #chosen == 0 then
+if #ids == 0 then
   return answer()
 end
 
 -- One command for all jobs rather than one a job: this is the queue's hot path.
-local ids = {}
-for index, choice in ipairs(chosen) do
-  ids[index] = choice[1]
-end
 local records, specs = call('HMGET', LIVE, unpack(ids)), call('HMGET', SPEC, unpack(ids))
 local live, leased, held = {}, {}, {}
-for index, choice in ipairs(chosen) do
-  local id, job = choice[1], cmsgpack.unpack(records[index])
+for index, id in ipairs(ids) do
+  local job = cmsgpack.unpack(records[index])
   count(job[STATE], job[POOL], -1)
   count('leased', job[POOL], 1)
   job[STATE], job[TOKEN], job[SLOT], job[SINCE] = 'leased', token, slot, now
-  job[ATTEMPT] = job[ATTEMPT] + choice[2]
+  job[ATTEMPT] = job[ATTEMPT] + 1
   local packed = cmsgpack.pack(job)
   live[#live + 1], live[#live + 2] = id, packed
   leased[#leased + 1], leased[#leased + 2] = now, id

@@ -1,0 +1,395 @@
+"""Jobs: accepted once, run until they end, ended once."""
+
+import logging
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Literal
+
+import trio
+
+from engine import metrics
+from engine.errors import BackendUnavailableError
+from engine.jobs.claims import Claims
+from engine.jobs.control import Control
+from engine.jobs.history import JobFilter, JobHistory, RowReader
+from engine.jobs.hooks import CompletionHook, FailureHook, Hooks
+from engine.jobs.job_changes import JobChanges
+from engine.jobs.job_clock import JobClock
+from engine.jobs.job_ids import JobIds
+from engine.jobs.lease_queue import Client, LeaseQueue
+from engine.jobs.leases import LeaseTable, jobs_of
+from engine.jobs.queue_keys import QueueKeys
+from engine.jobs.queue_link import QueueLink
+from engine.jobs.reading import JobPage, JobReading, QueueStats
+from engine.jobs.ready_work import ReadyWork
+from engine.jobs.rebuilding import Rebuilding
+from engine.jobs.reports import Reports
+from engine.jobs.settings import JobsSettings
+from engine.jobs.settlement import Settlement
+from engine.jobs.spec import (
+    AttemptEnd,
+    ClaimedJob,
+    JobFailure,
+    JobResult,
+    JobSpec,
+    Progress,
+    ResultVerdict,
+    Submission,
+)
+from engine.jobs.states import JobState
+from engine.jobs.submissions import Submissions
+from engine.jobs.views import JobView
+from engine.jobs.watching import JobWatch
+from engine.jobs.writing import RequestWriter
+from engine.records import Operation
+
+logger = logging.getLogger(__name__)
+
+BackTo = Literal["slot", "queue"]
+
+_GAUGE_INTERVAL_S = 5.0
+_LEASE_CONFIRM_INTERVAL_S = 10.0
+
+
+class Jobs:
+    """The one way to jobs. Made by `open_jobs`; used from the Trio thread.
+
+    What was accepted or has ended is on disk before a call returns; what Redis is told follows at
+    once, or, while it is away, when it is back. No call but `claim` and `stats` waits for Redis.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        writer: RequestWriter,
+        history: JobHistory,
+        settings: JobsSettings,
+        *,
+        queue_name: str,
+        last_job_id: str,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """Make the parts; see `open_jobs`."""
+        engine_mark = f"{secrets.token_hex(6)}."
+        self._clock = JobClock()
+        self._leases = LeaseTable()
+        self._changes = JobChanges()
+        self._hooks = Hooks()
+        self._queue = LeaseQueue(client, QueueKeys(queue_name))
+        work = ReadyWork()
+        rebuilding = Rebuilding(
+            self._queue,
+            history,
+            writer,
+            self._leases,
+            self._hooks,
+            self._clock,
+            settings,
+            engine_mark=engine_mark,
+        )
+        self._link = QueueLink(
+            self._queue,
+            self._clock,
+            work,
+            lambda: rebuilding.rebuild(self._link),
+            threads=settings.redis_threads,
+        )
+        self._claims = Claims(
+            self._queue,
+            self._link,
+            self._leases,
+            work,
+            self._changes,
+            self._clock,
+            engine_mark=engine_mark,
+        )
+        settlement = Settlement(writer, self._link, self._leases, self._changes, self._clock)
+        self._reports = Reports(self._leases, settlement, self._hooks, self._clock, settings, draw)
+        ids = JobIds(self._clock.now_us, last_job_id)
+        self._submissions = Submissions(writer, history, self._link, ids, self._clock)
+        self._control = Control(
+            writer,
+            history,
+            self._link,
+            self._leases,
+            self._claims,
+            self._hooks,
+            self._changes,
+            self._clock,
+            settings,
+        )
+        self._reading = JobReading(
+            history, self._queue, self._link, self._leases, self._changes, self._clock
+        )
+
+    def set_completion_hook(self, job_type: str, hook: CompletionHook) -> None:
+        """Have results of a job type land in the transaction that holds their outcome.
+
+        A hook that raises, or whose operations are refused, ends that attempt as an error.
+        """
+        self._hooks.set_completion(job_type, hook)
+
+    def set_failure_hook(self, job_type: str, hook: FailureHook) -> None:
+        """Have operations written with the outcome FAILED, DEAD or CANCELLED of a job type."""
+        self._hooks.set_failure(job_type, hook)
+
+    def new_job_id(self) -> str:
+        """Return an id that no job has, for operations that must name the job they come with."""
+        return self._submissions.new_job_id()
+
+    async def submit(
+        self, spec: JobSpec, operations: Sequence[Operation] = (), job_id: str | None = None
+    ) -> Submission:
+        """Accept a job: on disk when this returns, in one transaction with `operations`.
+
+        With an idempotency key that is known nothing is written, and the known job is returned.
+
+        Args:
+          job_id: from `new_job_id`, if the operations name it.
+        Raises:
+          InvalidArgumentError: names the field of the request.
+          SchemaMismatchError, ResourceExhaustedError: the operations are refused, the job too.
+          UnavailableError: the engine is shutting down.
+        Cancellation: a checkpoint before the job is accepted; none after that.
+        """
+        return await self._submissions.submit(spec, operations, job_id)
+
+    async def claim(
+        self, slot: str, pools: Sequence[str] | None, most: int, wait_s: float
+    ) -> list[ClaimedJob]:
+        """Hand up to `most` jobs to a slot, or none if there are none within `wait_s`.
+
+        What was given back to the slot comes first, then the foremost of the pools. A job is the
+        slot's until `complete`, `fail` or `release` ends that.
+
+        Args:
+          pools: None for all.
+          most: 1 to 1,000.
+        Cancellation: a checkpoint while waiting; jobs are the slot's before the call returns, see
+          `held` if its answer may have been lost.
+        """
+        return jobs_of(await self._claims.claim(slot, pools, most, wait_s))
+
+    def held(self, slot: str) -> tuple[ClaimedJob, ...]:
+        """Return what a slot holds, in the order it was handed out."""
+        return tuple(jobs_of(self._leases.of_slot(slot)))
+
+    async def complete(self, slot: str, results: Sequence[JobResult]) -> list[ResultVerdict]:
+        """Take results: effects and outcomes are on disk when this returns.
+
+        A result whose token is stale changes nothing; one whose effects are refused ends its
+        attempt as an error; neither concerns the others. Repeated, it answers the same.
+
+        Raises:
+          UnavailableError, DataFileFailedError: nothing more can be written.
+        Cancellation: a checkpoint while hooks run, with nothing changed; none after that.
+        """
+        return await self._reports.complete(slot, results)
+
+    async def fail(self, slot: str, failure: JobFailure) -> JobState:
+        """Take an error: the job is tried again later, or has failed for good.
+
+        Returns: where the job stands now.
+        Raises:
+          StaleTokenError: the slot no longer holds the job under this token.
+          UnavailableError, DataFileFailedError: nothing more can be written.
+        """
+        return await self._reports.fail(slot, failure)
+
+    async def release(
+        self, slot: str, *, running: str | None, end: AttemptEnd, back_to: BackTo
+    ) -> None:
+        """Take back all jobs of a slot whose worker is gone for good.
+
+        Results that are being taken in are awaited first. The job that was running has its attempt
+        recorded, with cause and stack, and charged if `end` says so; the others go back as if they
+        had not been handed out. What goes back keeps its place in the queue.
+
+        Args:
+          running: the id of the job that was being run; None if none was.
+          back_to: "slot" if the slot's next claim is to get them first and nobody else may;
+            "queue" if anyone may, also have what went back to the slot before.
+        Raises:
+          UnavailableError, DataFileFailedError: nothing more can be written.
+        """
+        to_slot = back_to == "slot"
+        ticket = await self._reports.release(slot, running=running, end=end, to_slot=to_slot)
+        self._claims.note_return(slot, ticket, to_slot=to_slot)
+
+    async def give_back(self, slot: str, tokens: Sequence[tuple[str, str]]) -> None:
+        """Take back jobs that a living worker has not begun, given as job id and token.
+
+        They keep their place, for anyone; tokens that are stale are passed over.
+        """
+        await self._reports.give_back(slot, tokens)
+
+    def note_progress(
+        self,
+        job_id: str,
+        token: str,
+        counter: int,
+        note: str = "",
+        *,
+        total: int | None = None,
+        worker_id: str = "",
+    ) -> bool:
+        """Note what a worker says of the job it runs, for those who watch.
+
+        Args:
+          counter: advances while the job does.
+          total: what the counter will be at the end, if that is known.
+        Returns: False if the job is no longer held under this token.
+        """
+        lease = self._leases.get(job_id)
+        if lease is None or lease.job.token != token:
+            return False
+        seen = lease.progress
+        lease.worker_id = worker_id
+        if seen is None or (seen.counter, seen.total, seen.note) != (counter, total, note):
+            lease.progress = Progress(counter, total, note, self._clock.now_us())
+            self._changes.tell(job_id)
+        return True
+
+    def is_cancel_requested(self, job_id: str, token: str) -> bool:
+        """Tell whether the worker that holds a job should be told to stop it."""
+        lease = self._leases.get(job_id)
+        return lease is not None and lease.job.token == token and lease.cancel_requested
+
+    async def cancel(self, job_id: str) -> JobView:
+        """Cancel a job: at once if nobody runs it, otherwise by way of its worker's next check.
+
+        A job that has ended is left as it is. One that completes before it hears of it has
+        succeeded.
+
+        Raises:
+          InvalidArgumentError, NotFoundError: there is no such job.
+        """
+        await self._control.cancel(job_id)
+        return await self._reading.get(job_id)
+
+    async def retry(self, job_id: str) -> JobView:
+        """Start another run of a job that has ended; attempts count anew.
+
+        Raises:
+          InvalidArgumentError, NotFoundError: there is no such job.
+          FailedPreconditionError: it has not ended.
+        """
+        await self._control.retry(job_id)
+        return await self._reading.get(job_id)
+
+    async def get(self, job_id: str) -> JobView:
+        """Return a job with all attempts that have ended.
+
+        Raises:
+          InvalidArgumentError, NotFoundError: there is no such job.
+        """
+        return await self._reading.get(job_id)
+
+    async def list(
+        self, wanted: JobFilter | None = None, *, before: str = "", most: int = 100
+    ) -> JobPage:
+        """Return jobs, latest first, without their attempts.
+
+        Args:
+          before: where the page begins: `next_before` of the one before it.
+          most: 1 to 1,000.
+        """
+        return await self._reading.list(wanted or JobFilter(), before, most)
+
+    def watch(self, job_id: str) -> JobWatch:
+        """Follow a job: an async iterator of its states, from the present one to a final one.
+
+        Raises: while iterating, as `get`.
+        """
+        return self._reading.watch(job_id)
+
+    async def stats(self) -> QueueStats:
+        """Return the depth of every pool and the age of its oldest job.
+
+        Raises:
+          BackendUnavailableError: Redis is away.
+        """
+        return await self._reading.stats()
+
+    async def wait_queue_open(self) -> None:
+        """Wait until the queue in Redis is whole and serves claims."""
+        await self._link.wait_open()
+
+    async def run(self) -> None:
+        """Keep the queue whole and its gauges up to date until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._link.run)
+            nursery.start_soon(self._keep_gauges)
+            nursery.start_soon(self._confirm_leases)
+
+    async def _keep_gauges(self) -> None:
+        while True:
+            await self._link.wait_open()
+            try:
+                stats = await self._reading.stats()
+            except BackendUnavailableError as error:
+                logger.debug("no depths", extra={"detail": str(error)})
+            else:
+                show_depths(stats)
+            await trio.sleep(_GAUGE_INTERVAL_S)
+
+    async def _confirm_leases(self) -> None:
+        while True:
+            await trio.sleep(_LEASE_CONFIRM_INTERVAL_S)
+            leases = [(lease.job.job_id, lease.claim) for lease in self._leases]
+            if not leases or not self._link.is_open:
+                continue
+            now_us = self._clock.now_us()
+            try:
+                await self._link.call(partial(self._queue.extend, leases, now_us))
+            except BackendUnavailableError as error:
+                logger.debug("leases not confirmed", extra={"detail": str(error)})
+
+
+def show_depths(stats: QueueStats) -> None:
+    """Set the gauges of all pools."""
+    for pool, depth in stats.by_pool.items():
+        for state in ("ready", "delayed", "leased", "dead"):
+            metrics.JOBS_DEPTH.labels(pool, state).set(getattr(depth, state))
+        metrics.JOBS_OLDEST_SECONDS.labels(pool).set(depth.oldest_ready_age_s or 0.0)
+
+
+@asynccontextmanager
+async def open_jobs(
+    client: Client,
+    writer: RequestWriter,
+    reader: RowReader,
+    settings: JobsSettings,
+    *,
+    queue_name: str,
+    draw: Callable[[], float] = random.random,
+) -> AsyncIterator[Jobs]:
+    """Provide the jobs of this engine while the block runs.
+
+    Redis may be away, at the start and at any time: then nothing is claimed, and all else works.
+
+    Args:
+      client: of a server or a cluster; it does not retry by itself.
+      queue_name: tells this engine's queue from others on the same server; the same after a
+        restart.
+      draw: a random number in [0, 1), for the jitter of retries.
+    Raises:
+      StoreError: the data file cannot be read.
+    """
+    history = JobHistory(reader)
+    jobs = Jobs(
+        client,
+        writer,
+        history,
+        settings,
+        queue_name=queue_name,
+        last_job_id=await history.fetch_last_job_id(),
+        draw=draw,
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(jobs.run)
+        yield jobs
+        nursery.cancel_scope.cancel()

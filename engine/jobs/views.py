@@ -1,0 +1,129 @@
+"""A job as clients see it: what is on disk, joined with what is going on. Pure."""
+
+from collections.abc import Sequence
+
+import attrs
+
+from engine.jobs.history import JobFacts, PastAttempt
+from engine.jobs.leases import Lease
+from engine.jobs.queue_records import LiveRecord, LiveState
+from engine.jobs.spec import Progress
+from engine.jobs.states import JobState
+
+
+@attrs.frozen
+class JobView:
+    """A job at a moment. Times in microseconds, UTC; None where there is none."""
+
+    job_id: str
+    run: int
+    state: JobState
+    job_type: str
+    pool: str
+    priority: int
+    payload_json: str
+    request_id: str
+    idempotency_key: str | None
+    attempt: int
+    """Of this run: the one under way, or the last one."""
+    failures: int
+    max_attempts: int
+    accepted_at_us: int
+    due_at_us: int | None
+    started_at_us: int | None
+    finished_at_us: int | None
+    cancel_requested: bool
+    slot: str
+    worker_id: str
+    result_json: str | None
+    error_code: str | None
+    error_message: str | None
+    progress: Progress | None = None
+    attempts: tuple[PastAttempt, ...] = ()
+    """Those of all runs that have ended, where they were asked for."""
+
+
+def build_view(
+    facts: JobFacts,
+    *,
+    lease: Lease | None,
+    live: LiveRecord | None,
+    now_us: int,
+    attempts: Sequence[PastAttempt] = (),
+) -> JobView:
+    """Join what is known of a job.
+
+    Args:
+      facts: from the data file; what they say of an end is the last word.
+      lease: in this engine, which then knows best what is going on.
+      live: from Redis; None if it has none or is away.
+    """
+    if live is not None and live.run != facts.run:
+        live = None
+    outcome = facts.outcome
+    if outcome is not None:
+        return attrs.evolve(
+            _view(facts, outcome.state, outcome.attempt, outcome.failures, attempts),
+            started_at_us=outcome.started_at_us,
+            finished_at_us=outcome.finished_at_us,
+            slot=outcome.slot or "",
+            worker_id=outcome.worker_id or "",
+            result_json=outcome.result_json,
+            error_code=outcome.error_code,
+            error_message=outcome.error_message,
+        )
+    if lease is not None and lease.job.run == facts.run:
+        return attrs.evolve(
+            _view(facts, JobState.RUNNING, lease.job.attempt, lease.job.failures, attempts),
+            started_at_us=lease.claimed_at_us,
+            cancel_requested=facts.cancel_requested or lease.cancel_requested,
+            slot=lease.slot,
+            worker_id=lease.worker_id,
+            progress=lease.progress,
+        )
+    due_at_us = _read_due(facts, live, now_us)
+    state = JobState.QUEUED if due_at_us is None else JobState.SCHEDULED
+    view = _view(facts, state, facts.attempt, facts.failures, attempts)
+    return attrs.evolve(view, due_at_us=due_at_us)
+
+
+def _read_due(facts: JobFacts, live: LiveRecord | None, now_us: int) -> int | None:
+    if live is not None:
+        return live.due_us if live.state == LiveState.DELAYED else None
+    if facts.due_at_us is not None and facts.due_at_us > now_us:
+        return facts.due_at_us
+    return None
+
+
+def _view(
+    facts: JobFacts,
+    state: JobState,
+    attempt: int,
+    failures: int,
+    attempts: Sequence[PastAttempt],
+) -> JobView:
+    return JobView(
+        job_id=facts.job_id,
+        run=facts.run,
+        state=state,
+        job_type=facts.job_type,
+        pool=facts.pool,
+        priority=facts.priority,
+        payload_json=facts.payload_json,
+        request_id=facts.request_id,
+        idempotency_key=facts.idempotency_key,
+        attempt=attempt,
+        failures=failures,
+        max_attempts=facts.max_attempts,
+        accepted_at_us=facts.accepted_at_us,
+        due_at_us=None,
+        started_at_us=None,
+        finished_at_us=None,
+        cancel_requested=facts.cancel_requested,
+        slot="",
+        worker_id="",
+        result_json=None,
+        error_code=None,
+        error_message=None,
+        attempts=tuple(attempts),
+    )
