@@ -2,6 +2,7 @@
 mark. Any other would have to be guessed, and wrong guesses read well."""
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator
 
 import attrs
@@ -23,6 +24,9 @@ _NAMES = {
     "utf16be": "utf-16",
 }
 """Character sets a content type may name, without dashes."""
+
+_NUL_IN_EVERY_SECOND_BYTE = re.compile(rb"(?:[^\0]\0){2}|(?:\0[^\0]){2}")
+"""How ASCII looks in UTF-16."""
 
 _ADVICE = "save the file as UTF-8 and send it again"
 
@@ -53,7 +57,7 @@ def detect_encoding(head: bytes, charset: str) -> Encoding:
     for mark, name in _MARKS:
         if head.startswith(mark):
             return Encoding(name, len(mark))
-    if named == "utf-16" or b"\x00" in head[:4]:
+    if named == "utf-16" or _NUL_IN_EVERY_SECOND_BYTE.match(head):
         raise _refuse(f"the file seems to be UTF-16 without a byte order mark; {_ADVICE}")
     return Encoding("utf-8", 0)
 

@@ -24,7 +24,8 @@ from engine.tasks.parsing.refusals import (
 from engine.tasks.parsing.source import TextSource
 
 _ROWS = "rows"
-_BLANKS = re.compile(r"[ \t\r\n]*")
+_BLANKS = " \t\r\n"
+_SOME_BLANKS = re.compile(f"[{_BLANKS}]+")
 _ADVICE = "send one object a line (NDJSON), where a bad row does not spoil the others"
 _LONGEST_LITERAL = len("-Infinity")
 
@@ -81,47 +82,36 @@ def _read_elements(window: "_Window") -> Iterator[bytes]:
     while True:
         yield window.take_value().encode("utf-8", "surrogateescape")
         window.row += 1
-        if window.peek() != ",":
-            break
-        window.take(",")
-    window.take("]")
+        if window.take(",]") == "]":
+            return
 
 
 def _read_object(window: "_Window") -> Iterator[bytes]:
     """Yield the rows of the object's `rows`, or the object itself where that is no array."""
-    texts: list[str] | None = []
+    texts: list[str] = []
     size = 0
-    found_rows = False
+    has_rows = False
     window.take("{")
-    while window.peek() != "}":
+    mark = "}" if window.peek() == "}" else ","
+    while mark == ",":
         if window.peek() != '"':
             window.refuse("a name in double quotes is expected")
         name = window.take_value()
         window.take(":")
         if window.peek() == "[" and json.loads(name) == _ROWS:
-            if found_rows:
+            if has_rows:
                 window.refuse("it has `rows` twice")
-            found_rows = True
+            has_rows = True
             window.take("[")
             yield from _read_elements(window)
         else:
-            text = f"{name}:{window.take_value()}"
-            size += len(text) + 1
-            if texts is not None and size <= MAX_ROW_BYTES:
-                texts.append(text)
-            else:
-                texts = None
-        if window.peek() != ",":
-            break
-        window.take(",")
-        if window.peek() == "}":
-            window.refuse("a comma stands before the closing brace")
-    window.take("}")
-    if found_rows:
-        return
-    if texts is None:
-        window.refuse(f"it is one object of more than {MAX_ROW_BYTES} bytes without `rows`")
-    yield f"{{{','.join(texts)}}}".encode("utf-8", "surrogateescape")
+            texts.append(f"{name}:{window.take_value()}")
+            size += len(texts[-1])
+            if size > MAX_ROW_BYTES:
+                window.refuse(f"an object has more than {MAX_ROW_BYTES} bytes beside `rows`")
+        mark = window.take(",}")
+    if not has_rows:
+        yield f"{{{','.join(texts)}}}".encode("utf-8", "surrogateescape")
 
 
 class _Window:
@@ -141,22 +131,26 @@ class _Window:
     def peek(self) -> str:
         """Return the next character that is not blank; nothing at the end."""
         while True:
-            self._fill(1)
-            blanks = _BLANKS.match(self._text, self._at)
-            assert blanks is not None
-            self._at = blanks.end()
             if self._at < len(self._text):
-                return self._text[self._at]
-            if self._is_whole:
+                found = self._text[self._at]
+                if found not in _BLANKS:
+                    return found
+                blanks = _SOME_BLANKS.match(self._text, self._at)
+                assert blanks is not None
+                self._at = blanks.end()
+            elif self._is_whole:
                 return ""
+            else:
+                self._fill(1)
 
-    def take(self, expected: str) -> None:
-        """Go past the next character, which must be this one."""
+    def take(self, expected: str) -> str:
+        """Go past the next character, which must be one of these, and return it."""
         found = self.peek()
-        if found != expected:
-            what = "the document ends" if not found else f"{found!a} is found"
-            self.refuse(f"{what} where {expected!r} is expected")
+        if not found or found not in expected:
+            what = f"{found!a} is found" if found else "the document ends"
+            self.refuse(f"{what} where {' or '.join(map(repr, expected))} is expected")
         self._at += 1
+        return found
 
     def take_value(self) -> str:
         """Go past the next value and return its text."""

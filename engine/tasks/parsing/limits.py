@@ -5,6 +5,10 @@ MIB = 1024 * 1024
 MAX_ROWS = 50_000_000
 """Of one file. A Parquet file of a few kilobytes can claim billions."""
 
+HOPELESS_ROWS = 100_000
+"""A file of which so many rows are bad, and none good, is not read to its end: telling why takes
+ten times as long as reading."""
+
 MAX_COLUMNS = 1_000
 """Of one file or row, whether declared or not: names are looked up for every row."""
 

@@ -38,7 +38,7 @@ _TIME = str | int | float
 _SCALAR = bool | int | float | str | None
 """Of columns nobody declared. Arrays and objects go the careful way, which bounds their depth."""
 
-_BLANKS = b" \t\r\n"
+BLANK_BYTES = b" \t\r\n"
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -96,10 +96,10 @@ class RowDecoder:
         try:
             return self._decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return self._decode_carefully(raw)
+            return self.decode_carefully(raw)
 
-    def _decode_carefully(self, raw: bytes) -> Row:
-        if not raw.strip(_BLANKS):
+    def decode_carefully(self, raw: bytes) -> Row:
+        if not raw.strip(BLANK_BYTES):
             raise BlankRowError
         fields = _decode_any(raw)
         if len(fields) > MAX_COLUMNS:

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from engine.tasks.parsing.batches import Batch
-from engine.tasks.parsing.limits import EXPANSION, EXPANSION_FREE_BYTES, MAX_ROWS
+from engine.tasks.parsing.limits import EXPANSION, EXPANSION_FREE_BYTES, HOPELESS_ROWS, MAX_ROWS
 from engine.tasks.parsing.refusals import Reason, Refusal, RefusedFileError, Reject
 
 _SHOWN_REASONS = 3
@@ -26,7 +26,8 @@ class Tally:
         Args:
           size_bytes: of the file, as far as it is read.
         Raises:
-          RefusedFileError: with this the file has more rows, or more in them, than is allowed.
+          RefusedFileError: with this the file has more rows, or more in them, than is allowed, or
+            none of very many is good.
         """
         self.rows_accepted += int(batch.rows.num_rows)
         self.rows_rejected += len(batch.rejects)
@@ -34,6 +35,8 @@ class Tally:
         for reject in batch.rejects:
             self._reasons[reject.reason] += 1
             self._first.setdefault(reject.reason, reject)
+        if self.rows_rejected >= HOPELESS_ROWS:
+            self.check_any_is_good()
         if self.rows_accepted + self.rows_rejected > MAX_ROWS:
             raise RefusedFileError(
                 Refusal.TOO_MANY_ROWS, f"the file has more than {MAX_ROWS} rows; split it"
@@ -62,7 +65,7 @@ class Tally:
             reasons.append("...")
         raise RefusedFileError(
             Refusal.NO_GOOD_ROWS,
-            f"none of the {self.rows_rejected} rows is good: {'; '.join(reasons)}",
+            f"none of {self.rows_rejected} rows is good: {'; '.join(reasons)}",
         )
 
     def summary(self) -> dict[str, Any]:

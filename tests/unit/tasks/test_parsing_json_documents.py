@@ -88,12 +88,12 @@ def test_a_row_may_be_as_large_as_allowed() -> None:
         ("nonsense", "starts with neither"),
         ("7", "starts with neither"),
         ("[", "ends where a value"),
-        ("[1", "document ends where ']'"),
-        (f"[{TEXT}", "document ends where ']'"),
+        ("[1", "document ends where ',' or ']'"),
+        (f"[{TEXT}", "document ends where ',' or ']'"),
         (f"[{TEXT},", "ends where a value"),
         (f"[{TEXT},]", "Expecting value"),
-        (f"[{TEXT} {TEXT}]", "'{' is found where ']'"),
-        (f"[{TEXT}}}", "'}' is found where ']'"),
+        (f"[{TEXT} {TEXT}]", "'{' is found where ',' or ']'"),
+        (f"[{TEXT}}}", "'}' is found where ',' or ']'"),
         (f"[{TEXT}] x", "something follows"),
         (f'[{TEXT}, {{"a": }}]', "Expecting value"),
         (f'[{TEXT}, {{"a": "b]', "Unterminated string"),
@@ -101,10 +101,10 @@ def test_a_row_may_be_as_large_as_allowed() -> None:
         ("[" * 200_000, "nested too deeply"),
         ('{"a":' * 200_000, "nested too deeply"),
         ('{"rows": [1], "rows": [2]}', "`rows` twice"),
-        ('{"a": 1,}', "comma"),
+        ('{"a": 1,}', "name in double quotes"),
         ("{a: 1}", "name in double quotes"),
         ('{"a" 1}', "where ':'"),
-        ('{"a": 1', "where '}'"),
+        ('{"a": 1', "where ',' or '}'"),
         ("{", "name in double quotes"),
     ],
 )
@@ -142,7 +142,7 @@ def test_an_element_that_does_not_end_is_refused(element: str) -> None:
 
 def test_a_large_object_without_rows_is_refused() -> None:
     document = json.dumps({f"c{n}": "x" * 1000 for n in range(2_000)})
-    assert "without `rows`" in refusal_of(document)
+    assert "beside `rows`" in refusal_of(document)
 
 
 @pytest.mark.parametrize("content", [b" ", b"\n\n", b"\xef\xbb\xbf "])
