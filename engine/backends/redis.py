@@ -1,18 +1,19 @@
 """The job queue's Redis: an embedded server, or the one a URL names."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import attrs
-import redis
 
 from engine.backends.binaries import find_redis_server
 from engine.backends.folder import hold_folder, make_private_folder, place_socket
 from engine.backends.probe import run_monitor
 from engine.backends.redis_client import (
+    Client,
+    ClusterConnection,
     RedisProbe,
     connect_socket,
     connect_url,
@@ -32,14 +33,20 @@ _SUPERVISION = Supervision()
 class RedisBackend:
     """A Redis to work with, which may be down at any moment: see `state`.
 
-    `client` is the synchronous one, for calls in threads. It can be shared by them, does not retry,
-    and raises redis-py's errors.
+    `connect` returns the synchronous client, for calls in threads. It can be shared by them, does
+    not retry, and raises redis-py's errors; of a cluster, so may `connect` itself, which blocks
+    until a node has answered once.
     """
 
-    client: redis.Redis
+    connect: Callable[[], Client]
     address: str
     embedded: bool
     _report: BackendReport = attrs.field(repr=False)
+
+    @property
+    def client(self) -> Client:
+        """What `connect` returns, for a server, whose client is there from the start."""
+        return self.connect()
 
     @property
     def state(self) -> BackendState:
@@ -75,11 +82,17 @@ async def open_redis(
     """
     if config.url is not None:
         client = connect_url(config.url)
-        report = BackendReport(_PART, health)
-        run = partial(run_monitor, RedisProbe(client), report, supervision.probe_interval_s)
-        async with open_reported(report, run):
-            with contextlib.closing(client):
-                yield RedisBackend(client, describe_address(client), False, report)
+        connect: Callable[[], Client] = lambda: client  # noqa: E731
+        probe = RedisProbe(client)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.closing(client))
+            if config.cluster:
+                cluster = stack.enter_context(contextlib.closing(ClusterConnection(config.url)))
+                connect, probe = cluster.connect, RedisProbe(client, cluster.connect)
+            report = BackendReport(_PART, health)
+            run = partial(run_monitor, probe, report, supervision.probe_interval_s)
+            async with open_reported(report, run):
+                yield RedisBackend(connect, describe_address(client), False, report)
         return
 
     program = find_redis_server(binary)
@@ -91,4 +104,4 @@ async def open_redis(
         server = EmbeddedRedis(program, folder, socket_path, RedisProbe(client))
         async with open_reported(report, partial(run_supervised, server, report, supervision)):
             with contextlib.closing(client):
-                yield RedisBackend(client, describe_address(client), True, report)
+                yield RedisBackend(lambda: client, describe_address(client), True, report)

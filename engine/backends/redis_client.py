@@ -1,5 +1,11 @@
-"""Connecting to Redis: from a URL or a socket, with errors that name the cause and no secret."""
+"""Connecting to Redis: from a URL or a socket, with errors that name the cause and no secret.
 
+Of a cluster, the URL names one node; the client learns of the others from it, and again from any of
+them whenever hash slots have moved.
+"""
+
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +24,8 @@ _BACKEND = "redis"
 _CONNECT_TIMEOUT_S = 2.0
 _CALL_TIMEOUT_S = 5.0  # an append with fsync on a busy disk, not a wait for work
 _PROBE_TIMEOUT_S = 2.0
+
+Client = redis.Redis | redis.RedisCluster
 
 
 def connect_url(url: Secret) -> redis.Redis:
@@ -57,6 +65,39 @@ def connect_socket(path: Path) -> redis.Redis:
     )
 
 
+class ClusterConnection:
+    """A cluster's client, made when it is first needed: making it asks a node for the others."""
+
+    def __init__(self, url: Secret) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._client: redis.RedisCluster | None = None
+
+    def connect(self) -> redis.RedisCluster:
+        """Return the client; blocks, and may be called from any thread.
+
+        Raises:
+          redis.exceptions.RedisClusterException, redis.exceptions.RedisError, OSError: no node
+            answers, or what answers is no cluster.
+        """
+        with self._lock:
+            if self._client is None:
+                self._client = redis.RedisCluster.from_url(
+                    self._url.reveal(),
+                    # Once more, by the map that the nodes have of each other after a failure.
+                    retry=Retry(NoBackoff(), 1),
+                    socket_timeout=_CALL_TIMEOUT_S,
+                    socket_connect_timeout=_CONNECT_TIMEOUT_S,
+                )
+            return self._client
+
+    def close(self) -> None:
+        """Close the client if there is one."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
+
 def describe_address(client: redis.Redis) -> str:
     """Return `host:port` or the socket's path."""
     options = client.connection_pool.connection_kwargs
@@ -68,9 +109,17 @@ def describe_address(client: redis.Redis) -> str:
 class RedisProbe:
     """A PING over a connection of its own, so that the log-in and the way there are tried too."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(
+        self, client: redis.Redis, connect_cluster: Callable[[], redis.RedisCluster] | None = None
+    ) -> None:
+        """Make a probe of a server or, where there is a way to connect to one, of a cluster.
+
+        Args:
+          client: of the server, or of the node that the cluster's URL names.
+        """
         self._pool = client.connection_pool
         self._address = describe_address(client)
+        self._connect_cluster = connect_cluster
         # One thread at a time: where one hangs, more would hang too.
         self._limiter = trio.CapacityLimiter(1)
 
@@ -88,11 +137,20 @@ class RedisProbe:
                 await trio.to_thread.run_sync(
                     self._ping, abandon_on_cancel=True, limiter=self._limiter
                 )
-        except (redis.exceptions.RedisError, OSError, trio.TooSlowError) as error:
+        except (
+            redis.exceptions.RedisError,
+            redis.exceptions.RedisClusterException,
+            OSError,
+            trio.TooSlowError,
+        ) as error:
             raise self._explain(error) from error
         return f"answers at {self._address}"
 
     def _ping(self) -> None:
+        if self._connect_cluster is not None:
+            # The node of the URL may be gone for good, and the cluster whole without it.
+            self._connect_cluster().ping(target_nodes=redis.RedisCluster.PRIMARIES)
+            return
         options = self._pool.connection_kwargs | {
             "socket_timeout": _PROBE_TIMEOUT_S,
             "socket_connect_timeout": _PROBE_TIMEOUT_S,

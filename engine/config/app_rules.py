@@ -63,6 +63,13 @@ def _tls_is_whole(settings: AppSettings) -> Iterator[Finding]:
     yield from _matching(keys, certificate, private_key)
 
 
+def _cluster_has_a_url(settings: AppSettings) -> Iterator[Finding]:
+    url = settings.redis.url
+    if settings.redis.cluster and (url is None or url.reveal().startswith("unix")):
+        found = "true without the URL of a node"
+        yield Finding(("redis.cluster", "redis.url"), found, "false, or with a redis(s):// URL")
+
+
 def _workers_fit(settings: AppSettings) -> Iterator[Finding]:
     workers = settings.workers
     wanted = sum(workers.pools.values())
@@ -211,6 +218,7 @@ _RULES: tuple[Callable[[AppSettings], Iterator[Finding]], ...] = (
     _ports_differ,
     _reach_needs_protection,
     _tls_is_whole,
+    _cluster_has_a_url,
     _workers_fit,
     _kafka_security_fits,
     _kafka_addresses_exist,

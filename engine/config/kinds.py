@@ -205,6 +205,22 @@ class Choice:
 
 
 @attrs.frozen
+class Switch:
+    """On or off."""
+
+    reads_text = False
+
+    @property
+    def allowed(self) -> str:
+        return "true or false"
+
+    def parse(self, raw: Any) -> bool:
+        if not isinstance(raw, bool):
+            raise MismatchError(show(raw), self.allowed)
+        return raw
+
+
+@attrs.frozen
 class SecretText:
     """Text that is never shown, not even when it is wrong."""
 

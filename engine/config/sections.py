@@ -24,6 +24,7 @@ from engine.config.kinds import (
     Number,
     SecretText,
     Size,
+    Switch,
     Text,
 )
 from engine.config.redis_url import RedisUrl
@@ -228,6 +229,9 @@ class RedisConfig:
 
     url: Annotated[Secret, RedisUrl()] | None = setting(
         None, "Server to use instead of the embedded one."
+    )
+    cluster: Annotated[bool, Switch()] = setting(
+        False, "Whether the URL is that of a node of a Redis Cluster, whose others it will name."
     )
 
 

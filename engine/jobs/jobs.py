@@ -63,7 +63,7 @@ class Jobs:
 
     def __init__(
         self,
-        client: Client,
+        connect: Callable[[], Client],
         writer: RequestWriter,
         history: JobHistory,
         settings: JobsSettings,
@@ -78,7 +78,7 @@ class Jobs:
         self._leases = LeaseTable()
         self._changes = JobChanges()
         self._hooks = Hooks()
-        self._queue = LeaseQueue(client, QueueKeys(queue_name))
+        self._queue = LeaseQueue(connect, QueueKeys(queue_name))
         work = ReadyWork()
         rebuilding = Rebuilding(
             self._queue,
@@ -359,7 +359,7 @@ def show_depths(stats: QueueStats) -> None:
 
 @asynccontextmanager
 async def open_jobs(
-    client: Client,
+    connect: Callable[[], Client],
     writer: RequestWriter,
     reader: RowReader,
     settings: JobsSettings,
@@ -372,7 +372,7 @@ async def open_jobs(
     Redis may be away, at the start and at any time: then nothing is claimed, and all else works.
 
     Args:
-      client: of a server or a cluster; it does not retry by itself.
+      connect: returns the client of a server or a cluster, which does not retry by itself.
       queue_name: tells this engine's queue from others on the same server; the same after a
         restart.
       draw: a random number in [0, 1), for the jitter of retries.
@@ -381,7 +381,7 @@ async def open_jobs(
     """
     history = JobHistory(reader)
     jobs = Jobs(
-        client,
+        connect,
         writer,
         history,
         settings,

@@ -35,6 +35,11 @@ MOST_PER_CLAIM = 1_000
 """Jobs in one claim; Lua can pass about eight times as many values to a command."""
 
 _PAGE_ROWS = 500
+_UNAVAILABLE = (
+    redis.exceptions.RedisError,
+    redis.exceptions.RedisClusterException,
+    OSError,
+)
 _CODE = re.compile(r"\b[A-Z]{3,32}\b")
 
 
@@ -99,7 +104,7 @@ class PoolDepths:
 
 
 class LeaseQueue:
-    """The scripts over a client, which may be of a cluster.
+    """The scripts over a client, which may be that of a cluster.
 
     Calls block; they may come from several threads. None is retried here: each can be repeated
     as it is when its answer was lost, since all are fenced by token, run or id.
@@ -110,8 +115,14 @@ class LeaseQueue:
       QueueLostError: the queue must be adopted and built again; nothing was done.
     """
 
-    def __init__(self, client: Client, keys: QueueKeys) -> None:
-        self._client = client
+    def __init__(self, connect: Callable[[], Client], keys: QueueKeys) -> None:
+        """Make the queue.
+
+        Args:
+          connect: returns the client, which does not retry by itself; may block, and raise what
+            the client raises.
+        """
+        self._connect = connect
         self._keys = keys
         self._pools: tuple[str, ...] = ()
         self._epoch = ""
@@ -246,26 +257,28 @@ class LeaseQueue:
           cursor: 0 to begin; 0 comes back at the end.
         """
         following, page = self._guarded(
-            lambda: self._client.hscan(self._keys.name("live"), cursor, count=_PAGE_ROWS)
+            lambda: self._connect().hscan(self._keys.name("live"), cursor, count=_PAGE_ROWS)
         )
         return int(following), {key.decode(): unpack_live(value) for key, value in page.items()}
 
     def list_dead(self, most: int) -> list[str]:
         """Return the ids of dead letters that have not expired, latest first."""
-        found = self._guarded(lambda: self._client.zrevrange(self._keys.name("dead"), 0, most - 1))
+        found = self._guarded(
+            lambda: self._connect().zrevrange(self._keys.name("dead"), 0, most - 1)
+        )
         return [job_id.decode() for job_id in found]
 
     def _read_hash(self, key: str, job_ids: Sequence[str]) -> dict[str, bytes]:
         if not job_ids:
             return {}
-        found = self._guarded(lambda: self._client.hmget(self._keys.name(key), list(job_ids)))
+        found = self._guarded(lambda: self._connect().hmget(self._keys.name(key), list(job_ids)))
         return {
             job_id: value for job_id, value in zip(job_ids, found, strict=True) if value is not None
         }
 
     def _run(self, script: Script, pools: Sequence[str], *arguments: Any) -> Any:
         return self._guarded(
-            lambda: script.call(self._client, self._keys.of_call(pools), *arguments)
+            lambda: script.call(self._connect(), self._keys.of_call(pools), *arguments)
         )
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
@@ -279,7 +292,7 @@ class LeaseQueue:
             if code == "QUEUELOST":
                 raise QueueLostError(str(error)) from error
             raise BackendUnavailableError("redis", f"the answer was the error {code}") from error
-        except (redis.exceptions.RedisError, OSError) as error:
+        except _UNAVAILABLE as error:
             raise BackendUnavailableError("redis", type(error).__name__) from error
 
     def _note_writes(self, writes: int) -> None:

@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from engine.backends import open_redis
 from engine.config import RedisConfig, Secret
+from tests.support.redis_servers import running_cluster
 
 SECRET = "hush-hush-marker"
 
@@ -71,6 +72,25 @@ async def test_right_password_is_used(data_dir, health, quick, free_port, start_
     async with open_redis(config, data_dir, health, supervision=quick) as backend:
         await eventually(lambda: backend.state.up)
         assert SECRET not in backend.state.detail
+
+
+async def test_cluster_is_reached_by_any_of_its_nodes(data_dir, health, quick, eventually):
+    with running_cluster("redis6") as ports:
+        config = evolve(config_for(ports[0]), cluster=True)
+        async with open_redis(config, data_dir, health, supervision=quick) as backend:
+            await eventually(lambda: backend.state.up)
+            client = await trio.to_thread.run_sync(backend.connect)
+            for key in ("a", "b", "c", "d", "e", "f"):
+                assert await trio.to_thread.run_sync(client.set, key, key)
+    assert "127.0.0.1" in backend.address
+
+
+async def test_cluster_that_is_away_is_awaited(data_dir, health, quick, free_port):
+    config = evolve(config_for(free_port, password=SECRET), cluster=True)
+    async with open_redis(config, data_dir, health, supervision=quick) as backend:
+        assert backend.state.detail == (
+            f"redis is unavailable: connection refused at 127.0.0.1:{free_port}"
+        )
 
 
 async def test_server_that_accepts_and_says_nothing_is_down(data_dir, health, quick, monkeypatch):

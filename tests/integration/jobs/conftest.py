@@ -36,7 +36,7 @@ def shared_server():
 
 def open_queue(client, **options):
     """Return a queue of its own on a shared server."""
-    queue = LeaseQueue(client, QueueKeys(f"test:{next(_numbers)}"))
+    queue = LeaseQueue(lambda: client, QueueKeys(f"test:{next(_numbers)}"))
     queue.adopt("first")
     queue.add_pools(options.get("pools", ("default", "heavy")))
     return queue

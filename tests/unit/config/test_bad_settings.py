@@ -33,7 +33,7 @@ REDIS = "a URL that starts with redis://, rediss://, unix:// (a secret, never sh
         ),
         (
             "redis: {zzzzzzz: 5}",
-            "redis.zzzzzzz: found an unknown key; allowed: url",
+            "redis.zzzzzzz: found an unknown key; allowed: url, cluster",
         ),
         ("redis: 5", "redis: found the number 5; allowed: a mapping"),
         ("redis: [url]", "redis: found a list; allowed: a mapping"),
@@ -147,6 +147,10 @@ REDIS = "a URL that starts with redis://, rediss://, unix:// (a secret, never sh
         (
             "kafka: {oldest: 2024-02-30}",
             "kafka.oldest: found a date or number that does not exist; allowed: one that does",
+        ),
+        (
+            "redis: {cluster: 1}",
+            "redis.cluster: found the number 1; allowed: true or false",
         ),
         ("redis: {url: 5}", f"redis.url: found a value of the wrong type; allowed: {REDIS}"),
         (
@@ -292,6 +296,11 @@ def test_unfit_value_is_reported(problems: Lines, text: str, problem: str) -> No
                 "security.tls_private_key: found nothing; allowed: a path, since "
                 "security.tls_certificate is set"
             ),
+        ),
+        (
+            "redis: {cluster: true}",
+            "redis.cluster: found true without the URL of a node; allowed: false, or with a "
+            "redis(s):// URL",
         ),
         (
             "workers: {max_python_workers: 2, pools: {train: 2, serve: 1}}",

@@ -24,8 +24,8 @@ def test_secret_is_masked_wherever_it_is_printed(secret: Secret) -> None:
 
 def test_secret_is_masked_within_its_section(secret: Secret) -> None:
     section = RedisConfig(secret)
-    assert repr(section) == "RedisConfig(url=***)"
-    assert repr(attrs.asdict(section)) == "{'url': ***}"
+    assert repr(section) == "RedisConfig(url=***, cluster=False)"
+    assert repr(attrs.asdict(section)) == "{'url': ***, 'cluster': False}"
 
 
 def test_secret_does_not_pass_through_json(secret: Secret) -> None:
