@@ -28,10 +28,7 @@ from engine.workers.exits import WorkerExit
 
 logger = logging.getLogger(__name__)
 
-_GONE_AFTER_DEADLINES: Final = 6
-"""The kernel or the host's agent kills a worker whose engine dies; this is for when they cannot.
-Not sooner, or an engine that was merely suspended would find all its workers gone."""
-
+_SHORTEST_S: Final = 0.05
 _LONG_S: Final = 0.25
 """A job that takes longer than this holds up the others in hand."""
 
@@ -49,12 +46,16 @@ class CheckingThread:
         *,
         interval_s: float,
         deadline_s: float,
+        gone_after_s: float,
     ) -> None:
         """Check in through `link`, which is this thread's alone.
 
         Args:
           interval_s: from one check to the next.
           deadline_s: how long the engine waits for one.
+          gone_after_s: how long after a check that was answered to leave, if none is any more. The
+            kernel, or the host's agent, kills a worker whose engine dies; this is for when the
+            agent cannot.
         """
         self._link = link
         self._report = report
@@ -63,6 +64,7 @@ class CheckingThread:
         self._orders = orders
         self._interval_s = interval_s
         self._deadline_s = deadline_s
+        self._gone_after_s = gone_after_s
         self._thread = threading.Thread(target=self._run, name="checks", daemon=True)
 
     def start(self) -> None:
@@ -80,24 +82,27 @@ class CheckingThread:
         answered_s = time.monotonic()
         due_s = answered_s
         while True:
+            asked_s = time.monotonic()
+            gone_s = answered_s + self._gone_after_s
             try:
-                self._check()
-                answered_s = time.monotonic()
+                self._check(max(_SHORTEST_S, min(self._deadline_s, gone_s - asked_s)))
+                answered_s = asked_s
                 self._relieve()
             except GivenUpError as error:
                 _die(WorkerExit.LEASE_LOST, f"the engine has given this worker up: {error}")
             except EngineUnreachableError as error:
                 silent_s = time.monotonic() - answered_s
                 logger.warning("check unanswered for %.1f s: %s", silent_s, error)
-                if silent_s > _GONE_AFTER_DEADLINES * self._deadline_s:
+                if silent_s >= self._gone_after_s:
                     _die(WorkerExit.ENGINE_GONE, "the engine is gone")
             # From one due time to the next, so that slow answers do not thin the checks out. After
             # a pause (a suspended machine), only the next one is made up for.
             due_s = max(due_s + self._interval_s, time.monotonic() - self._interval_s)
-            time.sleep(max(0.0, due_s - time.monotonic()))
+            next_s = min(due_s, answered_s + self._gone_after_s)
+            time.sleep(max(0.0, next_s - time.monotonic()))
 
-    def _check(self) -> None:
-        reply = self._link.check(self._report(), timeout_s=self._deadline_s)
+    def _check(self, timeout_s: float) -> None:
+        reply = self._link.check(self._report(), timeout_s)
         match reply.order:
             case Order.DIE:
                 _die(WorkerExit.LEASE_LOST, "the engine has given this worker up")

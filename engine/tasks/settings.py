@@ -20,6 +20,7 @@ class WorkerSettings:
     engine: EngineAddress
     check_interval_s: float
     check_deadline_s: float
+    engine_gone_after_s: float
     memory_soft_bytes: int | None
     recycle_after_jobs: int | None
     handlers: Mapping[str, str]
@@ -37,6 +38,7 @@ def settings_of(start: WorkerStart) -> WorkerSettings:
         engine=_address(shared["engine"]),
         check_interval_s=shared["check_interval_s"],
         check_deadline_s=shared["check_deadline_s"],
+        engine_gone_after_s=shared["engine_gone_after_s"],
         memory_soft_bytes=shared["memory_soft_bytes"],
         recycle_after_jobs=shared["recycle_after_jobs"],
         handlers=shared["handlers"],

@@ -40,6 +40,7 @@ _MEMORY_INTERVAL_S: Final = 0.25
 _FORGOTTEN_INTERVAL_S: Final = 5.0
 _KILL_S: Final = 10.0
 _TIDY_S: Final = 2.0
+_GONE_AFTER_DEADLINES: Final = 6  # an engine that was merely suspended should find them again
 _VIRTUAL_FACTOR: Final = 2
 _VIRTUAL_SLACK_BYTES: Final = 1 << 30
 
@@ -65,6 +66,9 @@ class LocalHostSettings:
     handlers: Mapping[str, str] = attrs.field(factory=dict)
     preload: tuple[str, ...] = PRELOAD
     log_level: str = "INFO"
+    engine_gone_after_s: float | None = None
+    """A worker whose checks nobody has answered for this long leaves. None: long after the
+    deadline, as on the engine's machine the kernel tells when the engine dies."""
     start_timeout_s: float = 30.0
 
 
@@ -109,8 +113,12 @@ async def open_local_host(
                     background.start_soon(keeper.run)
                     background.start_soon(host.watch_memory)
                     background.start_soon(host.reap_forgotten)
-                    yield host
-                    background.cancel_scope.cancel()
+                    try:
+                        yield host
+                    finally:
+                        # First of all: a remote host's lease may have ended.
+                        host.kill_all()
+                        background.cancel_scope.cancel()
             finally:
                 await host.close()
                 # For the removal of folders; what is left then, the next host removes.
@@ -131,6 +139,8 @@ def _worker_settings(settings: LocalHostSettings, connect: EngineAddress) -> dic
         "engine": attrs.asdict(connect),
         "check_interval_s": settings.check_interval_s,
         "check_deadline_s": settings.check_deadline_s,
+        "engine_gone_after_s": settings.engine_gone_after_s
+        or _GONE_AFTER_DEADLINES * settings.check_deadline_s,
         "memory_soft_bytes": settings.memory_soft_bytes,
         "recycle_after_jobs": settings.recycle_after_jobs,
         "handlers": dict(settings.handlers),
@@ -215,14 +225,18 @@ class LocalHost:
             await self._strays.clear()
             self._strays.reap_forgotten(trio.current_time())
 
+    def kill_all(self) -> None:
+        """Kill all workers, and start no more."""
+        self._closing = True
+        for worker in self._workers.values():
+            worker.kill_nowait()
+
     async def close(self) -> None:
         """Kill all workers, and what was on the way to be one.
 
         Cancellation: shielded and bounded.
         """
-        self._closing = True
-        for worker in self._workers.values():
-            worker.kill_nowait()
+        self.kill_all()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _KILL_S) as patience:
             for worker in [*self._workers.values()]:
                 await worker.wait()

@@ -64,6 +64,11 @@ class LocalWorker:
     def ended(self) -> bool:
         return self._ended.is_set()
 
+    @property
+    def over_memory(self) -> bool:
+        """Whether it has been over its limit."""
+        return self._over_memory.is_set()
+
     async def wait(self) -> ExitStatus:
         """Return how it ended, once nothing is left of it. As `WorkerProcess.wait`."""
         await self._ended.wait()

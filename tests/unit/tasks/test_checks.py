@@ -28,7 +28,7 @@ def start(inside, monkeypatch):
     def start(interval_s=0.01, deadline_s=0.02):
         thread = CheckingThread(
             inside.engine, lambda: "report", inside.cancellation, inside.hand, inside.orders,
-            interval_s=interval_s, deadline_s=deadline_s,
+            interval_s=interval_s, deadline_s=deadline_s, gone_after_s=6 * deadline_s,
         )  # fmt: skip
         threads.append(thread._thread)
         thread.start()
