@@ -25,7 +25,7 @@ _NAMES = {
 }
 """Character sets a content type may name, without dashes."""
 
-_NUL_IN_EVERY_SECOND_BYTE = re.compile(rb"(?:[^\0]\0){2}|(?:\0[^\0]){2}")
+_NUL_IN_EVERY_SECOND_BYTE = re.compile(rb"(?:[ -~]\0){2}|(?:\0[ -~]){2}")
 """How ASCII looks in UTF-16."""
 
 _ADVICE = "save the file as UTF-8 and send it again"

@@ -9,8 +9,8 @@ HOPELESS_ROWS = 100_000
 """A file of which so many rows are bad, and none good, is not read to its end: telling why takes
 ten times as long as reading."""
 
-MAX_COLUMNS = 1_000
-"""Of one file or row, whether declared or not: names are looked up for every row."""
+MAX_UNDECLARED_COLUMNS = 1_000
+"""Of one file or row, beside those of its dataset. Each name has to be looked at."""
 
 MAX_ROW_BYTES = MIB
 """Of one row as it came (a line, a CSV record, an element of a JSON array) and as it is stored.

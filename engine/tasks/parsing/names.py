@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from engine.intake.rejection import show
 from engine.tasks.parsing.dataset import Dataset
-from engine.tasks.parsing.limits import MAX_COLUMNS
+from engine.tasks.parsing.limits import MAX_UNDECLARED_COLUMNS
 from engine.tasks.parsing.refusals import Refusal, RefusedFileError
 from engine.tasks.parsing.unknown import UnknownColumns
 
@@ -19,10 +19,13 @@ def check_names(names: Sequence[str], dataset: Dataset, unknown: UnknownColumns)
       RefusedFileError: there are too many, the key or the time is not among them, or it cannot be
         told which one a declared column is.
     """
-    if len(names) > MAX_COLUMNS:
+    declared = frozenset(dataset.names)
+    undeclared = [name for name in names if name not in declared]
+    if len(undeclared) > MAX_UNDECLARED_COLUMNS:
         raise RefusedFileError(
             Refusal.TOO_MANY_COLUMNS,
-            f"the file has {len(names)} columns, allowed are {MAX_COLUMNS}",
+            f"the file has {len(undeclared)} columns that the dataset {dataset.name} does not "
+            f"declare, allowed are {MAX_UNDECLARED_COLUMNS}",
         )
     for name in (dataset.entity_key, dataset.time_column):
         if name not in names:
@@ -32,10 +35,9 @@ def check_names(names: Sequence[str], dataset: Dataset, unknown: UnknownColumns)
                 Refusal.MISSING_COLUMN,
                 f"the dataset {dataset.name} needs a column {name}; the file has {shown}{more}",
             )
-    declared = frozenset(dataset.names)
     for name, count in Counter(names).items():
         if count > 1 and name in declared:
             raise RefusedFileError(
                 Refusal.DUPLICATE_COLUMN, f"the file has {count} columns named {name}"
             )
-    unknown.add(name for name in names if name not in declared)
+    unknown.add(undeclared)

@@ -18,10 +18,10 @@ from engine.intake.rejection import Reason as IntakeReason
 from engine.intake.rejection import RejectedError, json_type, show
 from engine.tasks.parsing.dataset import Dataset
 from engine.tasks.parsing.limits import (
-    MAX_COLUMNS,
     MAX_DEPTH,
     MAX_NAMED_COLUMNS,
     MAX_STRING_CHARACTERS,
+    MAX_UNDECLARED_COLUMNS,
 )
 from engine.tasks.parsing.refusals import Problem, Reason, show_bytes
 from engine.tasks.parsing.unknown import UnknownColumns
@@ -71,17 +71,12 @@ class RowDecoder:
     """Reads rows of one dataset out of one file."""
 
     def __init__(self, dataset: Dataset, unknown: UnknownColumns) -> None:
-        self.dataset = dataset
-        self.row_type = define_row(dataset, ())
+        self._dataset = dataset
+        self._row_type = define_row(dataset, ())
         self._unknown = unknown
         self._declared = frozenset(dataset.names)
         self._learned: dict[str, None] = {}
-        self._decode = msgspec.json.Decoder(self.row_type).decode
-
-    @property
-    def learned_fields(self) -> tuple[str, ...]:
-        """The fields of decoded rows that are no part of the dataset."""
-        return tuple(f"x{number}" for number in range(len(self._learned)))
+        self._decode = msgspec.json.Decoder(self._row_type).decode
 
     def decode(self, raw: bytes) -> Row:
         """Return the row of a JSON object.
@@ -99,18 +94,23 @@ class RowDecoder:
             return self.decode_carefully(raw)
 
     def decode_carefully(self, raw: bytes) -> Row:
+        """Do what `decode` does, without its shortcut."""
         if not raw.strip(BLANK_BYTES):
             raise BlankRowError
         fields = _decode_any(raw)
-        if len(fields) > MAX_COLUMNS:
-            detail = f"the row has {len(fields)} columns, allowed are {MAX_COLUMNS}"
+        undeclared = [name for name in fields if name not in self._declared]
+        if len(undeclared) > MAX_UNDECLARED_COLUMNS:
+            detail = (
+                f"the row has {len(undeclared)} columns that the dataset does not declare, "
+                f"allowed are {MAX_UNDECLARED_COLUMNS}"
+            )
             raise RowProblemError("", Problem(Reason.TOO_MANY_COLUMNS, detail, show_bytes(raw)))
         # No more levels than opening brackets: counting those spares nearly every row the walk.
         if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _is_deeper(fields, MAX_DEPTH):
             raise RowProblemError("", Problem(Reason.TOO_DEEP, too_deep().detail, show_bytes(raw)))
-        self._learn([name for name in fields if name not in self._declared])
+        self._learn(undeclared)
 
-        key_name, time_name = self.dataset.entity_key, self.dataset.time_column
+        key_name, time_name = self._dataset.entity_key, self._dataset.time_column
         key = fields.get(key_name)
         values = [None if key is None else _checked(key_name, read_int64(key))]
         time = fields.get(time_name)
@@ -118,10 +118,10 @@ class RowDecoder:
             detail = f"the time is {json_type(time)}; give a text or a number"
             raise RowProblemError(time_name, Problem(Reason.TIMESTAMP_TYPE, detail, show(time)))
         values.append(time)
-        for name, type_ in self.dataset.columns:
+        for name, type_ in self._dataset.columns:
             value = fields.get(name)
             values.append(None if value is None else _checked(name, READ_JSON[type_](value)))
-        return self.row_type(*values)
+        return self._row_type(*values)
 
     def _learn(self, names: list[str]) -> None:
         self._unknown.add(names)
@@ -129,8 +129,8 @@ class RowDecoder:
         new = new[: MAX_NAMED_COLUMNS - len(self._learned)]
         if new:
             self._learned.update(dict.fromkeys(new))
-            self.row_type = define_row(self.dataset, tuple(self._learned))
-            self._decode = msgspec.json.Decoder(self.row_type).decode
+            self._row_type = define_row(self._dataset, tuple(self._learned))
+            self._decode = msgspec.json.Decoder(self._row_type).decode
 
 
 def define_row(dataset: Dataset, learned: tuple[str, ...]) -> type[Row]:

@@ -25,6 +25,9 @@ _CLOCK = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6
 _WITH_ZONE = _CLOCK + r"(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
 _WITHOUT_ZONE = _CLOCK + r"$"
 
+_MAX_FUTURE_US = 300_000_000
+"""How far clocks may differ: the default of `kafka.max_future_s`."""
+
 _EPOCH_TEXT = re.compile(r"-?[0-9]{9,14}(\.[0-9]{1,9})?")
 """A number in a format that has only texts. Eight digits are a date: 20250131."""
 
@@ -49,7 +52,7 @@ class TimeRules:
         They are those of events. A row ahead of the clock would be taken for the entity's latest
         and so send every read before its time past the online store.
         """
-        return cls(oldest_us=0, newest_us=now_us + 300_000_000)
+        return cls(oldest_us=0, newest_us=now_us + _MAX_FUTURE_US)
 
 
 @attrs.frozen

@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from engine.tasks.parsing import Format, RefusedFileError
-from engine.tasks.parsing.limits import MAX_COLUMNS, MAX_ROW_BYTES
+from engine.tasks.parsing.limits import MAX_ROW_BYTES, MAX_UNDECLARED_COLUMNS
 from tests.support.parsed_file import Parsed, parse
 
 HEADER = "user_id,updated_at,plan,age,score,member"
@@ -159,7 +159,7 @@ def test_a_file_whose_quotes_all_stay_open_is_given_up() -> None:
         (HEADER.replace(",", "\t") + "\n1\t2\n", "malformed_csv", "tabs"),
         (f"{HEADER},age\n", "duplicate_column", "2 columns named age"),
         (f'"{HEADER}\n{GOOD}\n', "malformed_csv", "header"),
-        (",".join(f"c{n}" for n in range(MAX_COLUMNS + 1)), "too_many_columns", "1001"),
+        (",".join(f"c{n}" for n in range(MAX_UNDECLARED_COLUMNS + 1)), "too_many_columns", "1001"),
         (",".join(f"c{n}" for n in range(100_000)), "too_many_columns", "100000"),
         ("," * 999_999 + "\n", "too_many_columns", "1000000"),
         ("x" * 2 * MAX_ROW_BYTES + "\n", "malformed_csv", "bytes"),

@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import io
+import random
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from engine.tasks.parsing import Dataset, Format, RefusedFileError, parquet_table
 from engine.tasks.parsing.limits import BATCH_TEXT_BYTES, MAX_ROW_BYTES, MAX_STRING_CHARACTERS
+from engine.tasks.parsing.unknown import UnknownColumns
 from tests.support.parsed_file import PROFILES, RULES, Parsed, parse
 
 TIME = datetime.datetime.fromisoformat("2025-05-01T10:00:00.123456")
@@ -24,10 +26,8 @@ def parquet_of(columns: dict[str, Any], **options: Any) -> bytes:
     return sink.getvalue()
 
 
-def parse_columns(
-    columns: dict[str, Any], *, dataset: Dataset = PROFILES, **options: Any
-) -> Parsed:
-    return parse(parquet_of(columns, **options), dataset=dataset)
+def parse_columns(columns: dict[str, Any], **options: Any) -> Parsed:
+    return parse(parquet_of(columns, **options))
 
 
 def parse_column(name: str, values: pa.Array) -> Parsed:
@@ -135,8 +135,9 @@ def test_a_type_that_cannot_be_the_declared_one_is_refused(name: str, values: pa
     ],
 )
 def test_times_of_any_unit_become_microseconds_in_utc(values: pa.Array, expected: str) -> None:
-    for options in ({}, {"use_deprecated_int96_timestamps": True}):
-        found = parse_columns({"user_id": pa.array([1]), "updated_at": values}, **options)
+    for is_int96 in (False, True):
+        columns = {"user_id": pa.array([1]), "updated_at": values}
+        found = parse(parquet_of(columns, use_deprecated_int96_timestamps=is_int96))
         assert [time for _, time, _ in found.rows] == [datetime.datetime.fromisoformat(expected)]
 
 
@@ -226,12 +227,8 @@ def test_rows_that_share_a_large_text_are_passed_on_in_small_batches() -> None:
     }
     content = parquet_of(columns)
     assert len(content) < 200_000
-    with (
-        io.BytesIO(content) as file,
-    ):
-        batches = list(
-            parquet_table.read_parquet(file, PROFILES, RULES, parquet_table.UnknownColumns())
-        )
+    file = io.BytesIO(content)
+    batches = list(parquet_table.read_parquet(file, PROFILES, RULES, UnknownColumns()))
     assert sum(batch.rows.num_rows for batch in batches) == count
     assert max(batch.rows.nbytes for batch in batches) < 1.1 * BATCH_TEXT_BYTES
 
@@ -244,6 +241,29 @@ def test_a_row_of_many_large_texts_is_rejected() -> None:
     rows = [[large] * 80, [small] * 80, [large] * some + [small] * (80 - some), [small] * 80]
     columns: dict[str, Any] = {"user_id": pa.array(range(4)), "updated_at": [TIME] * 4}
     columns.update({name: [row[n] for row in rows] for n, name in enumerate(names)})
-    found = parse_columns(columns, dataset=dataset)
+    found = parse(parquet_of(columns), dataset=dataset)
     assert [key for key, _, _ in found.rows] == [1, 3]
     assert found.problems == [(1, "", "row_too_large"), (3, "", "row_too_large")]
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
+def test_a_damaged_file_is_refused_or_read(compression: str) -> None:
+    count = 300
+    columns = {
+        "user_id": pa.array(range(count)),
+        "updated_at": [TIME] * count,
+        "plan": ["a", None, "pro"] * (count // 3),
+        "score": [0.5] * count,
+    }
+    sound = parquet_of(columns, compression=compression)
+    chance = random.Random(4)
+    refused = 0
+    for _ in range(200):
+        damaged = bytearray(sound)
+        for _ in range(chance.randrange(1, 4)):
+            damaged[chance.randrange(4, len(sound) - 8)] = chance.randrange(256)
+        try:
+            parse(bytes(damaged), Format.PARQUET)
+        except RefusedFileError:
+            refused += 1
+    assert refused > 50

@@ -219,10 +219,15 @@ def test_a_row_of_very_many_columns_is_rejected() -> None:
 
 
 def test_a_dataset_may_have_very_many_columns() -> None:
-    dataset = Dataset("wide", "k", "t", tuple((f"c{n:03}", "int64") for n in range(900)))
-    fields = ",".join(f'"c{n:03}":{n}' for n in range(900))
-    found = parse(f'{{"k":1,"t":0,{fields}}}'.encode(), Format.NDJSON, dataset=dataset)
-    assert found.fields == [{f"c{n:03}": n for n in range(900)}]
+    names = [f"c{n:04}" for n in range(2_000)]
+    dataset = Dataset("wide", "k", "t", tuple((name, "int64") for name in names))
+    fields = ",".join(f'"{name}":{n}' for n, name in enumerate(names))
+    rows = f'{{"k":1,"t":0,{fields}}}\n{{"k":1,"k":2,"t":0,"new":0,{fields}}}'
+    table = f"k,t,{','.join(names)}\n1,1746093600,{','.join(map(str, range(2_000)))}\n"
+    for content, format_ in ((rows, Format.NDJSON), (table, Format.CSV)):
+        found = parse(content.encode(), format_, dataset=dataset)
+        assert found.fields[-1] == {name: n for n, name in enumerate(names)}
+        assert not found.rejects
 
 
 @pytest.mark.parametrize("content", [b"\n", b" \r\n\t\n", b"\xef\xbb\xbf"])
