@@ -42,6 +42,23 @@ def open_client_tls(
     return _for_http2(context)
 
 
+def open_pinned_tls(authority_pem: str | None, *, check_name: bool) -> ssl.SSLContext:
+    """Return a client's context for a server whose certificate, or whose authority's, is at hand.
+
+    Args:
+      authority_pem: the certificates to believe, the server's own if need be; None: the system's.
+      check_name: whether the certificate must be for the name that is connected to. Needless when
+        the only one to believe is the server's own.
+    Raises:
+      ssl.SSLError: they are no certificates.
+    """
+    context = ssl.create_default_context(cadata=authority_pem)
+    context.check_hostname = check_name
+    # Believe what is at hand even if it is not its own authority.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return _for_http2(context)
+
+
 def _for_http2(context: ssl.SSLContext) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION

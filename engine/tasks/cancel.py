@@ -13,6 +13,9 @@ from engine.tasks.errors import JobCancelled
 CANCEL_SIGNAL: Final = signal.SIGRTMAX - 2
 """Interrupts also a system call that the main thread waits in."""
 
+IDLE: Final = ""
+"""Stands for a token while the main thread waits for jobs."""
+
 _AGAIN_S: Final = 5.0
 """How long a job has to clean up before it is interrupted again, in case it took no notice."""
 

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from engine.tasks.cancel import Cancellation
+from engine.tasks.cancel import IDLE, Cancellation
 from engine.tasks.hand import Hand
 from engine.tasks.link import (
     EngineLink,
@@ -108,6 +108,7 @@ class CheckingThread:
                 _die(WorkerExit.LEASE_LOST, "the engine has given this worker up")
             case Order.LEAVE:
                 self._orders.leave(WorkerExit.LEFT)
+                self._cancellation.request(IDLE)
             case Order.CANCEL_JOB if reply.cancelled is not None:
                 self._cancellation.request(reply.cancelled)
             case _:

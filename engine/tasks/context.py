@@ -1,13 +1,13 @@
 """What a job's code is given."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.tasks.cancel import Cancellation
 from engine.tasks.hand import Job
-from engine.tasks.link import EngineLink
+from engine.tasks.link import EngineLink, RejectedRow
 from engine.tasks.progress import Progress
 
 
@@ -65,13 +65,22 @@ class JobContext:
         self._progress.count(name, amount)
 
     def read_upload(self, upload_id: str) -> Iterator[bytes]:
-        """Yield the content of an uploaded file in pieces.
+        """Yield the content of an uploaded file in pieces. Rows may be staged between two of them.
 
         Raises:
           EngineUnreachableError: the connection was lost.
         """
         return self._link.read_upload(upload_id)
 
-    def stage_rows(self, upload_id: str, batches: Iterable[Any]) -> Mapping[str, int]:
-        """Send rows ahead: they count if, and once, the job succeeds."""
-        return self._link.stage_rows(self._job, upload_id, batches)
+    def stage_rows(
+        self, upload_id: str, batches: Iterable[Any], rejects: Sequence[RejectedRow] = ()
+    ) -> None:
+        """Send rows, and what was not taken, ahead: they count if, and once, the job succeeds.
+
+        Args:
+          batches: Arrow record batches of one schema, that of the table they are for.
+        Raises:
+          RefusedError: the job is not this worker's any more.
+          EngineUnreachableError: the connection was lost.
+        """
+        self._link.stage_rows(self._job, upload_id, batches, rejects)

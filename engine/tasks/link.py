@@ -21,12 +21,40 @@ class Order(enum.Enum):
     """At once: it was given up, and its jobs are somebody else's."""
 
 
+class RejectedRow(Protocol):
+    """A row of an upload that is not taken."""
+
+    @property
+    def row(self) -> int:
+        """Its place in the file, from 1."""
+
+    @property
+    def column(self) -> str:
+        """The column at fault, empty where it is the whole row."""
+
+    @property
+    def reason(self) -> str:
+        """A stable short code."""
+
+    @property
+    def detail(self) -> str:
+        """What is wrong."""
+
+    @property
+    def excerpt(self) -> str:
+        """What was found, shortened."""
+
+
 class EngineUnreachableError(Exception):
     """The engine did not answer; it may yet."""
 
 
 class GivenUpError(Exception):
     """The engine does not count this worker among its own (any more)."""
+
+
+class RefusedError(Exception):
+    """The engine answered with an error that trying again would not mend."""
 
 
 @attrs.frozen
@@ -50,7 +78,7 @@ class Reply:
 class EngineLink(Protocol):
     """The engine, to one thread of a worker; another thread has another link.
 
-    Every call may raise EngineUnreachableError or GivenUpError.
+    Every call may raise EngineUnreachableError, GivenUpError or RefusedError.
     """
 
     def check(self, report: Report, timeout_s: float) -> Reply:
@@ -69,8 +97,10 @@ class EngineLink(Protocol):
     def read_upload(self, upload_id: str) -> Iterator[bytes]:
         """Yield an uploaded file's content."""
 
-    def stage_rows(self, job: Job, upload_id: str, batches: Iterable[Any]) -> Mapping[str, int]:
-        """Send rows ahead of the job's outcome, which will make them count."""
+    def stage_rows(
+        self, job: Job, upload_id: str, batches: Iterable[Any], rejects: Sequence[RejectedRow]
+    ) -> None:
+        """Send rows, and what was not taken, ahead of the job's outcome, which makes them count."""
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

@@ -11,7 +11,7 @@ import attrs
 import msgspec
 
 from engine.tasks.batch import IN_HAND_S, BatchSize
-from engine.tasks.cancel import Cancellation
+from engine.tasks.cancel import IDLE, Cancellation
 from engine.tasks.context import JobContext
 from engine.tasks.errors import JobCancelled, PermanentJobError, describe_failure
 from engine.tasks.hand import Done, Failed, Hand, Job, Outcome
@@ -26,6 +26,7 @@ from engine.workers.page import PageWriter, Phase
 logger = logging.getLogger(__name__)
 
 _WAIT_S: Final = 10.0
+_RESULT_BYTES_MAX: Final = 1 << 20
 _FIRST_DELAY_S: Final = 0.02
 _LONGEST_DELAY_S: Final = 1.0
 
@@ -91,7 +92,12 @@ class Runtime:
             if self._orders.reason_to_leave is not None:
                 return
             try:
-                jobs, order = self._link.take_jobs(self._batch.most(), _WAIT_S)
+                with self._cancellation.running(IDLE):
+                    jobs, order = self._link.take_jobs(self._batch.most(), _WAIT_S)
+            except JobCancelled:
+                # What was on its way here goes back to the queue with the worker's end.
+                self._link.close()
+                return
             except EngineUnreachableError as error:
                 logger.warning("cannot take jobs: %s", error)
                 self._orders.pause(delay_s)
@@ -190,9 +196,15 @@ def _encode_result(result: Mapping[str, Any] | None) -> bytes:
             "bad_result", f"the handler returned a {type(result).__name__}, not a mapping"
         )
     try:
-        return msgspec.json.encode({} if result is None else dict(result))
+        encoded = msgspec.json.encode({} if result is None else dict(result))
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise PermanentJobError("bad_result", f"the result is no JSON: {error}") from None
+    if len(encoded) > _RESULT_BYTES_MAX:
+        raise PermanentJobError(
+            "bad_result",
+            f"the result is {len(encoded)} bytes of JSON, more than {_RESULT_BYTES_MAX}",
+        )
+    return encoded
 
 
 def _delays() -> Iterator[float]:

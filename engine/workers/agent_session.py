@@ -6,10 +6,10 @@ agent kills its workers, without asking anybody: the engine counts on it.
 
 import logging
 import time
-import uuid
 from collections.abc import AsyncIterator
 from typing import Final
 
+import attrs
 import trio
 
 from engine.errors import StartFailedError
@@ -52,21 +52,21 @@ class AgentSession:
     """One session; `keep_lease` tells when it is over."""
 
     def __init__(
-        self, host: LocalHost, pool: str, slots: int, deadline_s: float, nursery: trio.Nursery
+        self, host: LocalHost, join: Join, deadline_s: float, nursery: trio.Nursery
     ) -> None:
         """Begin a session.
 
         Args:
           host: where workers run.
+          join: how the agent joined, a moment ago.
           deadline_s: the lease.
           nursery: for tasks of the session, which go on between connections.
         """
         self._host = host
-        self._pool = pool
-        self._slots = slots
+        self._join = join
         self._deadline_s = deadline_s
         self._nursery = nursery
-        self._session = uuid.uuid4().hex
+        self._starting: set[str] = set()
         self._workers: dict[str, LocalWorker] = {}
         self._exited: dict[str, Exited] = {}
         self._killed_early: set[str] = set()
@@ -78,9 +78,8 @@ class AgentSession:
 
     @property
     def join(self) -> Join:
-        """The first message for a connection."""
-        workers = (*self._workers, *self._exited)
-        return Join(self._host.name, self._pool, self._slots, self._session, workers)
+        """The first message for another connection."""
+        return attrs.evolve(self._join, workers=(*self._starting, *self._workers, *self._exited))
 
     async def keep_lease(self) -> None:
         """Return when the lease has ended.
@@ -108,6 +107,8 @@ class AgentSession:
         with trio.CancelScope() as self._conversation:
             self._events = events
             try:
+                for worker in self._workers.values():
+                    self._tell(Spawned(worker.worker_id, worker.pid))
                 for exited in self._exited.values():
                     self._tell(exited)
                 async with trio.open_nursery() as nursery:
@@ -119,8 +120,16 @@ class AgentSession:
             finally:
                 self._events = None
 
-    def leave(self) -> None:
-        """Tell the engine, if there is a connection, that no worker is left and none will come."""
+    async def leave(self) -> None:
+        """Kill all workers and tell the engine, if there is a connection, that none will come.
+
+        Cancellation: a checkpoint; the workers die all the same.
+        """
+        self._host.kill_all()
+        for worker in [*self._workers.values()]:
+            await worker.wait()
+        # The tasks that tell of their ends are to run first.
+        await trio.lowlevel.checkpoint()
         self._tell(Leave())
 
     def _do(self, command: Command) -> None:
@@ -130,7 +139,10 @@ class AgentSession:
                 if sent_at is not None:
                     self._lease_from = max(self._lease_from, sent_at)
             case Spawn():
-                self._nursery.start_soon(self._spawn, command.spec)
+                known = self._starting | self._workers.keys() | self._exited.keys()
+                if command.spec.worker_id not in known:
+                    self._starting.add(command.spec.worker_id)
+                    self._nursery.start_soon(self._spawn, command.spec)
             case Kill():
                 self._kill(command.worker_id)
             case CaptureStacks():
@@ -145,9 +157,11 @@ class AgentSession:
         try:
             worker = await self._host.spawn(spec)
         except StartFailedError as error:
+            self._starting.discard(spec.worker_id)
             self._killed_early.discard(spec.worker_id)
             self._tell(NotSpawned(spec.worker_id, str(error)))
             return
+        self._starting.discard(spec.worker_id)
         self._workers[spec.worker_id] = worker
         if spec.worker_id in self._killed_early:
             worker.kill_nowait()
@@ -162,8 +176,7 @@ class AgentSession:
         worker = self._workers.get(worker_id)
         if worker is not None:
             worker.kill_nowait()
-        elif worker_id not in self._exited:
-            # It may be on the way to be one.
+        elif worker_id in self._starting:
             self._killed_early.add(worker_id)
 
     async def _capture_stacks(self, command: CaptureStacks) -> None:

@@ -48,10 +48,11 @@ _PRESUMED: Final = ExitStatus(code=None, signal=signal.SIGKILL)
 class _Spawning:
     """A request to spawn and what came of it."""
 
+    spec: SpawnSpec
     answered: trio.Event = attrs.field(factory=trio.Event)
     pid: int | None = None
     refused: bool = False
-    problem: str = "the connection was lost"
+    problem: str = "the host was lost"
 
 
 class RemoteHost:
@@ -92,7 +93,8 @@ class RemoteHost:
             self.lost_because = self.lost_because or "the engine stops"
             self.lost.set()
             self._conversation.cancel()
-            self._fail_spawning()
+            for spawning in self._spawning.values():
+                spawning.answered.set()
         logger.warning("host lost", extra={"host": self.name, "reason": self.lost_because})
         if not self._left.is_set() and any(not worker.ended for worker in self._workers.values()):
             await trio.sleep(self._deadline_s + _KILL_MARGIN_S)
@@ -101,11 +103,13 @@ class RemoteHost:
         return self.lost_because
 
     async def spawn(self, spec: SpawnSpec) -> RemoteWorker:
-        """Start a worker there. As `Host.spawn`."""
-        spawning = self._spawning[spec.worker_id] = _Spawning()
+        """Start a worker there. As `Host.spawn`; outlasts a lost connection."""
+        if self.lost.is_set():
+            raise StartFailedError(f"host {self.name} is lost: {self.lost_because}")
+        spawning = self._spawning[spec.worker_id] = _Spawning(spec)
         try:
-            if not self._send(Spawn(spec)):
-                raise StartFailedError(f"host {self.name} is out of reach")
+            # Without a connection, the next one will begin with it.
+            self._send(Spawn(spec))
             with trio.move_on_after(_SPAWN_S) as patience:
                 await spawning.answered.wait()
         finally:
@@ -118,6 +122,13 @@ class RemoteHost:
         if spawning.pid is None:
             raise StartFailedError(f"host {self.name} started no worker: {spawning.problem}")
         return self._workers[spec.worker_id]
+
+    def require_open(self) -> None:
+        """Raise FailedPreconditionError if the session is over."""
+        if self.lost.is_set():
+            raise FailedPreconditionError(
+                f"session {self.session} is over ({self.lost_because}); join with another"
+            )
 
     async def serve(
         self,
@@ -134,10 +145,7 @@ class RemoteHost:
         Raises:
           FailedPreconditionError: the session is over; the agent has to begin another.
         """
-        if self.lost.is_set():
-            raise FailedPreconditionError(
-                f"session {self.session} is over ({self.lost_because}); join with another"
-            )
+        self.require_open()
         # An older connection that has not been noticed to be dead.
         self._conversation.cancel()
         with trio.CancelScope() as self._conversation:
@@ -149,7 +157,6 @@ class RemoteHost:
             finally:
                 if self._commands is commands:
                     self._commands = None
-                    self._fail_spawning()
 
     def _reconcile(self, there: Iterable[str]) -> None:
         """Bring together what is said to run there and what should."""
@@ -159,8 +166,11 @@ class RemoteHost:
                 worker.presume_dead(_PRESUMED)
             elif worker.to_be_killed:
                 self._send(Kill(worker_id))
-        for worker_id in running - self._workers.keys():
+        for worker_id in running - self._workers.keys() - self._spawning.keys():
             self._send(Kill(worker_id))
+        for worker_id, spawning in self._spawning.items():
+            if worker_id not in running:
+                self._send(Spawn(spawning.spec))
 
     def _take(self, event: Event) -> None:
         match event:
@@ -191,6 +201,8 @@ class RemoteHost:
                 pass
 
     def _take_spawned(self, event: Spawned) -> None:
+        if event.worker_id in self._workers:
+            return
         spawning = self._spawning.get(event.worker_id)
         if spawning is None:
             self._send(Kill(event.worker_id))
@@ -210,10 +222,6 @@ class RemoteHost:
             self._conversation.cancel()
             return False
         return True
-
-    def _fail_spawning(self) -> None:
-        for spawning in self._spawning.values():
-            spawning.answered.set()
 
     async def _wait_until_over(self) -> None:
         """Return when the agent has left, or not pinged for the length of its lease."""

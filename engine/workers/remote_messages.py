@@ -16,7 +16,8 @@ class Join:
     """The agent's first message on a connection.
 
     `session` names a time of unbroken contact, which outlives a connection that is soon followed by
-    another; `workers` are then those that run, or of whose end the agent is about to tell.
+    another; `workers` are then those that run, are being started, or of whose end the agent is
+    about to tell.
     """
 
     host: str
@@ -40,7 +41,7 @@ class Leave:
 
 @attrs.frozen
 class Spawned:
-    """A worker was started."""
+    """A worker was started. Told of all that run when a connection begins."""
 
     worker_id: str
     pid: int
@@ -108,7 +109,7 @@ class Pong:
 
 @attrs.frozen
 class Spawn:
-    """Start a worker."""
+    """Start a worker, unless that is done or being done."""
 
     spec: SpawnSpec
 

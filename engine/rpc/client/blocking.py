@@ -183,6 +183,15 @@ class _Link:
         """Close the socket."""
         self._socket.close()
 
+    @property
+    def descriptor(self) -> int:
+        """The socket's."""
+        return self._socket.fileno()
+
+    def abandon(self) -> None:
+        """Forget the socket without closing what has its number."""
+        self._socket.detach()
+
 
 class BlockingChannel:
     """Calls methods of one server, connecting when a call needs it.
@@ -215,6 +224,20 @@ class BlockingChannel:
         link, self._link = self._link, None
         if link is not None:
             link.close()
+
+    @property
+    def descriptor(self) -> int | None:
+        """The connection's file descriptor, None when there is no connection."""
+        return None if self._link is None else self._link.descriptor
+
+    def abandon(self) -> None:
+        """Forget the connection without closing its descriptor; the next call opens another.
+
+        For a process in which somebody else has closed it: the number may mean another file now.
+        """
+        link, self._link = self._link, None
+        if link is not None:
+            link.abandon()
 
     def wait_ready(self, timeout_s: float) -> None:
         """Connect; raises purerpc.UnavailableError if that takes longer than `timeout_s`."""

@@ -52,8 +52,9 @@ class World:
 @asynccontextmanager
 async def open_world(tmp_path, deadline_s=5.0):
     async with open_test_host(tmp_path, name="far") as local, trio.open_nursery() as nursery:
-        session = AgentSession(local, "default", 2, deadline_s, nursery)
-        remote = RemoteHost(Join("far", "default", 2, session.join.session), deadline_s)
+        join = Join("far", "default", 2, "session")
+        session = AgentSession(local, join, deadline_s, nursery)
+        remote = RemoteHost(join, deadline_s)
         world = World(local, session, remote, nursery)
         nursery.start_soon(remote.run)
         await world.mend()
