@@ -201,13 +201,17 @@ class LocalHost:
         )
         self._workers[worker.pid] = worker
         self._nursery.start_soon(self._attend, worker, resources.folder)
+        if self._closing:
+            worker.kill_nowait()
         return worker
 
     async def _attend(self, worker: LocalWorker, folder: Path) -> None:
-        await worker.attend(self._strays.clear)
-        self._workers.pop(worker.pid, None)
-        self._keeper.forget(worker.pid)
+        await worker.attend(self._strays.clear, self._forget)
         await trio.to_thread.run_sync(remove_folder, folder, abandon_on_cancel=True)
+
+    def _forget(self, pid: int) -> None:
+        del self._workers[pid]
+        self._keeper.forget(pid)
 
     async def watch_memory(self) -> None:
         """Look at the memory of every worker, again and again."""

@@ -56,6 +56,7 @@ class LocalWorker:
         facts = {"worker": spec.worker_id, "slot": spec.slot, "pid": pid}
         self._output = ProcessOutput("worker output", facts)
         self._stacks = StackReader(pid, pidfd, stacks_fd)
+        self._reaped = False
         self._status: ExitStatus | None = None
         self._ended = trio.Event()
         self._attending = trio.CancelScope(shield=True)
@@ -82,7 +83,7 @@ class LocalWorker:
 
     def kill_nowait(self) -> None:
         """Kill the process and its group; `attend` sees to the rest."""
-        if self.ended:
+        if self._reaped:
             return
         self._note_descendants(identities_of(descendants_of(self.pid)))
         with contextlib.suppress(ProcessLookupError):
@@ -91,7 +92,7 @@ class LocalWorker:
 
     async def capture_stacks(self, timeout_s: float = 0.1) -> str:
         """Return the stacks of all threads. As `WorkerProcess.capture_stacks`."""
-        if self.ended:
+        if self._reaped:
             await trio.lowlevel.checkpoint()
             return "no stacks: the process has ended"
         return await self._stacks.capture(timeout_s)
@@ -108,7 +109,7 @@ class LocalWorker:
 
     def look_at_memory(self) -> None:
         """Take a look at the memory in use, and at who uses it."""
-        reading = None if self.ended else read_memory(self.pid, self._memory_hard_bytes)
+        reading = None if self._reaped else read_memory(self.pid, self._memory_hard_bytes)
         if reading is None:
             return
         self._memory_bytes = reading.used_bytes
@@ -129,11 +130,12 @@ class LocalWorker:
         """Stop attending to a process that cannot be killed; for the end of the host."""
         self._attending.cancel()
 
-    async def attend(self, clear_strays: ClearStrays) -> None:
+    async def attend(self, clear_strays: ClearStrays, forget: Callable[[int], None]) -> None:
         """Read its output, wait for its end, and end and reap all that is left of it.
 
         Args:
           clear_strays: kills what fell to this process when the worker died.
+          forget: is told the number at the moment from which it may be another process'.
         Cancellation: none until the worker is dead, as somebody has to reap it.
         """
         reading = trio.CancelScope()
@@ -147,10 +149,14 @@ class LocalWorker:
                 self._kill_group()
                 await clear_strays(self._descendants)
                 os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)  # noqa: ASYNC222 - it has ended
+                self._reaped = True
+                forget(self.pid)
                 reading.deadline = trio.current_time() + _LAST_WORDS_S
             self._status = status
         if self._attending.cancelled_caught:
+            self._reaped = True
             self._status = ExitStatus(code=None, signal=signal.SIGKILL)
+            forget(self.pid)
         self._last_page = self._page.close()
         self._ended.set()
         os.close(self._stacks_fd)

@@ -191,7 +191,8 @@ class Zygote:
     def drain(self) -> bool:
         """Take all messages that have come; return whether more can come."""
         try:
-            while (received := zygote_wire.receive(self._channel)) is not None:
+            # Closed with the end of `run`, a moment before its caller knows.
+            while self._channel.fileno() >= 0 and (received := zygote_wire.receive(self._channel)):
                 self._take(*received)
         except BlockingIOError:
             return True
