@@ -14,7 +14,7 @@ from engine.jobs.job_clock import JobClock
 from engine.jobs.lease_queue import MOST_PER_CLAIM, Claimed, Leased, LeaseQueue
 from engine.jobs.leases import Lease, LeaseTable, lease_of
 from engine.jobs.queue_link import QueueLink
-from engine.jobs.queue_records import GiveBack, LiveState, Unreserve
+from engine.jobs.queue_records import GiveBack, LiveState
 from engine.jobs.ready_work import ReadyWork
 
 _LONGEST_CLAIM_S = 60.0
@@ -60,7 +60,6 @@ class Claims:
         self._clock = clock
         self._tokens = (f"{engine_mark}{number}" for number in itertools.count(1))
         self._claiming: dict[str, trio.Lock] = {}
-        self._returns: dict[str, int] = {}
         self._bars: dict[str, Bar] = {}
 
     async def claim(
@@ -77,7 +76,7 @@ class Claims:
             while True:
                 with trio.move_on_at(deadline) as waiting:
                     await self._link.wait_open()
-                    await self._link.wait_applied(self._returns.get(slot, 0))
+                    await self._link.wait_applied()
                 if waiting.cancelled_caught:
                     return []
                 change = self._work.next_change()
@@ -90,14 +89,6 @@ class Claims:
                     await change.wait()
                 if waiting.cancelled_caught:
                     return []
-
-    def note_return(self, slot: str, ticket: int, *, to_slot: bool) -> None:
-        """Let the slot's next claim wait until Redis has what the slot gave back.
-
-        Args:
-          to_slot: False if the slot will not come back for it: what it left is anyone's.
-        """
-        self._returns[slot] = ticket if to_slot else self._link.put(Unreserve(slot))
 
     def bar(self, job_id: str) -> None:
         """Hand a job to nobody, until it is let go or has ended."""

@@ -23,6 +23,7 @@ from engine.jobs.lease_queue import Client, LeaseQueue
 from engine.jobs.leases import LeaseTable, jobs_of
 from engine.jobs.queue_keys import QueueKeys
 from engine.jobs.queue_link import QueueLink
+from engine.jobs.queue_records import Unreserve
 from engine.jobs.reading import JobPage, JobReading, QueueStats
 from engine.jobs.ready_work import ReadyWork
 from engine.jobs.rebuilding import Rebuilding
@@ -215,9 +216,9 @@ class Jobs:
         Raises:
           UnavailableError, DataFileFailedError: nothing more can be written.
         """
-        to_slot = back_to == "slot"
-        ticket = await self._reports.release(slot, running=running, end=end, to_slot=to_slot)
-        self._claims.note_return(slot, ticket, to_slot=to_slot)
+        await self._reports.release(slot, running=running, end=end, to_slot=back_to == "slot")
+        if back_to == "queue":
+            self._link.put(Unreserve(slot))
 
     async def give_back(self, slot: str, tokens: Sequence[tuple[str, str]]) -> None:
         """Take back jobs that a living worker has not begun, given as job id and token.

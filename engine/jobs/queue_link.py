@@ -95,13 +95,11 @@ class QueueLink:
         if pool not in self._queue.pools:
             self._queue.add_pools([pool])
 
-    def put(self, *changes: Change) -> int:
+    def put(self, *changes: Change) -> None:
         """Have changes carried out, after all that were put in before.
 
         While the link is closed, jobs to be enqueued are let go: they are in the data file, from
         which the queue will be built.
-
-        Returns: a ticket for `wait_applied`.
         """
         keeps_jobs = self.is_open or self._rebuilding
         for change in changes:
@@ -109,11 +107,11 @@ class QueueLink:
             if keeps_jobs or not isinstance(change, Enqueue):
                 self._pending.append((self._put_count, change))
         self._something_put.set()
-        return self._put_count
 
-    async def wait_applied(self, ticket: int) -> None:
-        """Wait until Redis has everything up to a ticket, however long it is away."""
-        while not self.is_open or (self._pending and self._pending[0][0] <= ticket):
+    async def wait_applied(self) -> None:
+        """Wait until Redis has all that was put in before, however long it is away."""
+        last = self._put_count
+        while not self.is_open or (self._pending and self._pending[0][0] <= last):
             await self._applied.wait()
 
     async def call(self, function: Callable[[], T]) -> T:
@@ -225,9 +223,9 @@ class QueueLink:
         applied = await self.call(
             lambda: self._queue.apply([change for _, change in batch], now_us)
         )
-        # By ticket: meanwhile the link may have been closed, and jobs let go.
-        last_ticket = batch[-1][0]
-        while self._pending and self._pending[0][0] <= last_ticket:
+        # By number: meanwhile the link may have been closed, and jobs let go.
+        last = batch[-1][0]
+        while self._pending and self._pending[0][0] <= last:
             self._pending.popleft()
         self.note(applied.depth)
         self._tell_applied()

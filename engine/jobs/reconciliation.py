@@ -88,19 +88,18 @@ def _plan_job(plan: Plan, facts: JobFacts, record: LiveRecord | None, known: Kno
     match pending:
         case Enqueue():
             return  # it will put the job in
-        case Finish():
-            # Read before it ended. Whoever holds it in Redis, it ends.
+        case Finish(run=facts.run):
+            # What was read is from before it ended. Whoever holds it in Redis, it ends.
             if record is not None:
                 plan.changes.append(msgspec.structs.replace(pending, token=""))
             return
-        case GiveBack():
+        case GiveBack(run=facts.run):
             if record is None or record.token != pending.token:
-                plan.changes.append(
-                    Restore(facts.job_id, _given_back(facts, pending, known), spec_of(facts))
-                )
+                given_back = _given_back(facts, pending, known)
+                plan.changes.append(Restore(facts.job_id, given_back, spec_of(facts)))
             return
         case _:
-            pass
+            pass  # nothing, or about an earlier run
     if lease is not None:
         if record is None or record.state != LiveState.LEASED or record.token != lease.claim:
             plan.changes.append(Restore(facts.job_id, lease.record, spec_of(facts)))

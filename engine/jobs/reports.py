@@ -95,17 +95,17 @@ class Reports:
 
     async def release(
         self, slot: str, *, running: str | None, end: AttemptEnd, to_slot: bool
-    ) -> int:
-        """Take back all that a slot holds; see `Jobs.release`.
-
-        Returns: the ticket by which the queue knows of it.
-        """
-        while endings := [lease.ending for lease in self._leases.of_slot(slot) if lease.ending]:
-            await endings[0].wait()
-        leases = self._leases.of_slot(slot)
+    ) -> None:
+        """Take back all that a slot holds; see `Jobs.release`."""
+        while True:
+            leases = self._leases.of_slot(slot)
+            under_way = next((one.ending for one in leases if one.ending is not None), None)
+            if under_way is None:
+                break
+            await under_way.wait()
         for lease in leases:
             mark(lease)
-        return await self._settle(
+        await self._settlement.settle(
             [
                 self._take_back(lease, lease.job.job_id == running, end, to_slot=to_slot)
                 for lease in leases
@@ -116,7 +116,9 @@ class Reports:
         """Take back jobs that have not been begun; see `Jobs.give_back`."""
         held = await self._hold(slot, tokens)
         end = AttemptEnd(Cause.CANCELLED)
-        await self._settle([self._take_back(lease, False, end, to_slot=False) for lease in held])
+        await self._settlement.settle(
+            [self._take_back(lease, False, end, to_slot=False) for lease in held]
+        )
 
     async def _hold(self, slot: str, tokens: Sequence[tuple[str, str]]) -> list[Lease]:
         """Mark the leases that tokens are of; leave out those that are not, or no longer, held."""
@@ -195,9 +197,9 @@ class Reports:
             return ending
         return attrs.evolve(ending, operations=operations, otherwise=lambda _: ending)
 
-    async def _settle(self, endings: Sequence[Ending]) -> int:
-        settled, ticket = await self._settlement.settle(endings)
-        for one in settled:
+    async def _settle(self, endings: Sequence[Ending]) -> None:
+        """End leases as their holder reports, and remember what the holder is told."""
+        for one in await self._settlement.settle(endings):
             job = one.ending.lease.job
             succeeded = one.ending.state is JobState.SUCCEEDED
             reason = "" if succeeded else str(one.refusal or "the job ended otherwise")
@@ -206,7 +208,6 @@ class Reports:
             )
         while len(self._verdicts) > _REMEMBERED:
             self._verdicts.popitem(last=False)
-        return ticket
 
     def _verdict(self, job_id: str, token: str) -> ResultVerdict:
         verdict = self._verdicts.get(token)

@@ -57,9 +57,9 @@ def decide_after_error(
 
 def decide_after_loss(facts: AttemptFacts, *, charged: bool) -> Decision:
     """Decide what follows the end of whoever ran the job: at once again, or never."""
-    failures = facts.failures + charged
     if facts.cancel_requested:
-        return Decision(JobState.CANCELLED, failures)
+        return Decision(JobState.CANCELLED, facts.failures)
+    failures = facts.failures + charged
     if charged and failures >= facts.max_attempts:
         return Decision(JobState.DEAD, failures)
     return Decision(None, failures)

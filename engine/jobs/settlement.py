@@ -48,27 +48,26 @@ class Settlement:
         self._changes = changes
         self._clock = clock
 
-    async def settle(self, endings: Sequence[Ending]) -> tuple[list[Settled], int]:
+    async def settle(self, endings: Sequence[Ending]) -> list[Settled]:
         """End leases that their callers have marked as ending.
 
         What one of them cannot have written is no concern of the others. A lease whose end is
         refused, and that has no other, is over without one.
 
-        Returns: the leases that have ended, in the given order, and the ticket by which the queue
-          will know of them.
+        Returns: the leases that have ended, in the given order.
         Raises:
-          UnavailableError, DataFileFailedError: nothing more can be written; which of the leases
-            have ended is for their table to tell.
+          UnavailableError, DataFileFailedError: nothing more can be written; what has been is in
+            the file, where the next engine finds it.
         Cancellation: none until all is written; the writer answers in bounded time.
         """
         try:
             with trio.CancelScope(shield=True):
                 settled = await self._write_all(endings)
-                ticket = self._conclude(settled)
+                self._conclude(settled)
         finally:
             for ending in endings:
                 free(ending.lease)
-        return settled, ticket
+        return settled
 
     async def _write_all(self, endings: Sequence[Ending]) -> list[Settled]:
         settled: dict[str, Settled] = {}
@@ -108,7 +107,7 @@ class Settlement:
         self._leases.remove(lease)
         self._link.distrust(f"the end of the job {lease.job.job_id} was refused")
 
-    def _conclude(self, settled: Sequence[Settled]) -> int:
+    def _conclude(self, settled: Sequence[Settled]) -> None:
         finished: Counter[tuple[str, str]] = Counter()
         causes: Counter[str] = Counter()
         for one in settled:
@@ -124,10 +123,9 @@ class Settlement:
             metrics.JOBS_FINISHED.labels(job_type, state).inc(count)
         for cause, count in causes.items():
             metrics.JOB_ATTEMPTS.labels(cause).inc(count)
-        ticket = self._link.put(*(one.ending.change for one in settled))
+        self._link.put(*(one.ending.change for one in settled))
         for one in settled:
             self._changes.tell(one.ending.lease.job.job_id)
-        return ticket
 
 
 def mark(lease: Lease) -> None:
