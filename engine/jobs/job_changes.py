@@ -27,8 +27,3 @@ class JobChanges:
         event = self._event_of.pop(job_id, None)
         if event is not None:
             event.set()
-
-    def tell_all(self) -> None:
-        """Wake those who watch any job."""
-        for job_id in tuple(self._event_of):
-            self.tell(job_id)

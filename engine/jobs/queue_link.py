@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_BATCH_CHANGES = 500
+BATCH_CHANGES = 500
 """One script call holds up everybody else's for some milliseconds at most."""
 _TRIES = 3
 """A connection that was cut is made again at once; a server that is gone is waited for."""
@@ -218,7 +218,7 @@ class QueueLink:
             await self._something_put.wait()
 
     async def _apply_some(self) -> None:
-        batch = list(itertools.islice(self._pending, _BATCH_CHANGES))
+        batch = list(itertools.islice(self._pending, BATCH_CHANGES))
         now_us = self._clock.now_us()
         applied = await self.call(
             lambda: self._queue.apply([change for _, change in batch], now_us)

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import partial
 
 import trio
@@ -15,7 +15,7 @@ from engine.jobs.job_clock import JobClock
 from engine.jobs.journal import write_ended, write_outcomes
 from engine.jobs.lease_queue import LeaseQueue
 from engine.jobs.leases import LeaseTable
-from engine.jobs.queue_link import QueueLink
+from engine.jobs.queue_link import BATCH_CHANGES, QueueLink
 from engine.jobs.queue_records import Change
 from engine.jobs.reconciliation import Known, Plan, plan_found, plan_unfinished
 from engine.jobs.settings import JobsSettings
@@ -24,7 +24,8 @@ from engine.records import Operation
 
 logger = logging.getLogger(__name__)
 
-_PAGE_JOBS = 500
+_PAGE_JOBS = 2_000
+"""Each page costs a look at the whole log, and holds that many payloads in memory."""
 
 
 class Rebuilding:
@@ -65,31 +66,34 @@ class Rebuilding:
         epoch = secrets.token_hex(8)
         existed = await link.call_directly(lambda: self._queue.adopt(epoch))
         self._queue.add_pools(await self._history.fetch_pools())
-        changed = await self._put_in_unfinished(link)
-        changed += await self._take_out_finished(link)
+        unfinished, changed = await self._put_in_unfinished(link)
+        changed += await self._take_out_finished(link, unfinished)
         self._is_first = False
         logger.info("queue whole", extra={"was_empty": not existed, "jobs_changed": changed})
 
-    async def _put_in_unfinished(self, link: QueueLink) -> int:
+    async def _put_in_unfinished(self, link: QueueLink) -> tuple[set[str], int]:
+        """Return the jobs that were unfinished when looked at, and how many had to be changed."""
+        seen: set[str] = set()
         changed, after = 0, ""
         while ids := await self._history.fetch_unfinished(after, _PAGE_JOBS):
             after = ids[-1]
-            page = tuple(ids)
-            facts = await self._history.fetch_facts(page)
-            found = await link.call_directly(partial(self._queue.read_live, page))
+            facts = await self._history.fetch_facts(ids)
+            found = await link.call_directly(partial(self._queue.read_live, ids))
             # What has ended since the ids were read is dealt with by the other pass.
             unfinished = {key: one for key, one in facts.items() if one.outcome is None}
+            seen.update(unfinished)
             plan = plan_unfinished(unfinished, found, self._known(link))
             await self._write(plan)
             changed += await self._apply(link, plan.changes)
-        return changed
+        return seen, changed
 
-    async def _take_out_finished(self, link: QueueLink) -> int:
+    async def _take_out_finished(self, link: QueueLink, unfinished: Set[str]) -> int:
         changed = cursor = 0
         while True:
             read = partial(self._queue.read_page, cursor)
-            cursor, found = await link.call_directly(read)
-            facts = await self._history.fetch_facts(tuple(found))
+            cursor, page = await link.call_directly(read)
+            found = {key: record for key, record in page.items() if key not in unfinished}
+            facts = await self._history.fetch_facts(list(found))
             changed += await self._apply(link, plan_found(found, facts, self._known(link)))
             if not cursor:
                 return changed
@@ -123,7 +127,7 @@ class Rebuilding:
             metrics.JOBS_FINISHED.labels(facts.job_type, str(outcome.state)).inc()
 
     async def _apply(self, link: QueueLink, changes: Sequence[Change]) -> int:
-        if changes:
-            now_us = self._clock.now_us()
-            await link.call_directly(lambda: self._queue.apply(changes, now_us))
+        for first in range(0, len(changes), BATCH_CHANGES):
+            batch, now_us = changes[first : first + BATCH_CHANGES], self._clock.now_us()
+            await link.call_directly(partial(self._queue.apply, batch, now_us))
         return len(changes)

@@ -11,8 +11,9 @@ from engine.jobs.job_ids import is_job_id
 from engine.jobs.places import MOST_PRIORITY
 from engine.jobs.states import Cause, JobState
 
-MOST_PAYLOAD_BYTES = 1024 * 1024
-MOST_RESULT_BYTES = 4 * 1024 * 1024
+MOST_PAYLOAD_BYTES = 64 * 1024
+"""A job names what it works on; claims and rebuilding hold the payloads of many at once."""
+MOST_RESULT_BYTES = 1024 * 1024
 MOST_DELAY_S = 366 * 86_400.0
 MOST_ATTEMPTS = 1_000
 _MOST_KEY_CHARACTERS = 256
