@@ -66,7 +66,7 @@ class Claims:
         self, slot: str, pools: Sequence[str] | None, most: int, wait_s: float
     ) -> list[Lease]:
         """Take jobs for a slot; see `Jobs.claim`."""
-        assert 1 <= most <= MOST_PER_CLAIM
+        most = min(most, MOST_PER_CLAIM)
         if pools is not None:
             self._queue.add_pools(pools)
         deadline = trio.current_time() + wait_s

@@ -134,16 +134,17 @@ class JobHistory:
           unfinished: instead of those in the filter's state, those that have not ended.
         """
         state = UNFINISHED if unfinished else str(wanted.state or "")
-        rows = await self._reader.fetch_rows(
-            self._sql["page"],
-            {
-                "state": state,
-                "job_type": wanted.job_type,
-                "pool": wanted.pool,
-                "before": before,
-                "most": most,
-            },
-        )
+        parameters: dict[str, str | int] = {
+            "job_type": wanted.job_type,
+            "pool": wanted.pool,
+            "before": before,
+            "most": most,
+        }
+        if state:
+            sql, parameters["state"] = self._sql["page_in_state"], state
+        else:
+            sql = self._sql["page"]
+        rows = await self._reader.fetch_rows(sql, parameters)
         return [job_id for (job_id,) in rows]
 
 

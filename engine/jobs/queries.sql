@@ -124,21 +124,33 @@ ORDER BY 1, 2
 SELECT outcome_key FROM job_outcomes WHERE outcome_key IN (SELECT unnest($keys::VARCHAR[]))
 
 -- name: page
--- Ids of jobs, latest first, of a type, a pool, and a state if one is given: a final one, or
--- UNFINISHED.
+-- Ids of jobs, latest first, of a type and a pool.
+SELECT job_id
+FROM job_log
+WHERE change = 'accepted'
+    AND ($before = '' OR job_id < $before)
+    AND ($job_type = '' OR job_type = $job_type)
+    AND ($pool = '' OR pool = $pool)
+ORDER BY job_id DESC
+LIMIT $most
+
+-- name: page_in_state
+-- The same of jobs whose last run ended in a state, or has not ended if that is UNFINISHED.
 WITH runs AS (
-    SELECT job_id, max(run) AS run
+    SELECT
+        job_id,
+        max(run) AS run,
+        any_value(job_type) FILTER (change = 'accepted') AS job_type,
+        any_value(pool) FILTER (change = 'accepted') AS pool
     FROM job_log
     WHERE change IN ('accepted', 'retried') AND ($before = '' OR job_id < $before)
     GROUP BY job_id
 )
-SELECT a.job_id
-FROM job_log AS a
-JOIN runs USING (job_id)
+SELECT runs.job_id
+FROM runs
 LEFT JOIN job_outcomes AS o ON o.job_id = runs.job_id AND o.run = runs.run
-WHERE a.change = 'accepted'
-    AND ($job_type = '' OR a.job_type = $job_type)
-    AND ($pool = '' OR a.pool = $pool)
-    AND ($state = '' OR coalesce(o.state, 'UNFINISHED') = $state)
-ORDER BY a.job_id DESC
+WHERE ($job_type = '' OR runs.job_type = $job_type)
+    AND ($pool = '' OR runs.pool = $pool)
+    AND coalesce(o.state, 'UNFINISHED') = $state
+ORDER BY runs.job_id DESC
 LIMIT $most

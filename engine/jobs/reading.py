@@ -13,7 +13,8 @@ from engine.jobs.leases import LeaseTable
 from engine.jobs.queue_link import QueueLink
 from engine.jobs.queue_records import LiveRecord
 from engine.jobs.spec import check_job_id
-from engine.jobs.views import JobView, build_view
+from engine.jobs.states import JobState
+from engine.jobs.views import JobView, build_view, show_progress
 from engine.jobs.watching import JobWatch
 
 MOST_PER_PAGE = 1_000
@@ -85,6 +86,18 @@ class JobReading:
             attempts=attempts,
         )
 
+    async def follow(self, job_id: str, seen: JobView | None) -> JobView:
+        """Return a job to a watcher: by memory alone while only its progress can have changed."""
+        lease = self._leases.get(job_id)
+        if (
+            seen is not None
+            and lease is not None
+            and seen.state is JobState.RUNNING
+            and (seen.run, seen.attempt) == (lease.job.run, lease.job.attempt)
+        ):
+            return show_progress(seen, lease)
+        return await self.get(job_id)
+
     async def list(self, wanted: JobFilter, before: str, most: int) -> JobPage:
         """Return a page of jobs; see `Jobs.list`."""
         most = min(most, MOST_PER_PAGE)
@@ -107,7 +120,7 @@ class JobReading:
     def watch(self, job_id: str) -> JobWatch:
         """Follow a job; see `Jobs.watch`."""
         check_job_id(job_id)
-        return JobWatch(job_id, self.get, self._changes)
+        return JobWatch(job_id, self.follow, self._changes)
 
     async def stats(self) -> QueueStats:
         """Return depths and ages of all pools; see `Jobs.stats`."""

@@ -73,18 +73,23 @@ def build_view(
             error_message=outcome.error_message,
         )
     if lease is not None and lease.job.run == facts.run:
-        return attrs.evolve(
-            _view(facts, JobState.RUNNING, lease.job.attempt, lease.job.failures, attempts),
-            started_at_us=lease.claimed_at_us,
-            cancel_requested=facts.cancel_requested or lease.cancel_requested,
-            slot=lease.slot,
-            worker_id=lease.worker_id,
-            progress=lease.progress,
-        )
+        running = _view(facts, JobState.RUNNING, lease.job.attempt, lease.job.failures, attempts)
+        running = attrs.evolve(running, started_at_us=lease.claimed_at_us, slot=lease.slot)
+        return show_progress(running, lease)
     due_at_us = _read_due(facts, live, now_us)
     state = JobState.QUEUED if due_at_us is None else JobState.SCHEDULED
     view = _view(facts, state, facts.attempt, facts.failures, attempts)
     return attrs.evolve(view, due_at_us=due_at_us)
+
+
+def show_progress(view: JobView, lease: Lease) -> JobView:
+    """Return the view of a running job brought up to date with its lease."""
+    return attrs.evolve(
+        view,
+        cancel_requested=view.cancel_requested or lease.cancel_requested,
+        worker_id=lease.worker_id,
+        progress=lease.progress,
+    )
 
 
 def _read_due(facts: JobFacts, live: LiveRecord | None, now_us: int) -> int | None:

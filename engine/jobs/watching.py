@@ -8,7 +8,7 @@ from engine.jobs.job_changes import JobChanges
 from engine.jobs.views import JobView
 
 _INTERVAL_S = 0.1
-"""A watcher is told of changes no faster than this: each look costs some queries."""
+"""A watcher is told of changes no faster than this: a look may cost some queries."""
 
 
 class JobWatch:
@@ -19,10 +19,18 @@ class JobWatch:
     """
 
     def __init__(
-        self, job_id: str, get: Callable[[str], Awaitable[JobView]], changes: JobChanges
+        self,
+        job_id: str,
+        follow: Callable[[str, JobView | None], Awaitable[JobView]],
+        changes: JobChanges,
     ) -> None:
+        """Make the iterator.
+
+        Args:
+          follow: returns the job, given what was last seen of it.
+        """
         self._job_id = job_id
-        self._get = get
+        self._follow = follow
         self._changes = changes
         self._seen: JobView | None = None
 
@@ -43,7 +51,7 @@ class JobWatch:
             await trio.sleep(_INTERVAL_S)
         while True:
             change = self._changes.next_change(self._job_id)
-            view = await self._get(self._job_id)
+            view = await self._follow(self._job_id, seen)
             if view != seen:
                 self._seen = view
                 return view
