@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = [
     {"errors", "metrics", "health", "logs", "ready", "imports", "early_stop"},
     {"records", "config", "rpc", "web"},
-    {"store", "backends", "jobs", "generator"},
+    {"store", "backends", "generator"},
+    {"jobs"},
     {"features", "intake", "workers"},
     {"models"},
     {"serving", "tasks"},
