@@ -52,6 +52,7 @@ logger = logging.getLogger(__name__)
 BackTo = Literal["slot", "queue"]
 
 _GAUGE_INTERVAL_S = 5.0
+_CLOSE_S = 2.0
 _LEASE_CONFIRM_INTERVAL_S = 10.0
 
 
@@ -326,6 +327,10 @@ class Jobs:
             nursery.start_soon(self._keep_gauges)
             nursery.start_soon(self._confirm_leases)
 
+    async def close(self) -> None:
+        """Tell Redis what it has not been told yet, if it is there; `run` is over."""
+        await self._link.drain()
+
     async def _keep_gauges(self) -> None:
         while True:
             await self._link.wait_open()
@@ -379,6 +384,8 @@ async def open_jobs(
       draw: a random number in [0, 1), for the jitter of retries.
     Raises:
       StoreError: the data file cannot be read.
+    Cancellation: at the end of the block, also when it is cancelled, Redis is told what was last
+      decided; that is bounded by 2 s and the time limit of a call.
     """
     history = JobHistory(reader)
     jobs = Jobs(
@@ -390,7 +397,11 @@ async def open_jobs(
         last_job_id=await history.fetch_last_job_id(),
         draw=draw,
     )
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(jobs.run)
-        yield jobs
-        nursery.cancel_scope.cancel()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(jobs.run)
+            yield jobs
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.move_on_after(_CLOSE_S, shield=True):
+            await jobs.close()

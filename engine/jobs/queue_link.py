@@ -169,6 +169,16 @@ class QueueLink:
             logger.debug("queue open")
             await self._carry()
 
+    async def drain(self) -> None:
+        """Carry out what is pending, unless the link is closed; `run` is over.
+
+        What is not carried out is made up for by the next engine, except that it cannot tell jobs
+        that were given back unbegun from those that were running.
+        """
+        with contextlib.suppress(BackendUnavailableError):
+            while self.is_open and self._pending:
+                await self._apply_some()
+
     async def _build(self) -> None:
         delay_s = _FIRST_REBUILD_DELAY_S
         while True:
