@@ -70,7 +70,9 @@ def test_failing_job_is_reported_and_the_next_one_runs(inside, error, code, perm
     assert isinstance(done, Done)
 
 
-@pytest.mark.parametrize("result", [7, "text", {"x": "y" * (1 << 20)}, {"x": object()}, {1: {2: {}}} | {"s": {object()}}])
+@pytest.mark.parametrize(
+    "result", [7, "text", {"x": "y" * (1 << 20)}, {"x": object()}, {1: {2: {}}} | {"s": {object()}}]
+)
 def test_result_that_is_no_json_fails_for_good(inside, result):
     inside.table.handlers["odd"] = lambda job: result
     inside.add("odd")
