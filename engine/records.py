@@ -4,7 +4,7 @@ Times are UTC, microseconds since 1970-01-01 (`int` fields end in `_us`). Column
 because it crosses threads and enters DuckDB without holding the interpreter lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -46,7 +46,11 @@ _VALUE_BYTES = 16
 
 @attrs.frozen
 class Append:
-    """Rows to add to an append-only table. `data` has the table's columns without `commit_seq`."""
+    """Rows to add to a table. `data` has the table's columns without `commit_seq`.
+
+    In a table with a primary key, a row whose key exists makes the whole request fail: so a thing
+    that must happen once is guarded by a row that can be added once.
+    """
 
     table: str
     data: pa.RecordBatch
@@ -85,7 +89,22 @@ class Upsert:
         )
 
 
-Operation = Append | Upsert
+@attrs.frozen
+class Statement:
+    """A statement of `engine/store/statements.sql`, by name, with its parameters.
+
+    The writer supplies `$commit_seq`, and `$ordinal`, the next free ordinal of the statement's
+    table, where the statement names them. `row_count` is the sender's estimate of the rows
+    touched, `size_bytes` of their weight.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    row_count: int = 1
+    size_bytes: int = _VALUE_BYTES
+
+
+Operation = Append | Upsert | Statement
 
 
 @attrs.frozen

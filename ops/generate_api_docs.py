@@ -21,8 +21,11 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs/api.md"
 PORTS = {
     "FeatureService": "service_b",
+    "IngestService": "service_a",
     "IntakeService": "service_a",
+    "JobService": "service_d",
     "ModelService": "service_b",
+    "WorkerService": "control",
 }
 """Which key of `server_ports` in app.yaml each service listens on."""
 

@@ -45,11 +45,14 @@ LOG_PARTS = (
     "features",
     "generator",
     "intake",
+    "jobs",
     "models",
     "rpc",
     "services",
     "store",
+    "uploads",
     "web",
+    "workers",
 )
 """Packages below `engine` whose log level can be set on its own."""
 
@@ -145,11 +148,16 @@ class SecurityConfig:
     tls_certificate: Path_ | None = setting(None, "PEM file with the servers' certificate chain.")
     tls_private_key: Path_ | None = setting(None, "PEM file with the certificate's private key.")
     auth_token: Password | None = setting(None, "Bearer token that every gRPC call must carry.")
+    control_token: Password | None = setting(
+        None,
+        "Bearer token of the control port, for workers on other machines. Without it every start "
+        "makes one of its own.",
+    )
 
 
 @attrs.frozen
 class WorkersConfig:
-    """The worker processes, of which this version starts none yet."""
+    """The worker processes, and when one is replaced."""
 
     max_python_workers: Annotated[int, Integer(1, 256)] = setting(
         2, "Most worker processes at any time."
@@ -162,6 +170,46 @@ class WorkersConfig:
     check_deadline_s: ShortDuration = setting(
         5.0, "A worker that has not reported for this long is replaced."
     )
+    stall_s: ShortDuration = setting(
+        60.0, "A worker that reports, but whose job makes no progress for this long, is replaced."
+    )
+    cancel_grace_s: ShortDuration = setting(
+        5.0, "A job that has not ended this long after it was told of its cancellation is killed."
+    )
+    max_attempts: Annotated[int, Integer(1, 100)] = setting(
+        3, "Attempts a job is given before it counts as dead."
+    )
+    retry_first_s: ShortDuration = setting(
+        1.0, "Least delay before a job that failed is tried again; it doubles with each failure."
+    )
+    retry_longest_s: ShortDuration = setting(300.0, "Most delay before a job is tried again.")
+    result_ttl_s: Annotated[float, Duration(1, 365 * DAY_S)] = setting(
+        float(DAY_S), "How long Redis keeps results; the data file keeps them on."
+    )
+    memory_soft_bytes: Annotated[int, Size(64 * MIB, 1024 * GIB)] | None = setting(
+        GIB, "A worker with more memory than this is replaced at the end of its job."
+    )
+    memory_hard_bytes: Annotated[int, Size(64 * MIB, 1024 * GIB)] | None = setting(
+        2 * GIB, "A worker that takes more memory than this, with its children, is killed."
+    )
+    recycle_after_jobs: Count | None = setting(
+        None, "A worker that has done so many jobs is replaced."
+    )
+    restart_intensity: Annotated[int, Integer(1, 10_000)] = setting(
+        10, "A slot whose workers die more often than this within restart_period_s is parked."
+    )
+    restart_period_s: ShortDuration = setting(60.0, "The time over which deaths are counted.")
+    restart_longest_s: ShortDuration = setting(
+        10.0, "Most delay between the deaths of a slot's workers and the next start."
+    )
+    park_s: ShortDuration = setting(30.0, "How long a parked slot rests before it is tried again.")
+
+
+@attrs.frozen
+class UploadsConfig:
+    """Files that are uploaded to service A."""
+
+    max_bytes: Annotated[int, Size(KIB, 64 * GIB)] = setting(GIB, "A larger file is refused.")
 
 
 @attrs.frozen
@@ -319,6 +367,7 @@ class AppSettings:
     server_ports: ServerPortsConfig = attrs.field(factory=ServerPortsConfig)
     security: SecurityConfig = attrs.field(factory=SecurityConfig)
     workers: WorkersConfig = attrs.field(factory=WorkersConfig)
+    uploads: UploadsConfig = attrs.field(factory=UploadsConfig)
     paths: PathsConfig = attrs.field(factory=PathsConfig)
     thresholds: ThresholdsConfig = attrs.field(factory=ThresholdsConfig)
     kafka: KafkaConfig = attrs.field(factory=KafkaConfig)

@@ -7,7 +7,8 @@ import attrs
 import duckdb
 
 from engine.errors import SchemaMismatchError
-from engine.records import Append, Operation, Upsert
+from engine.records import Append, Operation, Statement, Upsert
+from engine.store.statements import check_statement
 
 _FILLED_BY_WRITER = frozenset({"commit_seq", "ordinal"})
 
@@ -64,6 +65,9 @@ def check_operation(catalog: Mapping[str, Table], operation: Operation) -> None:
     Raises:
       SchemaMismatchError: names the table and what differs.
     """
+    if isinstance(operation, Statement):
+        check_statement(operation)
+        return
     table = catalog.get(operation.table)
     if table is None:
         raise SchemaMismatchError(
@@ -72,8 +76,6 @@ def check_operation(catalog: Mapping[str, Table], operation: Operation) -> None:
     match operation:
         case Append(data=data):
             given = tuple(data.schema.names)
-            if table.primary_key is not None:
-                raise SchemaMismatchError(f"{table.name} has a primary key; use an Upsert")
             if missing := table.required.difference(given):
                 raise SchemaMismatchError(f"{table.name}: missing columns {sorted(missing)}")
         case Upsert(columns=columns, rows=rows):

@@ -8,8 +8,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from engine.records import Append, Upsert, WriteRequest
+from engine.records import Append, Statement, Upsert, WriteRequest
 from engine.store.catalog import Table
+from engine.store.statements import run_statement
 
 _STAGED = "trellis_staged_batch"
 
@@ -81,6 +82,8 @@ def plan_steps(
     runs: dict[str, list[_AppendRun | _UpsertRun]] = {}
     for request in requests:
         for operation in request.operations:
+            if isinstance(operation, Statement):
+                continue
             of_table = runs.setdefault(operation.table, [])
             last = of_table[-1] if of_table else None
             match operation:
@@ -124,6 +127,10 @@ def write_group(
                     )
                 case UpsertStep():
                     _upsert(connection, step, commit_seq)
+        for request in requests:
+            for operation in request.operations:
+                if isinstance(operation, Statement):
+                    run_statement(connection, operation, commit_seq, ordinals)
     except FILE_FAILURES as error:
         raise FileFailure(str(error)) from error
     except BaseException:

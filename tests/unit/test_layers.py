@@ -12,7 +12,7 @@ LAYERS = [
     {"records", "config", "rpc", "web"},
     {"store", "backends", "generator"},
     {"jobs"},
-    {"features", "intake", "workers"},
+    {"features", "intake", "uploads", "workers"},
     {"models"},
     {"serving", "tasks"},
     {"services"},

@@ -14,6 +14,7 @@ from engine.records import (
     FEATURE_HISTORY_SCHEMA,
     Append,
     Commit,
+    Statement,
     Upsert,
     WriteRequest,
 )
@@ -116,7 +117,8 @@ async def test_a_faulty_request_fails_alone_and_atomically(settings: StoreSettin
     [
         (Append("nope", events(1).data), "no table 'nope'"),
         (Append("events", pa.record_batch({"user_id": [1]})), "missing columns"),
-        (Append("kafka_offsets", events(1).data), "has a primary key"),
+        (Append("kafka_offsets", events(1).data), "missing columns"),
+        (Statement("nope", {}), "no statement 'nope'"),
         (Upsert("events", ("user_id",), [(1,)]), "needs its primary key"),
         (Upsert("kafka_offsets", ("topic_partition", "nope"), [("t/0", 1)]), r"\['nope'\]"),
         (Upsert("kafka_offsets", ("topic_partition", "commit_seq"), [("t/0", 1)]), "commit_seq"),
@@ -124,7 +126,7 @@ async def test_a_faulty_request_fails_alone_and_atomically(settings: StoreSettin
     ],
 )
 async def test_a_request_that_does_not_fit_the_schema_is_refused_at_once(
-    settings: StoreSettings, operation: Append | Upsert, message: str
+    settings: StoreSettings, operation: Append | Statement | Upsert, message: str
 ) -> None:
     async with open_store(settings) as store:
         with pytest.raises(SchemaMismatchError, match=message):
@@ -264,3 +266,60 @@ async def test_times_are_kept_to_the_microsecond(settings: StoreSettings) -> Non
         await store.writer.submit(WriteRequest((events(1),)))
         [(micros,)] = await store.reader.fetch_rows("SELECT epoch_us(event_time) FROM events")
     assert micros == int(NOW.replace(tzinfo=UTC).timestamp() * 1_000_000)
+
+
+async def test_a_row_that_may_be_added_once_is_refused_the_second_time_with_its_request(
+    settings: StoreSettings,
+) -> None:
+    outcome = pa.record_batch(
+        {
+            "outcome_key": ["j/1"],
+            "job_id": ["j"],
+            "run": pa.array([1], pa.int32()),
+            "state": ["SUCCEEDED"],
+            "finished_at": pa.array([0], pa.timestamp("us")),
+        }
+    )
+    once = WriteRequest((Append("events", events(1).data), Append("job_outcomes", outcome)))
+    async with open_store(settings) as store:
+        await store.writer.submit(once)
+        with pytest.raises(SchemaMismatchError, match="j/1"):
+            await store.writer.submit(once)
+        assert await store.reader.fetch_rows("SELECT count(*) FROM events") == [(1,)]
+
+
+async def test_staged_rows_count_in_their_order_once_they_are_moved(
+    settings: StoreSettings,
+) -> None:
+    def staged(token: str, keys: list[int]) -> Append:
+        count = len(keys)
+        return Append(
+            "upload_rows",
+            pa.record_batch(
+                {
+                    "upload_id": ["u"] * count,
+                    "job_token": [token] * count,
+                    "entity_key": keys,
+                    "dataset": ["profiles"] * count,
+                    "fields": ["{}"] * count,
+                    "event_time": pa.array([0] * count, pa.timestamp("us")),
+                }
+            ),
+        )
+
+    async with open_store(settings) as store:
+        for rows in (staged("stale", [9]), staged("t", [3, 1]), staged("t", [2])):
+            await store.writer.submit(WriteRequest((rows,)))
+        receipt = await store.writer.submit(
+            WriteRequest(
+                (
+                    Statement("move_staged_rows", {"upload_id": "u", "job_token": "t"}),
+                    Statement("delete_staged_rows", {"upload_id": "u"}),
+                )
+            )
+        )
+        moved = await store.reader.fetch_rows(
+            "SELECT entity_key, ordinal, commit_seq FROM feature_history ORDER BY ordinal"
+        )
+        assert moved == [(key, n, receipt.commit_seq) for n, key in enumerate([3, 1, 2])]
+        assert await store.reader.fetch_rows("SELECT count(*) FROM upload_rows") == [(0,)]

@@ -23,8 +23,8 @@ REDIS = "a URL that starts with redis://, rediss://, unix:// (a secret, never sh
             "server_prots: {}",
             (
                 "server_prots: found an unknown key; allowed: server_ports, security, workers, "
-                "paths, thresholds, kafka, redis, blobs, duckdb, online, retention, shutdown, log; "
-                "did you mean server_ports?"
+                "uploads, paths, thresholds, kafka, redis, blobs, duckdb, online, retention, "
+                "shutdown, log; did you mean server_ports?"
             ),
         ),
         (
@@ -242,8 +242,8 @@ REDIS = "a URL that starts with redis://, rediss://, unix:// (a secret, never sh
             "log: {levels: {stor: debug}}",
             (
                 "log.levels.stor: found the text 'stor'; allowed: app, backends, cli, config, "
-                "features, generator, intake, models, rpc, services, store, web; did you "
-                "mean store?"
+                "features, generator, intake, jobs, models, rpc, services, store, uploads, web, "
+                "workers; did you mean store?"
             ),
         ),
         (
@@ -299,8 +299,10 @@ def test_unfit_value_is_reported(problems: Lines, text: str, problem: str) -> No
         ),
         (
             "redis: {cluster: true}",
-            "redis.cluster: found true without the URL of a node; allowed: false, or with a "
-            "redis(s):// URL",
+            (
+                "redis.cluster: found true without the URL of a node; allowed: false, or with a "
+                "redis(s):// URL"
+            ),
         ),
         (
             "workers: {max_python_workers: 2, pools: {train: 2, serve: 1}}",
