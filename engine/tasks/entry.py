@@ -1,0 +1,67 @@
+"""The first line of a worker: what its zygote calls in the forked process."""
+
+import functools
+from pathlib import Path
+
+from engine.tasks.cancel import Cancellation
+from engine.tasks.checks import CheckingThread
+from engine.tasks.hand import Hand
+from engine.tasks.handlers import HandlerTable
+from engine.tasks.link import Report
+from engine.tasks.orders import Orders
+from engine.tasks.own_state import OwnState
+from engine.tasks.progress import Progress
+from engine.tasks.rpc_link import RpcLink
+from engine.tasks.runtime import Runtime, RuntimeLimits
+from engine.tasks.settings import settings_of
+from engine.tasks.worker_log import configure_worker_log
+from engine.workers.page import PageWriter
+from engine.workers.zygote_fork import WorkerStart
+
+
+def main(start: WorkerStart) -> int:
+    """Work until there is a reason to leave; return it as an exit code."""
+    settings = settings_of(start)
+    configure_worker_log(settings.log_level)
+    page = PageWriter(start.page_fd)
+    progress = Progress(page)
+    cancellation = Cancellation()
+    hand = Hand()
+    orders = Orders()
+    own_state = OwnState(Path(settings.folder), [1, 2, start.stacks_fd])
+    # A connection a thread: the checks must not wait for what the main thread is about.
+    runtime = Runtime(
+        RpcLink(settings),
+        HandlerTable(settings.handlers),
+        hand,
+        progress,
+        cancellation,
+        orders,
+        page,
+        own_state,
+        RuntimeLimits(
+            memory_soft_bytes=settings.memory_soft_bytes,
+            recycle_after_jobs=settings.recycle_after_jobs,
+        ),
+    )
+    checks = CheckingThread(
+        RpcLink(settings),
+        functools.partial(_report, runtime, progress, own_state),
+        cancellation,
+        hand,
+        orders,
+        interval_s=settings.check_interval_s,
+        deadline_s=settings.check_deadline_s,
+        gone_after_s=settings.engine_gone_after_s,
+    )
+    checks.start()
+    return runtime.run()
+
+
+def _report(runtime: Runtime, progress: Progress, own_state: OwnState) -> Report:
+    return Report(
+        progress=progress.view(),
+        memory_bytes=own_state.memory_bytes(),
+        jobs_done=runtime.jobs_done,
+        counters=progress.counters(),
+    )

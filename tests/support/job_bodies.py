@@ -1,0 +1,88 @@
+"""Handlers of jobs for tests of workers."""
+
+import ctypes
+import os
+import re
+import sys
+import threading
+import time
+
+from engine.tasks.errors import PermanentJobError
+
+
+def echo(job):
+    return {"payload": dict(job.payload), "pid": os.getpid()}
+
+
+def fail(job):
+    raise ValueError(job.payload["text"])
+
+
+def refuse(job):
+    raise PermanentJobError("bad_input", "never")
+
+
+def sleep(job):
+    time.sleep(job.payload.get("seconds", 600))
+    return {"slept": True}
+
+
+def sleep_in_c(job):
+    ctypes.CDLL(None).sleep(600)
+
+
+def hold_lock(job):
+    ctypes.PyDLL(None).sleep(600)
+
+
+def backtrack(job):
+    re.fullmatch(r"(a+)+b", "a" * 60)
+
+
+def loop(job):
+    while True:
+        pass
+
+
+def progress(job):
+    for step in range(1_000_000):
+        job.advance(total=1_000_000, note=f"step {step}")
+        job.count("steps")
+        time.sleep(0.01)
+
+
+def leave(job):
+    sys.exit(3)
+
+
+def exit_hard(job):
+    os._exit(0)
+
+
+def close_descriptors(job):
+    os.closerange(0, 256)
+
+
+def leave_thread(job):
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+
+
+def hog(job):
+    bytearray(1 << 50)
+
+
+def upload(job):
+    """Send back the file's lines as rows while it is being read."""
+    import pyarrow as pa
+
+    for chunk in job.read_upload(job.payload["upload_id"]):
+        values = [str(len(chunk))] * job.payload.get("rows_a_chunk", 1)
+        job.stage_rows(job.payload["upload_id"], [pa.record_batch({"x": values})])
+    return {}
+
+
+def reject(job):
+    class Row:
+        row, column, reason, detail, excerpt = 3, "age", "type", "not a number", "abc"
+
+    job.stage_rows(job.payload["upload_id"], [], [Row()])
