@@ -1,0 +1,35 @@
+"""The control port's token of this start, for those who may read the data folder."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from engine.errors import FailedPreconditionError
+
+FILE_NAME: Final = "control-token"
+_TOKEN_BYTES: Final = 32
+
+
+def make_control_token(data_dir: Path, configured: str | None) -> str:
+    """Return the token, and leave it in `data_dir/control-token`, readable by the owner alone.
+
+    Args:
+      configured: the token to use; None for one of this start, which ends with it.
+    Raises:
+      FailedPreconditionError: the folder takes no file.
+    """
+    token = configured or secrets.token_urlsafe(_TOKEN_BYTES)
+    draft = data_dir / f"{FILE_NAME}.tmp"
+    try:
+        draft.unlink(missing_ok=True)
+        # Never readable by others, not even before a chmod.
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(token + "\n")
+        draft.replace(data_dir / FILE_NAME)
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"cannot write {data_dir / FILE_NAME}: {error.strerror}"
+        ) from error
+    return token
