@@ -90,18 +90,32 @@ class Upsert:
 
 
 @attrs.frozen
+class LatestRows:
+    """What a statement that adds rows to `feature_history` leaves of each entity: its last row.
+
+    `rows` holds event time (microseconds) and `fields` by entity key. Whoever takes in the commit
+    owns it, and may take it apart.
+    """
+
+    dataset: str
+    rows: dict[int, tuple[int, str | None]]
+
+
+@attrs.frozen
 class Statement:
     """A statement of `engine/store/statements.sql`, by name, with its parameters.
 
     The writer supplies `$commit_seq`, and `$ordinal`, the next free ordinal of the statement's
     table, where the statement names them. `row_count` is the sender's estimate of the rows
-    touched, `size_bytes` of their weight.
+    touched, `size_bytes` of their weight. `applies` tells the online store of rows of
+    `feature_history`, which it cannot see in a statement.
     """
 
     name: str
     parameters: Mapping[str, Any]
     row_count: int = 1
     size_bytes: int = _VALUE_BYTES
+    applies: LatestRows | None = None
 
 
 Operation = Append | Upsert | Statement

@@ -16,18 +16,25 @@ from engine.features.accumulators import AFTER_ALL
 from engine.features.entity import Entity, KeptRow
 from engine.features.eventlog import RECORD, EventColumns, pack_by_entity
 from engine.features.keeping import KeepingPlan
+from engine.features.latecomers import Latecomers
 from engine.features.loading import Share, fetch_extent, load_entities
 from engine.features.residents import Residents
 from engine.features.selection import Selection
 from engine.features.source import HistoryReader
 from engine.features.values import NO_CELL, Clock, FeatureRow, read_system_clock
 from engine.features.views import FeatureSet
-from engine.records import Append, Commit
+from engine.records import Append, Commit, LatestRows, Statement
 
 logger = logging.getLogger(__name__)
 
 _ROWS_A_PART = 1_000_000
 """Rows of history that a rebuild takes through memory at a time: about 200 MB at the peak."""
+
+
+_APPLIED_AT_ONCE = 5_000
+"""Uploaded rows that a commit may bring before they are handed to their entities bit by bit."""
+_TAKEN_A_TURN = 200
+"""Rows handed to their entities while the event loop waits: some 2 ms."""
 
 
 class Decline(enum.Enum):
@@ -57,6 +64,8 @@ class OnlineStore:
         self._fold_bytes = settings.fold_events * RECORD.size
         self._residents = Residents(settings.max_bytes)
         self._loading: dict[int, Entity] = {}
+        self._latecomers = Latecomers()
+        self._latecomers_arrived = trio.Event()
         self._behind: list[Commit] | None = None
         self._commit_seq = 0
         self._from_memory = metrics.ONLINE_READS.labels("online")
@@ -70,6 +79,11 @@ class OnlineStore:
     def complete(self) -> bool:
         """Whether every entity is in memory."""
         return self._residents.complete
+
+    @property
+    def has_latecomers(self) -> bool:
+        """Whether rows of a big upload are yet to be handed to their entities."""
+        return bool(self._latecomers)
 
     def __len__(self) -> int:
         return len(self._residents)
@@ -86,6 +100,7 @@ class OnlineStore:
             return
         events = []
         uploads = []
+        latest = []
         for request in commit.requests:
             for operation in request.operations:
                 if isinstance(operation, Append) and operation.row_count:
@@ -93,12 +108,17 @@ class OnlineStore:
                         events.append(operation.data)
                     elif operation.table == "feature_history":
                         uploads.append(operation.data)
+                elif isinstance(operation, Statement) and operation.applies is not None:
+                    latest.append(operation.applies)
         if events:
             self._apply_events(events, commit.commit_seq)
         for batch in uploads:
             self._apply_uploads(batch)
+        # The writer runs statements after all rows, so theirs come last in the history too.
+        for rows in latest:
+            self._apply_latest(rows)
         self._commit_seq = commit.commit_seq
-        if events or uploads:
+        if events or uploads or latest:
             self._settle()
 
     def read(self, entity_key: int, selection: Selection, as_of_us: int) -> FeatureRow | Decline:
@@ -110,6 +130,8 @@ class OnlineStore:
           as_of_us: when, microseconds UTC.
         Returns: the row, which holds at `commit_seq`, or why memory cannot tell.
         """
+        if self._latecomers:
+            self._take_late(entity_key)
         entity = self._residents.get(entity_key)
         if entity is None:
             if not self._residents.complete:
@@ -132,6 +154,20 @@ class OnlineStore:
         entity.used = True
         self._from_memory.inc()
         return FeatureRow(entity_key, as_of_us, self._commit_seq, output)
+
+    async def run(self) -> None:
+        """Hand rows of big uploads to their entities until cancelled.
+
+        Reads are exact without it: they hand over what they need. It frees the memory.
+        """
+        while True:
+            await self._latecomers_arrived.wait()
+            self._latecomers_arrived = trio.Event()
+            while self._latecomers:
+                for key in self._latecomers.first_keys(_TAKEN_A_TURN):
+                    self._take_late(key)
+                self._settle()
+                await trio.lowlevel.checkpoint()
 
     async def load(self, reader: HistoryReader, entity_key: int) -> None:
         """Load an entity that is not resident, unless a load of it is under way.
@@ -220,6 +256,7 @@ class OnlineStore:
         residents = self._residents = Residents(self._settings.max_bytes)
         residents.complete = False
         self._loading.clear()
+        self._latecomers.clear()
         return residents
 
     def _compute(self, entity: Entity, selection: Selection, as_of_us: int) -> KeptRow | None:
@@ -274,15 +311,36 @@ class OnlineStore:
             strict=True,
         )
         for key, dataset, text, event_us in rows:
-            columns = self.plan.uploads.get(dataset)
-            if columns is None:
-                continue
-            resident = self._residents.get(key)
-            entity = resident or self._admit(key)
-            if entity is not None:
-                entity.set_upload(dataset, event_us, columns.decode(text))
-            if resident is not None:
-                self._residents.grow(resident.measure(self.plan))
+            # Among equal times the row of the later commit wins, so the earlier ones go first.
+            self._take_late(key)
+            self._set_upload(key, dataset, event_us, text)
+
+    def _apply_latest(self, latest: LatestRows) -> None:
+        if latest.dataset not in self.plan.uploads:
+            return
+        if len(latest.rows) > _APPLIED_AT_ONCE:
+            self._residents.grow(self._latecomers.add(latest))
+            self._latecomers_arrived.set()
+            return
+        for key, (event_us, text) in latest.rows.items():
+            self._take_late(key)
+            self._set_upload(key, latest.dataset, event_us, text)
+
+    def _take_late(self, key: int) -> None:
+        for dataset, event_us, text, freed_bytes in self._latecomers.take(key):
+            self._residents.grow(-freed_bytes)
+            self._set_upload(key, dataset, event_us, text)
+
+    def _set_upload(self, key: int, dataset: str, event_us: int, text: str | None) -> None:
+        columns = self.plan.uploads.get(dataset)
+        if columns is None:
+            return
+        resident = self._residents.get(key)
+        entity = resident or self._admit(key)
+        if entity is not None:
+            entity.set_upload(dataset, event_us, columns.decode(text))
+        if resident is not None:
+            self._residents.grow(resident.measure(self.plan))
 
     def _admit(self, key: int) -> Entity | None:
         """Return where to keep what arrives for an entity that is not resident, if anywhere."""

@@ -1,0 +1,66 @@
+-- name: find_by_key
+-- The upload that a key stands for, unless nothing has come of it.
+SELECT u.upload_id, u.job_id, u.size_bytes, u.sha256, epoch_us(u.received_at)
+FROM upload_keys k
+JOIN uploads u ON u.upload_id = k.upload_id
+WHERE k.upload_key = $key AND u.status NOT IN ('FAILED', 'CANCELLED')
+
+-- name: fetch_upload
+-- An upload and what became of it.
+SELECT
+    u.upload_id,
+    u.dataset,
+    u.filename,
+    u.content_type,
+    u.size_bytes,
+    u.sha256,
+    epoch_us(u.received_at),
+    u.status,
+    u.job_id,
+    coalesce(u.rows_accepted, 0),
+    coalesce(u.rows_rejected, 0),
+    coalesce(u.error_code, ''),
+    coalesce(u.error, ''),
+    epoch_us(u.finished_at)
+FROM uploads u
+WHERE u.upload_id = $upload_id
+
+-- name: fetch_rejects
+-- The first rejected rows; attempts of one job report the same ones.
+SELECT DISTINCT row_number, column_name, reason, detail, excerpt
+FROM upload_rejects
+WHERE upload_id = $upload_id
+ORDER BY row_number, column_name, reason, detail, excerpt
+LIMIT $limit
+
+-- name: count_rejects
+-- How many rejected rows are kept.
+SELECT count(DISTINCT row_number) FROM upload_rejects WHERE upload_id = $upload_id
+
+-- name: fetch_content
+-- What a small file holds; NULL for one that is in parts.
+SELECT content FROM uploads WHERE upload_id = $upload_id
+
+-- name: fetch_part
+-- One part of a large file.
+SELECT content FROM upload_parts WHERE upload_id = $upload_id AND part = $part
+
+-- name: fetch_target
+-- What rows are staged for, and by which job.
+SELECT dataset, job_id FROM uploads WHERE upload_id = $upload_id
+
+-- name: count_staged
+-- How many rows of an attempt have arrived.
+SELECT count(*) FROM upload_rows WHERE upload_id = $upload_id AND job_token = $job_token
+
+-- name: fetch_latest
+-- Of each entity the row that wins: the latest, and of equal times the last in the file.
+SELECT
+    entity_key,
+    epoch_us(max(event_time)) AS event_us,
+    arg_max(
+        {'fields': fields}, {'t': event_time, 'c': commit_seq, 'o': ordinal}
+    ).fields AS fields
+FROM upload_rows
+WHERE upload_id = $upload_id AND job_token = $job_token
+GROUP BY entity_key

@@ -1,0 +1,201 @@
+"""Takes files in: content, acceptance of the job, receipt; in this order."""
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import trio
+
+from engine.config.definitions import UploadSpec
+from engine.errors import InvalidArgumentError
+from engine.jobs import JobSpec
+from engine.records import Upsert
+from engine.store.queries import load_queries
+from engine.uploads.content import Content, discard_content, receive_content
+from engine.uploads.header import UploadHeader, check_header
+from engine.uploads.ports import JobAcceptance, RequestWriter, RowReader
+
+JOB_TYPE = "process_upload"
+
+_QUERIES = load_queries("engine.uploads")
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold UTC without a zone
+_COLUMNS = (
+    "upload_id",
+    "filename",
+    "dataset",
+    "content_type",
+    "size_bytes",
+    "sha256",
+    "content",
+    "received_at",
+    "job_id",
+    "status",
+)
+
+
+@attrs.frozen
+class UploadReceipt:
+    """Proof that a file and its job are on disk."""
+
+    upload_id: str
+    job_id: str
+    size_bytes: int
+    sha256: str
+    received_at_us: int
+    duplicate: bool
+    """The file was known; nothing was written."""
+
+
+class Receiving:
+    """Used from the Trio thread."""
+
+    def __init__(
+        self,
+        jobs: JobAcceptance,
+        writer: RequestWriter,
+        reader: RowReader,
+        datasets: Mapping[str, UploadSpec],
+        *,
+        max_bytes: int,
+    ) -> None:
+        self._jobs = jobs
+        self._writer = writer
+        self._reader = reader
+        self._datasets = datasets
+        self._max_bytes = max_bytes
+        self._under_way: dict[str, trio.Event] = {}
+
+    async def receive(
+        self, header: UploadHeader, chunks: AsyncIterator[bytes], request_id: str = ""
+    ) -> UploadReceipt:
+        """Take in a file; see `Uploads.receive`."""
+        dataset = check_header(header, self._datasets, max_bytes=self._max_bytes)
+        keys = [f"key/{header.idempotency_key}"] if header.idempotency_key else []
+        known = await self._find(keys)
+        if known is not None:
+            return known
+        upload_id = self._jobs.new_job_id()
+        content = await receive_content(self._writer, upload_id, chunks, max_bytes=self._max_bytes)
+        receipt = None
+        try:
+            _check_content(header, content)
+            keys.append(f"content/{header.dataset}/{content.sha256}")
+            async with self._alone(keys):
+                receipt = await self._find(keys) or await self._accept(
+                    upload_id, header, dataset, content, keys, request_id
+                )
+        finally:
+            if content.inline is None and (receipt is None or receipt.duplicate):
+                await discard_content(self._writer, upload_id)
+        return receipt
+
+    async def _find(self, keys: Sequence[str]) -> UploadReceipt | None:
+        for key in keys:
+            rows = await self._reader.fetch_rows(_QUERIES["find_by_key"], {"key": key})
+            if rows:
+                upload_id, job_id, size_bytes, sha256, received_at_us = rows[0]
+                return UploadReceipt(
+                    upload_id, job_id, size_bytes, sha256, received_at_us, duplicate=True
+                )
+        return None
+
+    async def _accept(
+        self,
+        upload_id: str,
+        header: UploadHeader,
+        dataset: UploadSpec,
+        content: Content,
+        keys: Sequence[str],
+        request_id: str,
+    ) -> UploadReceipt:
+        received_at_us = time.time_ns() // 1000
+        job_id = self._jobs.new_job_id()
+        row = (
+            upload_id,
+            header.filename,
+            header.dataset,
+            header.content_type,
+            content.size_bytes,
+            content.sha256,
+            content.inline,
+            to_timestamp(received_at_us),
+            job_id,
+            "RECEIVED",
+        )
+        payload = _payload(upload_id, header, dataset, content, received_at_us)
+        await self._jobs.submit(
+            JobSpec(JOB_TYPE, payload, request_id=request_id),
+            (
+                Upsert("uploads", _COLUMNS, [row]),
+                Upsert(
+                    "upload_keys", ("upload_key", "upload_id"), [(key, upload_id) for key in keys]
+                ),
+            ),
+            job_id,
+        )
+        return UploadReceipt(
+            upload_id,
+            job_id,
+            content.size_bytes,
+            content.sha256,
+            received_at_us,
+            duplicate=False,
+        )
+
+    @asynccontextmanager
+    async def _alone(self, keys: Sequence[str]) -> AsyncIterator[None]:
+        """Hold the keys: of two uploads that are the same, the second finds the first."""
+        while held := [self._under_way[key] for key in keys if key in self._under_way]:
+            await held[0].wait()
+        done = trio.Event()
+        self._under_way.update(dict.fromkeys(keys, done))
+        try:
+            yield
+        finally:
+            for key in keys:
+                del self._under_way[key]
+            done.set()
+
+
+def to_timestamp(time_us: int) -> datetime:
+    """Return a time as the data file takes it."""
+    return _EPOCH + timedelta(microseconds=time_us)
+
+
+def now_timestamp() -> datetime:
+    """Return the time as the data file takes it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _check_content(header: UploadHeader, content: Content) -> None:
+    if header.size_bytes is not None and header.size_bytes != content.size_bytes:
+        raise InvalidArgumentError(
+            "size_bytes", f"says {header.size_bytes}, and {content.size_bytes} bytes came"
+        )
+    if header.sha256 and header.sha256.lower() != content.sha256:
+        raise InvalidArgumentError("sha256", f"differs from that of what came, {content.sha256}")
+
+
+def _payload(
+    upload_id: str,
+    header: UploadHeader,
+    dataset: UploadSpec,
+    content: Content,
+    received_at_us: int,
+) -> dict[str, object]:
+    """Return what the job is told: the dataset as it is defined now."""
+    return {
+        "upload_id": upload_id,
+        "filename": header.filename,
+        "content_type": header.content_type,
+        "size_bytes": content.size_bytes,
+        "received_at_us": received_at_us,
+        "dataset": {
+            "name": header.dataset,
+            "entity_key": dataset.entity_key,
+            "time_column": dataset.time_column,
+            "columns": dict(dataset.columns),
+        },
+    }

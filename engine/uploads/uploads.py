@@ -1,0 +1,105 @@
+"""Uploads: files taken in once, processed by a job, and asked about."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from engine.config.definitions import UploadSpec
+from engine.jobs import CompletionHook, FailureHook
+from engine.records import Statement, WriteRequest
+from engine.uploads.endings import UploadEndings
+from engine.uploads.header import UploadHeader
+from engine.uploads.lookup import UploadLookup, UploadView
+from engine.uploads.ports import JobAcceptance, RequestWriter, RowReader
+from engine.uploads.receiving import JOB_TYPE, Receiving, UploadReceipt
+from engine.uploads.staging import StagedUpload, Staging
+
+
+class UploadJobs(JobAcceptance, Protocol):
+    """What uploads need of the jobs; `engine.jobs.Jobs` has it."""
+
+    def set_completion_hook(self, job_type: str, hook: CompletionHook) -> None:
+        """Have results of a job type land in the transaction that holds their outcome."""
+
+    def set_failure_hook(self, job_type: str, hook: FailureHook) -> None:
+        """Have operations written with the end of a job without a result."""
+
+
+class Uploads:
+    """The one way to uploads. Made by `open_uploads`; used from the Trio thread."""
+
+    def __init__(
+        self,
+        jobs: UploadJobs,
+        writer: RequestWriter,
+        reader: RowReader,
+        datasets: Mapping[str, UploadSpec],
+        *,
+        max_bytes: int,
+    ) -> None:
+        self._receiving = Receiving(jobs, writer, reader, datasets, max_bytes=max_bytes)
+        self._lookup = UploadLookup(reader)
+        self._staging = Staging(writer, reader)
+        endings = UploadEndings(reader)
+        jobs.set_completion_hook(JOB_TYPE, endings.complete)
+        jobs.set_failure_hook(JOB_TYPE, endings.fail)
+
+    async def receive(
+        self, header: UploadHeader, chunks: AsyncIterator[bytes], request_id: str = ""
+    ) -> UploadReceipt:
+        """Take in a file: content and job are on disk when this returns.
+
+        A file that is known by its idempotency key, or by its content within the dataset, leads to
+        the known upload, unless nothing has come of that.
+
+        Args:
+          chunks: the file's bytes in order; read to the end unless the key is known.
+        Raises:
+          InvalidArgumentError: the header is malformed, or the content is not what it says.
+          NotFoundError: there is no such dataset.
+          ResourceExhaustedError: the file is larger than `uploads.max_bytes`.
+          StoreError: the file cannot be written.
+        Cancellation: a checkpoint; what was stored of the file is deleted, for 10 s at most. Once
+          the job is being accepted the upload may exist all the same: sent again, it is known.
+        """
+        return await self._receiving.receive(header, chunks, request_id)
+
+    async def get(self, upload_id: str) -> UploadView:
+        """Return an upload. Raises NotFoundError if there is none."""
+        return await self._lookup.get(upload_id)
+
+    def read_content(self, upload_id: str) -> AsyncIterator[bytes]:
+        """Iterate over a file's bytes, at most 1 MiB at a time.
+
+        Raises: while iterating, NotFoundError if there is no such upload.
+        """
+        return self._lookup.read_content(upload_id)
+
+    async def begin_staging(self, upload_id: str, job_id: str, token: str) -> StagedUpload:
+        """Return what takes rows of an attempt, whose token the caller has checked.
+
+        Raises:
+          NotFoundError: there is no such upload.
+          FailedPreconditionError: it is another job's.
+        """
+        return await self._staging.begin(upload_id, job_id, token)
+
+
+@asynccontextmanager
+async def open_uploads(
+    jobs: UploadJobs,
+    writer: RequestWriter,
+    reader: RowReader,
+    datasets: Mapping[str, UploadSpec],
+    *,
+    max_bytes: int,
+) -> AsyncIterator[Uploads]:
+    """Provide the uploads; what an engine that was killed left of files is deleted first.
+
+    Before any upload is received and any worker runs.
+
+    Raises:
+      StoreError: the data file cannot be written.
+    """
+    await writer.submit(WriteRequest((Statement("delete_abandoned_uploads", {}),)))
+    yield Uploads(jobs, writer, reader, datasets, max_bytes=max_bytes)
