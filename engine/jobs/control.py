@@ -18,6 +18,7 @@ from engine.jobs.queue_records import Enqueue
 from engine.jobs.queued import queued_record, spec_of
 from engine.jobs.settings import JobsSettings
 from engine.jobs.spec import check_job_id
+from engine.jobs.states import JobState
 from engine.jobs.writing import RequestWriter, submit_or_without
 from engine.records import WriteRequest
 
@@ -70,6 +71,8 @@ class Control:
                 raise FailedPreconditionError(
                     f"the job {job_id} has not ended; cancel it first, or wait"
                 )
+            if facts.outcome.state is JobState.SUCCEEDED:
+                raise FailedPreconditionError(f"the job {job_id} has succeeded; submit a new one")
             now_us = self._clock.now_us()
             facts = attrs.evolve(
                 facts,

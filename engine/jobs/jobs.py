@@ -273,11 +273,13 @@ class Jobs:
         return await self._reading.get(job_id)
 
     async def retry(self, job_id: str) -> JobView:
-        """Start another run of a job that has ended; attempts count anew.
+        """Start another run of a job that has ended otherwise than in success.
+
+        Attempts count anew.
 
         Raises:
           InvalidArgumentError, NotFoundError: there is no such job.
-          FailedPreconditionError: it has not ended.
+          FailedPreconditionError: it has not ended, or it has succeeded.
         """
         await self._control.retry(job_id)
         return await self._reading.get(job_id)

@@ -8,6 +8,8 @@ import redis
 
 from engine.jobs.lease_queue import LeaseQueue
 from engine.jobs.queue_keys import QueueKeys
+from engine.store import StoreSettings, open_store
+from tests.integration.jobs.world import UnreliableClient, World
 from tests.support.redis_servers import KINDS, running_cluster, running_server
 
 _numbers = itertools.count()
@@ -46,3 +48,20 @@ def open_queue(client, **options):
 def queue(any_client):
     """A fresh queue on every kind of server."""
     return open_queue(any_client)
+
+
+@pytest.fixture
+async def world(tmp_path):
+    """A data file and a server of their own."""
+    with running_server("redis6") as server:
+        client = UnreliableClient(server)
+        with contextlib.closing(client):
+            async with open_store(StoreSettings(path=tmp_path / "trellis.duckdb")) as store:
+                yield World(store, server, client)
+
+
+@pytest.fixture
+async def jobs(world):
+    async with world.open() as jobs:
+        await jobs.wait_queue_open()
+        yield jobs
