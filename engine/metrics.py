@@ -96,6 +96,15 @@ JOBS_REBUILDS = Counter(
     "trellis_jobs_rebuilds", "Times the queue in Redis was brought in line with the data file."
 )
 
+# Workers
+WORKERS = Gauge("trellis_workers", "Slots by what they or their workers are doing.", ["state"])
+WORKER_ENDS = Counter("trellis_worker_ends", "Workers that ended, by why.", ["cause"])
+WORKER_CHECK_AGE_SECONDS = Histogram(
+    "trellis_worker_check_age_seconds",
+    "Age of a worker's last check when the next one came.",
+    buckets=(0.1, 0.5, 0.9, 1.1, 1.5, 2, 3, 5, 10),
+)
+
 # Backends
 BACKEND_UP = Gauge("trellis_backend_up", "1 while the backend answers.", ["backend"])
 BACKEND_RESTARTS = Counter("trellis_backend_restarts", "Restarts of embedded servers.", ["backend"])

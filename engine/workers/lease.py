@@ -1,0 +1,99 @@
+"""How long a worker may go on without another sign of life."""
+
+import enum
+
+import attrs
+
+
+class Verdict(enum.Enum):
+    """Why a lease has ended."""
+
+    SILENT = "silent"
+    """It did not check in."""
+    STALLED = "stalled"
+    """It did, but its job makes no progress."""
+    UNCANCELLED = "uncancelled"
+    """It was told to end its job, and did not."""
+
+
+@attrs.define
+class _JobInHand:
+    token: str
+    progress: int
+    progressed_s: float
+    stall_s: float
+    cancelled_by_s: float | None = None
+
+
+class Lease:
+    """One worker's lease. Pure: it is told what time it is.
+
+    All times are of one monotonic clock, in seconds.
+    """
+
+    def __init__(self, now_s: float, *, start_timeout_s: float, check_deadline_s: float) -> None:
+        """Begin when the worker is started, which has `start_timeout_s` to check in."""
+        self._check_deadline_s = check_deadline_s
+        self._check_due_s = now_s + start_timeout_s
+        self._job: _JobInHand | None = None
+        self._checked_s: float | None = None
+        self._not_before_s = now_s
+
+    @property
+    def checked_s(self) -> float | None:
+        """When it last checked in."""
+        return self._checked_s
+
+    @property
+    def token(self) -> str:
+        """Of the job that was in hand at the last check, empty if none was."""
+        return "" if self._job is None else self._job.token
+
+    @property
+    def deadline_s(self) -> float:
+        """When the lease ends, unless a check comes before."""
+        deadline_s = self._check_due_s
+        job = self._job
+        if job is not None:
+            deadline_s = min(deadline_s, job.progressed_s + job.stall_s)
+            if job.cancelled_by_s is not None:
+                deadline_s = min(deadline_s, job.cancelled_by_s)
+        return max(deadline_s, self._not_before_s)
+
+    def on_check(self, now_s: float, token: str, progress: int, stall_s: float) -> None:
+        """Take a check.
+
+        Args:
+          token: of the job in hand, empty if there is none.
+          progress: its counter; any change of it is progress.
+          stall_s: how long the job may go without.
+        """
+        self._checked_s = now_s
+        self._check_due_s = now_s + self._check_deadline_s
+        if not token:
+            self._job = None
+        elif self._job is None or self._job.token != token:
+            self._job = _JobInHand(token, progress, now_s, stall_s)
+        elif self._job.progress != progress:
+            self._job.progress = progress
+            self._job.progressed_s = now_s
+
+    def on_cancel(self, now_s: float, grace_s: float) -> None:
+        """Note that the worker is told to end the job in hand; the first time counts."""
+        if self._job is not None and self._job.cancelled_by_s is None:
+            self._job.cancelled_by_s = now_s + grace_s
+
+    def forgive(self, now_s: float, grace_s: float) -> None:
+        """Let it live a little longer: it was the engine that slept, and checks may be waiting."""
+        self._not_before_s = now_s + grace_s
+
+    def verdict(self, now_s: float) -> Verdict | None:
+        """Return why the lease has ended, None if it has not."""
+        if now_s < self.deadline_s:
+            return None
+        job = self._job
+        if now_s >= self._check_due_s or job is None:
+            return Verdict.SILENT
+        if job.cancelled_by_s is not None and now_s >= job.cancelled_by_s:
+            return Verdict.UNCANCELLED
+        return Verdict.STALLED

@@ -1,0 +1,335 @@
+"""One worker's dealings with the engine, from before its start until after its end."""
+
+import enum
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+import trio
+
+from engine import metrics
+from engine.errors import NotFoundError, StaleTokenError
+from engine.jobs import (
+    Cause,
+    ClaimedJob,
+    JobFailure,
+    JobResult,
+    Jobs,
+    JobState,
+    ResultVerdict,
+)
+from engine.workers.exits import WorkerExit
+from engine.workers.host import ExitStatus, WorkerProcess
+from engine.workers.lease import Lease, Verdict
+from engine.workers.page import Phase, token_mark
+from engine.workers.supervisor_settings import SupervisorSettings
+
+logger = logging.getLogger(__name__)
+
+_LATE_S: Final = 0.5
+"""An engine that looks at a deadline this late was asleep itself."""
+_FORGIVENESS_S: Final = 1.0
+
+
+@attrs.frozen
+class SlotName:
+    """What a slot is called, and the pool it works for; None: any."""
+
+    name: str
+    pool: str | None
+
+
+class Order(enum.Enum):
+    """What a worker is told."""
+
+    CONTINUE = "continue"
+    CANCEL_JOB = "cancel_job"
+    RESTART = "restart"
+    """Leave after the job in hand; another takes over."""
+    DRAIN = "drain"
+    """Leave after the job in hand."""
+
+
+@attrs.frozen
+class CheckReport:
+    """What a worker says when it checks in; `token` of the job in hand, empty if there is none."""
+
+    worker_id: str
+    token: str
+    progress: int
+    progress_total: int | None
+    progress_note: str
+
+
+@attrs.frozen
+class CheckReply:
+    """The answer to a check; `cancel_token` of the job to be cancelled."""
+
+    order: Order
+    cancel_token: str = ""
+
+
+@attrs.frozen
+class TakeReply:
+    """Jobs for a worker, and what else it is told."""
+
+    jobs: tuple[ClaimedJob, ...]
+    order: Order
+
+
+@attrs.frozen
+class GivenUp:
+    """Why the engine is done with a worker."""
+
+    cause: Cause
+    detail: str
+    killed: bool
+    """Whether that is to be seen to, or has happened already."""
+
+
+class LiveWorker:
+    """A worker as the engine deals with it. Used from the Trio thread only."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        slot: SlotName,
+        jobs: Jobs,
+        settings: SupervisorSettings,
+        *,
+        ready: trio.Event,
+        host_lost: trio.Event | None,
+    ) -> None:
+        """Begin before the process is started: it may check in before its starter hears of it.
+
+        Args:
+          ready: set at its first check.
+          host_lost: set when its host and all workers on it are given up.
+        """
+        self.worker_id = worker_id
+        self.process: WorkerProcess | None = None
+        self.given_up: GivenUp | None = None
+        self.order = Order.CONTINUE
+        self.ready = ready
+        self.ended = trio.Event()
+        """It is gone, and its jobs are somebody else's."""
+        self.starting = trio.CancelScope()
+        """What waits for its start."""
+        self.lease = Lease(
+            trio.current_time(),
+            start_timeout_s=settings.start_timeout_s,
+            check_deadline_s=settings.check_deadline_s,
+        )
+        self._slot = slot.name
+        self._pools = None if slot.pool is None else (slot.pool,)
+        self._jobs = jobs
+        self._settings = settings
+        self._host_lost = host_lost
+        self._lease_scope = trio.CancelScope()
+        self._over = trio.Event()
+        self._claiming = trio.Lock()
+        self._claim = trio.CancelScope()
+        self._job_began_us: dict[str, int] = {}
+
+    @property
+    def is_host_lost(self) -> bool:
+        return self._host_lost is not None and self._host_lost.is_set()
+
+    def job_in_hand(self) -> ClaimedJob | None:
+        """Return the job being run; after the worker's death, the one it died with."""
+        held = self._jobs.held(self._slot)
+        page = None if self.process is None else self.process.page()
+        if page is None or page.phase is Phase.STARTING:
+            # Nothing is to be read there (any more); what was last said has to do.
+            return next((job for job in held if job.token == self.lease.token), None)
+        if page.running is None:
+            return None
+        return next((job for job in held if token_mark(job.token) == page.running), None)
+
+    def began_us(self, token: str) -> int | None:
+        """Return when a job was first heard of as being in hand, None if it was too short."""
+        return self._job_began_us.get(token)
+
+    def check(self, report: CheckReport) -> CheckReply:
+        """Take a check: the lease goes on.
+
+        Raises:
+          NotFoundError: it has been given up.
+        """
+        self._require()
+        now_s = trio.current_time()
+        if self.lease.checked_s is not None:
+            metrics.WORKER_CHECK_AGE_SECONDS.observe(now_s - self.lease.checked_s)
+        job = self._find(report.token)
+        stall_s = self._settings.stall_limit_s("" if job is None else job.job_type)
+        self.lease.on_check(now_s, report.token, report.progress, stall_s)
+        self.ready.set()
+        reply = CheckReply(self.order)
+        if job is not None:
+            self._note_progress(job, report)
+            # Before any order to leave, which the end of the job is a step to.
+            if self._jobs.is_cancel_requested(job.job_id, job.token):
+                self.lease.on_cancel(now_s, self._settings.cancel_grace_s)
+                reply = CheckReply(Order.CANCEL_JOB, job.token)
+        self._lease_scope.deadline = self.lease.deadline_s
+        return reply
+
+    async def take_jobs(self, most: int, wait_s: float) -> TakeReply:
+        """Hand out jobs, or none if there are none within `wait_s` or the worker is to leave.
+
+        Raises:
+          NotFoundError: it has been given up.
+        """
+        # A worker waits for one answer at a time: nobody reads that of an earlier call.
+        self._claim.cancel()
+        async with self._claiming:
+            self._require()
+            if self.order is not Order.CONTINUE:
+                return TakeReply((), self.order)
+            # It asks with empty hands: what it holds are jobs whose answer was lost.
+            jobs = self._jobs.held(self._slot)
+            if not jobs:
+                with trio.CancelScope() as self._claim:
+                    jobs = tuple(await self._jobs.claim(self._slot, self._pools, most, wait_s))
+            self._require()
+            return TakeReply(jobs[:most], self.order)
+
+    async def complete(self, results: Sequence[JobResult]) -> list[ResultVerdict]:
+        """Take results. As `Jobs.complete`; NotFoundError if the worker has been given up."""
+        self._require()
+        marked = [
+            attrs.evolve(
+                result,
+                worker_id=self.worker_id,
+                pid=self._pid,
+                started_at_us=self._job_began_us.pop(result.token, None),
+            )
+            for result in results
+        ]
+        return await self._jobs.complete(self._slot, marked)
+
+    async def fail(self, failure: JobFailure) -> JobState:
+        """Take an error. As `Jobs.fail`; NotFoundError if the worker has been given up."""
+        self._require()
+        began_us = self._job_began_us.pop(failure.token, None)
+        marked = attrs.evolve(
+            failure, worker_id=self.worker_id, pid=self._pid, started_at_us=began_us
+        )
+        return await self._jobs.fail(self._slot, marked)
+
+    async def give_back(self, tokens: Sequence[tuple[str, str]]) -> None:
+        """Take back jobs, given as id and token, that were not begun."""
+        self._require()
+        await self._jobs.give_back(self._slot, tokens)
+
+    def require_job(self, job_id: str, token: str) -> ClaimedJob:
+        """Return a job that it holds.
+
+        Raises:
+          StaleTokenError: it does not.
+        """
+        self._require()
+        job = self._find(token)
+        if job is None or job.job_id != job_id:
+            raise StaleTokenError(job_id)
+        return job
+
+    def tell(self, order: Order) -> None:
+        """Have it leave after the job in hand; at once if it waits for one."""
+        self.order = order
+        self._claim.cancel()
+
+    def give_up(self, cause: Cause, detail: str, *, killed: bool = True) -> None:
+        """Be done with it; the first reason counts."""
+        if self.given_up is None:
+            self.given_up = GivenUp(cause, detail, killed)
+            self._over.set()
+            self.starting.cancel()
+            self._claim.cancel()
+
+    async def close(self) -> None:
+        """Return when nothing can be handed to it any more; it has been given up."""
+        self._claim.cancel()
+        async with self._claiming:
+            pass
+
+    async def watch(self, process: WorkerProcess) -> None:
+        """Return once it has been given up, for whatever reason, its own end included."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._wait_exit, process)
+            nursery.start_soon(self._wait_over_memory, process)
+            nursery.start_soon(self._wait_lease_end)
+            await self._over.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _wait_exit(self, process: WorkerProcess) -> None:
+        status = await process.wait()
+        self.give_up(self._judge_exit(process, status), status.describe(), killed=False)
+
+    def _judge_exit(self, process: WorkerProcess, status: ExitStatus) -> Cause:
+        if self.is_host_lost:
+            return Cause.HOST_LOST
+        # The code of a worker with a job in hand says nothing: the job may have called os._exit.
+        if process.page().running is None and status.exit in {WorkerExit.LEFT, WorkerExit.RECYCLED}:
+            return Cause.SHUTDOWN if self.order is Order.DRAIN else Cause.RECYCLED
+        return Cause.DIED
+
+    async def _wait_over_memory(self, process: WorkerProcess) -> None:
+        used_bytes = await process.wait_over_memory()
+        self.give_up(Cause.MEMORY, f"{used_bytes} bytes in use, more than it may have")
+
+    async def _wait_lease_end(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self.lease.deadline_s) as self._lease_scope:
+                await trio.sleep_forever()
+            now_s = trio.current_time()
+            if now_s - self._lease_scope.deadline > _LATE_S:
+                logger.warning("the engine was asleep; workers are given time to check in")
+                self.lease.forgive(now_s, _FORGIVENESS_S)
+            verdict = self.lease.verdict(now_s)
+            if verdict is not None:
+                self.give_up(*self._explain(verdict))
+                return
+
+    def _explain(self, verdict: Verdict) -> tuple[Cause, str]:
+        settings = self._settings
+        match verdict:
+            case Verdict.SILENT if self.lease.checked_s is None:
+                return Cause.SILENT, f"no check within {settings.start_timeout_s:g} s of its start"
+            case Verdict.SILENT:
+                return Cause.SILENT, f"no check for {settings.check_deadline_s:g} s"
+            case Verdict.STALLED:
+                job = self._find(self.lease.token)
+                stall_s = settings.stall_limit_s("" if job is None else job.job_type)
+                return Cause.STALLED, f"no progress for {stall_s:g} s"
+            case Verdict.UNCANCELLED:
+                return (
+                    Cause.CANCELLED,
+                    f"the job did not end within {settings.cancel_grace_s:g} s of its cancellation",
+                )
+
+    def _note_progress(self, job: ClaimedJob, report: CheckReport) -> None:
+        self._job_began_us.setdefault(job.token, time.time_ns() // 1_000)
+        self._jobs.note_progress(
+            job.job_id,
+            job.token,
+            report.progress,
+            report.progress_note,
+            total=report.progress_total,
+            worker_id=self.worker_id,
+        )
+
+    def _find(self, token: str) -> ClaimedJob | None:
+        if not token:
+            return None
+        return next((job for job in self._jobs.held(self._slot) if job.token == token), None)
+
+    @property
+    def _pid(self) -> int | None:
+        return None if self.process is None else self.process.pid
+
+    def _require(self) -> None:
+        if self.given_up is not None or self.is_host_lost:
+            raise NotFoundError("worker", self.worker_id)
