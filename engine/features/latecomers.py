@@ -1,14 +1,15 @@
 """Rows of big uploads that were committed and are not with their entities yet."""
 
 from collections import deque
-from collections.abc import Iterator
-from itertools import islice
 
 import attrs
 
 from engine.records import LatestRows
 
-_ROW_BYTES = 400
+LateRow = tuple[str, int, str | None]
+"""Dataset, event time in microseconds, fields."""
+
+ROW_BYTES = 400
 """A row's place in the table, its tuple, its time and some 100 characters of text."""
 
 
@@ -27,20 +28,27 @@ class Latecomers:
     def add(self, latest: LatestRows) -> int:
         """Take in an upload's rows; return the estimate of their size in bytes."""
         self._uploads.append(latest)
-        return _ROW_BYTES * len(latest.rows)
+        return ROW_BYTES * len(latest.rows)
 
-    def take(self, key: int) -> Iterator[tuple[str, int, str | None, int]]:
-        """Remove an entity's rows in commit order: dataset, event time, fields, bytes freed."""
+    def take(self, key: int) -> list[LateRow]:
+        """Remove an entity's rows and return them in commit order."""
+        rows = []
         for latest in self._uploads:
             row = latest.rows.pop(key, None)
             if row is not None:
-                yield (latest.dataset, *row, _ROW_BYTES)
+                rows.append((latest.dataset, *row))
+        return rows
 
-    def first_keys(self, most: int) -> list[int]:
-        """Return some entities of the oldest upload that has rows left, none if none has."""
+    def take_any(self) -> tuple[int, list[LateRow]] | None:
+        """Remove all rows of some entity and return them with its key; None if none are left."""
         while self._uploads and not self._uploads[0].rows:
             self._uploads.popleft()
-        return list(islice(self._uploads[0].rows, most)) if self._uploads else []
+        if not self._uploads:
+            return None
+        # From the end: looking for the first item of a dict passes over all that were removed.
+        oldest = self._uploads[0]
+        key, row = oldest.rows.popitem()
+        return key, [(oldest.dataset, *row), *self.take(key)]
 
     def clear(self) -> None:
         """Forget all rows."""

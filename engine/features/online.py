@@ -5,6 +5,7 @@ It gives exactly what history would give, or declines; it never approximates.
 
 import enum
 import logging
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +17,7 @@ from engine.features.accumulators import AFTER_ALL
 from engine.features.entity import Entity, KeptRow
 from engine.features.eventlog import RECORD, EventColumns, pack_by_entity
 from engine.features.keeping import KeepingPlan
-from engine.features.latecomers import Latecomers
+from engine.features.latecomers import ROW_BYTES, Latecomers, LateRow
 from engine.features.loading import Share, fetch_extent, load_entities
 from engine.features.residents import Residents
 from engine.features.selection import Selection
@@ -164,8 +165,11 @@ class OnlineStore:
             await self._latecomers_arrived.wait()
             self._latecomers_arrived = trio.Event()
             while self._latecomers:
-                for key in self._latecomers.first_keys(_TAKEN_A_TURN):
-                    self._take_late(key)
+                for _ in range(_TAKEN_A_TURN):
+                    taken = self._latecomers.take_any()
+                    if taken is None:
+                        break
+                    self._hand_over(*taken)
                 self._settle()
                 await trio.lowlevel.checkpoint()
 
@@ -327,8 +331,11 @@ class OnlineStore:
             self._set_upload(key, latest.dataset, event_us, text)
 
     def _take_late(self, key: int) -> None:
-        for dataset, event_us, text, freed_bytes in self._latecomers.take(key):
-            self._residents.grow(-freed_bytes)
+        self._hand_over(key, self._latecomers.take(key))
+
+    def _hand_over(self, key: int, rows: Sequence[LateRow]) -> None:
+        self._residents.grow(-ROW_BYTES * len(rows))
+        for dataset, event_us, text in rows:
             self._set_upload(key, dataset, event_us, text)
 
     def _set_upload(self, key: int, dataset: str, event_us: int, text: str | None) -> None:

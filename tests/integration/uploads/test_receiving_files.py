@@ -1,0 +1,145 @@
+"""Files taken in: once, whole, and within the limits."""
+
+import hashlib
+from contextlib import aclosing
+
+import pyarrow as pa
+import pytest
+import trio
+
+from engine.errors import InvalidArgumentError, NotFoundError, ResourceExhaustedError
+from engine.jobs import JobFailure, JobState
+from engine.records import Append, WriteRequest
+from engine.uploads import UploadHeader, open_uploads
+from tests.integration.uploads.desk import MAX_BYTES
+
+LARGE = bytes(range(256)) * 4096 * 9 + b"end"  # 9 MiB and a bit
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [(b"", 0), (b"{}", 0), (b"x" * (1 << 20), 0), (b"x" * ((1 << 20) + 1), 2), (LARGE, 10)],
+    ids=["empty", "small", "1 MiB", "just over", "large"],
+)
+async def test_file_is_read_back_as_it_was_sent(desk, content, parts):
+    receipt = await desk.send(
+        content, filename="a.json", sha256=hashlib.sha256(content).hexdigest()
+    )
+
+    assert (receipt.size_bytes, receipt.duplicate) == (len(content), False)
+    assert await desk.read(receipt.upload_id) == content
+    assert await desk.count("upload_parts") == parts
+    view = await desk.uploads.get(receipt.upload_id)
+    assert (view.status, view.job_id, view.filename) == ("RECEIVED", receipt.job_id, "a.json")
+    assert (await desk.claim()).job_id == receipt.job_id
+
+
+async def test_same_key_or_same_content_is_the_same_upload(desk):
+    first = await desk.send(b"[1]", idempotency_key="k")
+    by_key = await desk.send(b"[2]", idempotency_key="k")
+    by_content = await desk.send(b"[1]", idempotency_key="other")
+
+    assert by_key.upload_id == by_content.upload_id == first.upload_id
+    assert (first.duplicate, by_key.duplicate, by_content.duplicate) == (False, True, True)
+    assert await desk.count("uploads") == 1
+
+
+async def test_same_large_file_leaves_its_parts_once(desk):
+    first = await desk.send(LARGE)
+    again = await desk.send(LARGE)
+
+    assert again.upload_id == first.upload_id
+    assert await desk.count("upload_parts") == 10
+
+
+async def test_same_file_sent_at_once_is_one_upload(desk):
+    receipts = []
+
+    async def send():
+        receipts.append(await desk.send(b"[]" * 1000, idempotency_key="k"))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(send)
+
+    assert len({receipt.upload_id for receipt in receipts}) == 1
+    assert sum(not receipt.duplicate for receipt in receipts) == 1
+    assert await desk.count("uploads") == 1
+
+
+async def test_what_failed_may_be_sent_again(desk):
+    first = await desk.send(b"[]", idempotency_key="k")
+    job = await desk.claim()
+    failure = JobFailure(job.job_id, job.token, "malformed_json", "line 1", permanent=True)
+    assert await desk.jobs.fail("slot", failure) is JobState.FAILED
+
+    second = await desk.send(b"[]", idempotency_key="k")
+
+    assert not second.duplicate
+    assert second.upload_id != first.upload_id
+    assert (await desk.send(b"[]", idempotency_key="k")).upload_id == second.upload_id
+
+
+async def test_file_over_the_limit_is_refused_and_leaves_nothing(desk):
+    with pytest.raises(ResourceExhaustedError, match=r"uploads\.max_bytes"):
+        await desk.send(b"x" * (MAX_BYTES + 1))
+
+    assert await desk.count("upload_parts") == await desk.count("uploads") == 0
+
+
+async def test_size_over_the_limit_is_refused_before_the_content(desk):
+    async def never():
+        raise AssertionError("read")
+        yield b""
+
+    with pytest.raises(ResourceExhaustedError):
+        await desk.uploads.receive(UploadHeader("profiles", size_bytes=MAX_BYTES + 1), never())
+
+
+async def test_unknown_dataset_is_refused_with_close_names(desk):
+    with pytest.raises(NotFoundError, match="profiles"):
+        await desk.send(b"[]", dataset="profile")
+
+
+@pytest.mark.parametrize("header", [{"size_bytes": 3}, {"sha256": "0" * 64}])
+@pytest.mark.parametrize("content", [b"[]", LARGE], ids=["small", "large"])
+async def test_content_that_is_not_what_the_header_says_leaves_nothing(desk, header, content):
+    with pytest.raises(InvalidArgumentError, match=next(iter(header))):
+        await desk.send(content, **header)
+
+    assert await desk.count("upload_parts") == await desk.count("uploads") == 0
+
+
+async def test_aborted_upload_leaves_nothing(desk):
+    under_way = trio.Event()
+
+    async def endless():
+        yield LARGE
+        under_way.set()
+        await trio.sleep_forever()
+
+    async with aclosing(endless()) as chunks, trio.open_nursery() as nursery:
+        nursery.start_soon(desk.uploads.receive, UploadHeader("profiles"), chunks)
+        await under_way.wait()
+        assert await desk.count("upload_parts") == 8
+        nursery.cancel_scope.cancel()
+
+    assert await desk.count("upload_parts") == await desk.count("uploads") == 0
+
+
+async def test_parts_that_a_killed_engine_left_are_deleted_at_the_start(desk):
+    kept = await desk.send(LARGE)
+    store = desk.store
+    columns = {
+        "upload_id": ["lost"] * 2,
+        "part": pa.array([0, 1], pa.int32()),
+        "content": [b"x"] * 2,
+    }
+    parts = pa.RecordBatch.from_pydict(columns)
+    await store.writer.submit(WriteRequest((Append("upload_parts", parts),)))
+
+    async with open_uploads(
+        desk.jobs, store.writer, store.reader, desk.datasets, max_bytes=MAX_BYTES
+    ):
+        assert await desk.count("upload_parts") == 10
+    assert await desk.read(kept.upload_id) == LARGE
