@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from engine import metrics
-from engine.errors import StartFailedError
+from engine.errors import UnavailableError
 from engine.jobs import AttemptEnd, BackTo, Cause, Jobs
 from engine.workers.host import Host, SpawnSpec, WorkerProcess
 from engine.workers.live_worker import LiveWorker, Order, SlotName
@@ -168,7 +168,7 @@ class Slot:
                 worker.process = await self._host.spawn(
                     SpawnSpec(worker.worker_id, self.name, pool, title)
                 )
-        except StartFailedError as error:
+        except UnavailableError as error:
             worker.give_up(Cause.START_FAILED, str(error))
             return
         if worker.process is None:
