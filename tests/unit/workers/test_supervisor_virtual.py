@@ -15,6 +15,7 @@ from engine.workers.exits import WorkerExit
 from engine.workers.host import ExitStatus
 from engine.workers.live_worker import CheckReport, Order
 from engine.workers.page import PageView, Phase, token_mark
+from engine.workers.remote_messages import Join, Spawned
 from engine.workers.supervisor import Supervisor
 from engine.workers.supervisor_settings import SupervisorSettings
 from engine.workers.views import SlotState
@@ -394,3 +395,30 @@ async def test_a_rolling_restart_replaces_one_after_the_other(autojump_clock):
         assert set(world.causes) == {Cause.RECYCLED}
         with pytest.raises(NotFoundError):
             world.supervisor.restart("light")
+
+
+async def test_a_host_that_joins_has_slots_until_it_is_lost(autojump_clock):
+    async with open_world() as world:
+        join = Join("big", "heavy", 2, "session-1")
+        host = world.supervisor.find_host(join)
+        assert world.supervisor.find_host(join) is host
+        to_engine, events = trio.open_memory_channel(10)
+        commands, to_agent = trio.open_memory_channel(10)
+        world.host.nursery.start_soon(host.serve, join, events, commands)
+        for number in range(2):
+            spawn = await to_agent.receive()
+            await to_engine.send(Spawned(spawn.spec.worker_id, 500 + number))
+            world.supervisor.check(CheckReport(spawn.spec.worker_id, "", 0, None, ""))
+        views = [view for view in world.supervisor.list_workers() if view.host == "big"]
+        assert [(view.slot, view.pool) for view in views] == [
+            ("big-0", "heavy"),
+            ("big-1", "heavy"),
+        ]
+        await host.lost.wait()
+        with pytest.raises(NotFoundError):
+            world.supervisor.check(CheckReport(spawn.spec.worker_id, "", 0, None, ""))
+        # Their jobs are nobody else's before they are dead for certain.
+        assert world.causes == []
+        await until(lambda: len(world.supervisor.list_workers()) == 1, 10.0)
+        assert world.causes == [Cause.HOST_LOST, Cause.HOST_LOST]
+        assert {back_to for _, _, _, back_to in world.jobs.released} == {"queue"}
