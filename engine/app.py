@@ -10,16 +10,16 @@ import logging
 import os
 import signal
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import attrs
 import trio
 
 from engine import early_stop, metrics
-from engine.backends import KafkaBackend, open_kafka, open_redis
+from engine.app_workers import open_workforce
+from engine.backends import KafkaBackend, RedisBackend, open_kafka, open_redis
 from engine.config import EngineConfig, SecurityConfig
 from engine.errors import BackendUnavailableError, FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
@@ -30,12 +30,20 @@ from engine.intake.dead_letters import DeadLetters
 from engine.intake.kafka import open_bridge, open_producer
 from engine.intake.run import read_clock_us, run_intake
 from engine.intake.validation import Rules
+from engine.jobs import Jobs, JobsSettings, open_jobs
 from engine.models import ModelRegistry
 from engine.ready import ReadyInfo, remove_ready_file
 from engine.rpc import BoundAddress, Servicer, serve
 from engine.rpc.tls import open_server_tls
-from engine.services import FeatureService, IntakeService, ModelService
+from engine.services import (
+    FeatureService,
+    IngestService,
+    IntakeService,
+    ModelService,
+    WorkerViewService,
+)
 from engine.store import Store, StoreSettings, open_store
+from engine.uploads import open_uploads
 from engine.web import run_http
 
 logger = logging.getLogger(__name__)
@@ -89,19 +97,45 @@ async def _run_parts(
     health = HealthBoard()
     health.register("engine", required=True)
     data_dir = config.paths.data
+    tls = _open_tls(config.security)
     async with (
-        open_redis(config.redis, data_dir, health),
+        open_redis(config.redis, data_dir, health) as redis,
         open_kafka(config.kafka, data_dir, health) as kafka,
         open_store(_store_settings(config)) as store,
         _open_http(config, health) as http_address,
-        _open_services(config, store, health) as servicers,
-        _open_servers(config, servicers, health) as addresses,
+        _open_jobs(config, redis, store) as jobs,
+        open_uploads(
+            jobs,
+            store.writer,
+            store.reader,
+            config.features.uploads,
+            max_bytes=config.uploads.max_bytes,
+        ) as uploads,
+        _open_features(config, store, health) as (features, models),
+        open_workforce(config, store, jobs, uploads, tls, health) as workforce,
+        _open_servers(
+            config,
+            {
+                "service_a": (_dead_letters(config, store), IngestService(uploads)),
+                "service_b": (
+                    FeatureService(features, models, store.writer),
+                    ModelService(models),
+                ),
+                "service_d": (WorkerViewService(workforce.supervisor),),
+            },
+            tls,
+            health,
+        ) as addresses,
         _running(functools.partial(run_intake, config.kafka, kafka, store, health)),
         _open_demo(config, kafka, demo),
     ):
         ready = ReadyInfo(
             pid=os.getpid(),
-            addresses={**addresses, "metrics": http_address},
+            addresses={
+                **addresses,
+                "control": str(workforce.control),
+                "metrics": http_address,
+            },
             kafka=kafka.bootstrap_servers,
             topic=config.kafka.topic,
             started_at=datetime.now(UTC),
@@ -141,17 +175,28 @@ async def _open_http(config: EngineConfig, health: HealthBoard) -> AsyncIterator
         yield str(BoundAddress(host, port))
 
 
-@attrs.frozen
-class _Servicers:
-    """Services by the `server_ports` key they are served on."""
-
-    by_port: dict[str, tuple[Servicer, ...]]
+@asynccontextmanager
+async def _open_jobs(
+    config: EngineConfig, redis: RedisBackend, store: Store
+) -> AsyncIterator[Jobs]:
+    """Provide the jobs, in a queue that is this data file's own on whatever Redis."""
+    [(instance_id,)] = await store.reader.fetch_rows("SELECT instance_id FROM instance")
+    workers = config.workers
+    settings = JobsSettings(
+        retry_first_s=workers.retry_first_s,
+        retry_longest_s=workers.retry_longest_s,
+        result_ttl_s=workers.result_ttl_s,
+    )
+    async with open_jobs(
+        redis.connect, store.writer, store.reader, settings, queue_name=instance_id
+    ) as jobs:
+        yield jobs
 
 
 @asynccontextmanager
-async def _open_services(
+async def _open_features(
     config: EngineConfig, store: Store, health: HealthBoard
-) -> AsyncIterator[_Servicers]:
+) -> AsyncIterator[tuple[FeatureStore, ModelRegistry]]:
     """Bring features and models into memory; from then on they follow every commit."""
     health.register("features", required=True, detail="reading history")
     feature_set = compile_feature_set(config.features)
@@ -164,32 +209,32 @@ async def _open_services(
     models = ModelRegistry(store.writer, store.reader, entity_of)
     await models.load()
     await models.sync_declared(config.models.models)
+    yield FeatureStore(feature_set, online, store.reader), models
 
-    features = FeatureStore(feature_set, online, store.reader)
-    dead_letters = DeadLetters(
-        store.reader, store.writer, Rules.from_config(config.kafka), read_clock_us
-    )
-    yield _Servicers(
-        {
-            "service_a": (IntakeService(dead_letters),),
-            "service_b": (FeatureService(features, models, store.writer), ModelService(models)),
-            "service_d": (),
-            "control": (),
-        }
+
+def _dead_letters(config: EngineConfig, store: Store) -> IntakeService:
+    return IntakeService(
+        DeadLetters(store.reader, store.writer, Rules.from_config(config.kafka), read_clock_us)
     )
 
 
 @asynccontextmanager
 async def _open_servers(
-    config: EngineConfig, servicers: _Servicers, health: HealthBoard
+    config: EngineConfig,
+    servicers: Mapping[str, tuple[Servicer, ...]],
+    tls: ssl.SSLContext | None,
+    health: HealthBoard,
 ) -> AsyncIterator[dict[str, str]]:
-    """Serve gRPC on every port; at the end, take no more calls and let those under way finish."""
+    """Serve gRPC on every public port; at the end take no more calls, let those under way finish.
+
+    Args:
+      servicers: by their `server_ports` key.
+    """
     ports, security = config.server_ports, config.security
-    tls = _open_tls(security)
     closing = trio.Event()
     async with trio.open_nursery() as nursery:
         addresses: dict[str, str] = {}
-        for key, on_port in servicers.by_port.items():
+        for key, on_port in servicers.items():
             start = functools.partial(
                 serve,
                 on_port,

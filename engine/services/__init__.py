@@ -1,7 +1,16 @@
 """The gRPC edge: one thin module a service. Parses, calls, encodes."""
 
 from engine.services.feature_service import FeatureService
+from engine.services.ingest_service import IngestService
 from engine.services.intake_service import IntakeService
 from engine.services.model_service import ModelService
+from engine.services.worker_service import WorkerService, WorkerViewService
 
-__all__ = ["FeatureService", "IntakeService", "ModelService"]
+__all__ = [
+    "FeatureService",
+    "IngestService",
+    "IntakeService",
+    "ModelService",
+    "WorkerService",
+    "WorkerViewService",
+]

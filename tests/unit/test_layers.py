@@ -16,6 +16,7 @@ LAYERS = [
     {"models"},
     {"serving", "tasks"},
     {"services"},
+    {"app_workers"},
     {"app"},
     {"cli"},
 ]

@@ -1,0 +1,154 @@
+"""The workers' branch of the nursery tree: control server, host, supervisor."""
+
+import functools
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import attrs
+import trio
+
+from engine.config import EngineConfig, Secret
+from engine.control_token import make_control_token
+from engine.errors import FailedPreconditionError
+from engine.health import HealthBoard
+from engine.jobs import Jobs
+from engine.rpc import BoundAddress, serve
+from engine.services import WorkerService
+from engine.store import Store
+from engine.uploads import Uploads
+from engine.workers.host import EngineAddress, TlsTrust
+from engine.workers.late_host import LateHost
+from engine.workers.local_host import LocalHostSettings, open_local_host
+from engine.workers.remote_messages import Welcome
+from engine.workers.supervisor import Supervisor
+from engine.workers.supervisor_settings import SupervisorSettings
+
+_LAST_CALLS_S: Final = 1.0
+"""For calls of workers that are being killed; nothing they say counts any more."""
+
+
+@attrs.frozen
+class Workforce:
+    """The supervisor, and where workers find it."""
+
+    supervisor: Supervisor
+    control: BoundAddress
+
+
+@asynccontextmanager
+async def open_workforce(
+    config: EngineConfig,
+    store: Store,
+    jobs: Jobs,
+    uploads: Uploads,
+    tls: ssl.SSLContext | None,
+    health: HealthBoard,
+) -> AsyncIterator[Workforce]:
+    """Run workers while the block runs; then let them finish, within `shutdown.grace_s`.
+
+    Raises:
+      FailedPreconditionError: this system cannot hold worker processes to their promises, or the
+        data folder takes no file.
+      AddressInUseError: as `serve`, for the control port.
+    Cancellation: workers are killed, their jobs go back to the queue; bounded.
+    """
+    configured = config.security.control_token
+    token = make_control_token(
+        config.paths.data, None if configured is None else configured.reveal()
+    )
+    host_settings = _host_settings(config)
+    host = LateHost()
+    supervisor = Supervisor(
+        _supervisor_settings(config), jobs, host, store.writer, _welcome(host_settings)
+    )
+    closing = trio.Event()
+    async with trio.open_nursery() as nursery:
+        control: BoundAddress = await nursery.start(
+            functools.partial(
+                serve,
+                (WorkerService(supervisor, uploads),),
+                host=config.server_ports.host,
+                port=config.server_ports.control,
+                setting="server_ports.control",
+                board=health,
+                stop=closing,
+                grace_s=_LAST_CALLS_S,
+                bearer_token=Secret(token),
+                tls=tls,
+            )
+        )
+        try:
+            async with (
+                open_local_host(host_settings, _address(config, control, token)) as local,
+                trio.open_nursery() as running,
+            ):
+                host.provide(local)
+                await running.start(supervisor.run)
+                yield Workforce(supervisor, control)
+                await supervisor.drain(config.shutdown.grace_s)
+        finally:
+            closing.set()
+
+
+def _supervisor_settings(config: EngineConfig) -> SupervisorSettings:
+    workers = config.workers
+    return SupervisorSettings(
+        check_interval_s=workers.check_interval_s,
+        check_deadline_s=workers.check_deadline_s,
+        stall_s=workers.stall_s,
+        cancel_grace_s=workers.cancel_grace_s,
+        restart_intensity=workers.restart_intensity,
+        restart_period_s=workers.restart_period_s,
+        backoff_max_s=workers.restart_longest_s,
+        park_s=workers.park_s,
+        slots=plan_slots(workers.max_python_workers, workers.pools),
+    )
+
+
+def plan_slots(workers: int, pools: Mapping[str, int]) -> tuple[tuple[str, str | None], ...]:
+    """Return the slots' names, each with its pool; those left over by the pools take any job."""
+    slots: list[tuple[str, str | None]] = [
+        (f"{pool}-{number}", pool) for pool, size in pools.items() for number in range(size)
+    ]
+    return (*slots, *((f"any-{number}", None) for number in range(workers - len(slots))))
+
+
+def _host_settings(config: EngineConfig) -> LocalHostSettings:
+    workers = config.workers
+    return LocalHostSettings(
+        data_dir=config.paths.data,
+        check_interval_s=workers.check_interval_s,
+        check_deadline_s=workers.check_deadline_s,
+        memory_hard_bytes=workers.memory_hard_bytes,
+        memory_soft_bytes=workers.memory_soft_bytes,
+        recycle_after_jobs=workers.recycle_after_jobs,
+        log_level=config.log.levels.get("workers", config.log.level),
+    )
+
+
+def _welcome(settings: LocalHostSettings) -> Welcome:
+    return Welcome(
+        check_interval_s=settings.check_interval_s,
+        check_deadline_s=settings.check_deadline_s,
+        memory_hard_bytes=settings.memory_hard_bytes,
+        memory_soft_bytes=settings.memory_soft_bytes,
+        recycle_after_jobs=settings.recycle_after_jobs,
+        handlers=settings.handlers,
+    )
+
+
+def _address(config: EngineConfig, control: BoundAddress, token: str) -> EngineAddress:
+    """Return where workers of this machine find the control port, and whom to trust there."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(control.host, control.host)  # noqa: S104
+    certificate = config.security.tls_certificate
+    if certificate is None:
+        return EngineAddress(host, control.port, token)
+    try:
+        pinned = certificate.read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise FailedPreconditionError(
+            f"security.tls_certificate cannot be read: {error}"
+        ) from error
+    return EngineAddress(host, control.port, token, TlsTrust(authority_pem=pinned))
