@@ -259,11 +259,7 @@ async def test_an_error_is_tried_again_later_and_later(jobs, world):
     assert (view.failures, view.error_code, view.error_message) == (3, "broken", "it broke")
     assert causes(view) == [(n, "error", True) for n in (1, 2, 3)]
     assert view.attempts[0].stack == "line 1"
-    await eventually(lambda: is_dead(jobs))
-
-
-async def is_dead(jobs):
-    return (await jobs.stats()).by_pool["default"].dead == 1
+    await eventually(lambda: is_at(jobs, dead=1))
 
 
 async def test_a_permanent_error_is_not_tried_again(jobs):
@@ -468,6 +464,29 @@ async def test_cancelling_meets_claiming(jobs):
     assert {str(view.state) for view in views} <= {"CANCELLED", "FAILED"}
     depths = (await jobs.stats()).by_pool["default"]
     assert (depths.ready, depths.delayed, depths.leased) == (0, 0, 0)
+
+
+async def test_a_job_that_is_cancelled_while_it_is_being_claimed_is_not_handed_out(jobs, world):
+    cancelled, other = await submit(jobs, count=2)
+    assert await claim(jobs, pools=["none"], wait_s=0.05) == []  # all before it has arrived
+    arrived, go_on = world.client.hold_up_answer()
+    got = []
+
+    async def claim_both():
+        got.extend(ids(await claim(jobs, most=2)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(claim_both)
+        await eventually(arrived.is_set)
+        assert (await jobs.cancel(cancelled)).state is JobState.CANCELLED
+        go_on.set()
+    assert got == [other]
+    await eventually(lambda: is_at(jobs, ready=0, leased=1))
+
+
+async def is_at(jobs, **numbers):
+    depths = (await jobs.stats()).by_pool["default"]
+    return all(getattr(depths, name) == number for name, number in numbers.items())
 
 
 async def test_a_job_that_has_ended_can_be_run_again(jobs):

@@ -177,6 +177,30 @@ async def test_calls_that_do_not_arrive_are_made_again(jobs, world):
     assert len(await claim(jobs, "b")) == 1
 
 
+async def test_rebuilding_waits_for_claims_under_way(jobs, world):
+    [job_id] = await submit(jobs)
+    assert await jobs.claim("z", ["none"], 1, 0.05) == []
+    arrived, go_on = world.client.hold_up_answer()
+    got = []
+
+    async def claim_it():
+        got.extend(await claim(jobs))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(claim_it)
+        await eventually(arrived.is_set)
+        await trio.to_thread.run_sync(world.client.flushall)
+        # Noticed by the next change; the answer of the claim is still on its way.
+        await submit(jobs, spec=attrs.evolve(SPEC, delay_s=60.0))
+        with trio.move_on_after(0.3):
+            await claim(jobs, "b", wait_s=0.3)
+        go_on.set()
+    assert ids(got) == [job_id]
+    assert await claim(jobs, "b", wait_s=0.5) == []
+    await complete(jobs, got)
+    assert await states(jobs, [job_id]) == ["SUCCEEDED"]
+
+
 async def test_leases_of_a_lost_engine_go_back_uncharged(world):
     async with world.open_until_killed() as jobs:
         submitted = await submit(jobs, 3)

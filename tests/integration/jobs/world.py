@@ -1,6 +1,7 @@
 """Jobs over a real data file and a real server whose answers can be lost."""
 
 import itertools
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,6 +29,12 @@ class UnreliableClient:
         self._client = server.client(timeout_s=2.0)
         self.answers_to_lose = 0
         self.calls_to_lose = 0
+        self._held_up: tuple[threading.Event, threading.Event] | None = None
+
+    def hold_up_answer(self) -> tuple[threading.Event, threading.Event]:
+        """Hold up the next answer; returns what tells of its arrival, and what lets it go on."""
+        self._held_up = threading.Event(), threading.Event()
+        return self._held_up
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
@@ -37,6 +44,10 @@ class UnreliableClient:
                 self.calls_to_lose -= 1
                 raise redis.exceptions.ConnectionError("lost on its way")
             answer = method(*arguments, **options)
+            if self._held_up is not None:
+                (arrived, go_on), self._held_up = self._held_up, None
+                arrived.set()
+                assert go_on.wait(10.0)
             if self.answers_to_lose:
                 self.answers_to_lose -= 1
                 raise redis.exceptions.ConnectionError("lost on the way back")
