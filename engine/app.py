@@ -24,6 +24,7 @@ from engine.config import EngineConfig, SecurityConfig
 from engine.errors import BackendUnavailableError, FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.generator import GeneratorSettings, run_generator
+from engine.generator.profiles import DATASET, run_profile_uploads
 from engine.health import HealthBoard
 from engine.imports import keep_out
 from engine.intake.dead_letters import DeadLetters
@@ -43,7 +44,7 @@ from engine.services import (
     WorkerViewService,
 )
 from engine.store import Store, StoreSettings, open_store
-from engine.uploads import open_uploads
+from engine.uploads import UploadHeader, UploadReceipt, Uploads, open_uploads
 from engine.web import run_http
 
 logger = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ async def _run_parts(
             health,
         ) as addresses,
         _running(functools.partial(run_intake, config.kafka, kafka, store, health)),
-        _open_demo(config, kafka, demo),
+        _open_demo(config, kafka, uploads, demo),
     ):
         ready = ReadyInfo(
             pid=os.getpid(),
@@ -209,7 +210,10 @@ async def _open_features(
     models = ModelRegistry(store.writer, store.reader, entity_of)
     await models.load()
     await models.sync_declared(config.models.models)
-    yield FeatureStore(feature_set, online, store.reader), models
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(online.run)
+        yield FeatureStore(feature_set, online, store.reader), models
+        nursery.cancel_scope.cancel()
 
 
 def _dead_letters(config: EngineConfig, store: Store) -> IntakeService:
@@ -267,15 +271,35 @@ def _open_tls(security: SecurityConfig) -> ssl.SSLContext | None:
 
 @asynccontextmanager
 async def _open_demo(
-    config: EngineConfig, kafka: KafkaBackend, settings: GeneratorSettings | None
+    config: EngineConfig,
+    kafka: KafkaBackend,
+    uploads: Uploads,
+    settings: GeneratorSettings | None,
 ) -> AsyncIterator[None]:
     if settings is None:
         yield
         return
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_run_demo, config, kafka, settings)
+        if DATASET in config.features.uploads:
+            nursery.start_soon(_run_demo_uploads, uploads, settings)
         yield
         nursery.cancel_scope.cancel()
+
+
+async def _run_demo_uploads(uploads: Uploads, settings: GeneratorSettings) -> None:
+    async def send_upload(
+        *, filename: str, content_type: str, dataset: str, content: bytes, idempotency_key: str
+    ) -> UploadReceipt:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield content
+
+        header = UploadHeader(dataset, filename, content_type, idempotency_key)
+        return await uploads.receive(header, chunks())
+
+    await run_profile_uploads(
+        send_upload, seed=settings.seed, users=settings.users, clock_us=read_clock_us
+    )
 
 
 async def _run_demo(config: EngineConfig, kafka: KafkaBackend, settings: GeneratorSettings) -> None:

@@ -34,7 +34,7 @@ HANDLERS = {
 SETTINGS = SupervisorSettings(
     check_interval_s=0.1,
     check_deadline_s=1.5,
-    stall_s=1.0,
+    stall_s=2.5,
     slots=(("any-0", None), ("any-1", None)),
 )
 
