@@ -3,6 +3,7 @@
 from engine.services.feature_service import FeatureService
 from engine.services.ingest_service import IngestService
 from engine.services.intake_service import IntakeService
+from engine.services.job_service import JobService
 from engine.services.model_service import ModelService
 from engine.services.worker_service import WorkerService, WorkerViewService
 
@@ -10,6 +11,7 @@ __all__ = [
     "FeatureService",
     "IngestService",
     "IntakeService",
+    "JobService",
     "ModelService",
     "WorkerService",
     "WorkerViewService",

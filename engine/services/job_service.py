@@ -1,0 +1,172 @@
+"""`trellis.v1.JobService`: jobs, where they stand, and what came of them."""
+
+from collections.abc import AsyncGenerator
+
+from engine.errors import InvalidArgumentError
+from engine.jobs import JobFilter, Jobs, JobState, JobView, PastAttempt
+from engine.services.arguments import read_page_size
+from engine.services.feature_rows import set_time
+from proto.trellis.v1 import jobs_pb2
+from proto.trellis.v1.jobs_grpc import JobServiceServicer
+
+_PAGE_DEFAULT = 100
+_PAGE_MAX = 500
+_PAGE_BYTES = 2 * 1024 * 1024
+"""A page ends early rather than outgrow a message: a result may have 1 MiB."""
+_STATE = {
+    JobState.QUEUED: jobs_pb2.JOB_STATE_QUEUED,
+    JobState.SCHEDULED: jobs_pb2.JOB_STATE_SCHEDULED,
+    JobState.RUNNING: jobs_pb2.JOB_STATE_RUNNING,
+    JobState.SUCCEEDED: jobs_pb2.JOB_STATE_SUCCEEDED,
+    JobState.FAILED: jobs_pb2.JOB_STATE_FAILED,
+    JobState.CANCELLED: jobs_pb2.JOB_STATE_CANCELLED,
+    JobState.DEAD: jobs_pb2.JOB_STATE_DEAD,
+}
+_STATE_MEANT: dict[int, JobState] = {number: state for state, number in _STATE.items()}
+_BEFORE = "before:"
+
+
+class JobService(JobServiceServicer):  # type: ignore[misc]  # generated code has no types
+    """Parses, asks the jobs, encodes."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    async def GetJob(  # noqa: N802
+        self, input_message: jobs_pb2.GetJobRequest
+    ) -> jobs_pb2.GetJobResponse:
+        """Answer with a job. See `jobs.proto`."""
+        return jobs_pb2.GetJobResponse(job=_encode(await self._jobs.get(input_message.job_id)))
+
+    async def ListJobs(  # noqa: N802
+        self, input_message: jobs_pb2.ListJobsRequest
+    ) -> jobs_pb2.ListJobsResponse:
+        """Answer with a page of the jobs, the latest first. See `jobs.proto`."""
+        request = input_message
+        size = read_page_size(request.page_size, default=_PAGE_DEFAULT, largest=_PAGE_MAX)
+        wanted = JobFilter(_read_state(request.state), request.job_type, request.pool)
+        # The token holds the last job of the page before: jobs that come move no page.
+        before = _read_token(request.page_token) if request.page_token else ""
+        page = await self._jobs.list(wanted, before=before, most=size)
+        response = jobs_pb2.ListJobsResponse()
+        page_bytes = 0
+        next_before = page.next_before
+        for view in page.jobs:
+            job = _encode(view)
+            page_bytes += job.ByteSize()
+            if response.jobs and page_bytes > _PAGE_BYTES:
+                next_before = response.jobs[-1].job_id
+                break
+            response.jobs.append(job)
+        response.next_page_token = _BEFORE + next_before if next_before else ""
+        return response
+
+    async def WatchJob(  # noqa: N802
+        self, input_message: jobs_pb2.WatchJobRequest
+    ) -> AsyncGenerator[jobs_pb2.WatchJobResponse, None]:
+        """Answer with a job now and at every change, until it has ended. See `jobs.proto`."""
+        async for view in self._jobs.watch(input_message.job_id):
+            yield jobs_pb2.WatchJobResponse(job=_encode(view))
+
+    async def CancelJob(  # noqa: N802
+        self, input_message: jobs_pb2.CancelJobRequest
+    ) -> jobs_pb2.CancelJobResponse:
+        """Cancel a job. See `jobs.proto`."""
+        view = await self._jobs.cancel(input_message.job_id)
+        return jobs_pb2.CancelJobResponse(job=_encode(view))
+
+    async def RetryJob(  # noqa: N802
+        self, input_message: jobs_pb2.RetryJobRequest
+    ) -> jobs_pb2.RetryJobResponse:
+        """Start another run of a job. See `jobs.proto`."""
+        view = await self._jobs.retry(input_message.job_id)
+        return jobs_pb2.RetryJobResponse(job=_encode(view))
+
+    async def GetQueue(  # noqa: N802
+        self, input_message: jobs_pb2.GetQueueRequest
+    ) -> jobs_pb2.GetQueueResponse:
+        """Answer with how much waits. See `jobs.proto`."""
+        stats = await self._jobs.stats()
+        return jobs_pb2.GetQueueResponse(
+            pools=[
+                jobs_pb2.PoolQueue(
+                    pool=pool,
+                    ready=depth.ready,
+                    delayed=depth.delayed,
+                    leased=depth.leased,
+                    dead=depth.dead,
+                    oldest_ready_age_s=depth.oldest_ready_age_s or 0.0,
+                )
+                for pool, depth in sorted(stats.by_pool.items())
+            ]
+        )
+
+
+def _read_state(number: int) -> JobState | None:
+    if number == jobs_pb2.JOB_STATE_UNSPECIFIED:
+        return None
+    state = _STATE_MEANT.get(number)
+    if state is None:
+        raise InvalidArgumentError("state", f"{number} is not a state of jobs")
+    return state
+
+
+def _read_token(token: str) -> str:
+    before = token.removeprefix(_BEFORE)
+    if before in {"", token}:
+        raise InvalidArgumentError("page_token", "is not one that a reply gave")
+    return before
+
+
+def _encode(view: JobView) -> jobs_pb2.Job:
+    message = jobs_pb2.Job(
+        job_id=view.job_id,
+        job_type=view.job_type,
+        pool=view.pool,
+        priority=view.priority,
+        state=_STATE[view.state],
+        run=view.run,
+        attempt=view.attempt,
+        failures=view.failures,
+        max_attempts=view.max_attempts,
+        payload_json=view.payload_json,
+        result_json=view.result_json or "",
+        error_code=view.error_code or "",
+        error_message=view.error_message or "",
+        worker_id=view.worker_id,
+        slot=view.slot,
+        cancel_requested=view.cancel_requested and not view.state.is_final,
+        idempotency_key=view.idempotency_key or "",
+        request_id=view.request_id,
+        attempts=map(_encode_attempt, view.attempts),
+    )
+    set_time(message.accepted_at, view.accepted_at_us)
+    if view.due_at_us is not None:
+        set_time(message.due_at, view.due_at_us)
+    if view.started_at_us is not None:
+        set_time(message.started_at, view.started_at_us)
+    if view.finished_at_us is not None:
+        set_time(message.finished_at, view.finished_at_us)
+    if view.progress is not None:
+        message.progress = view.progress.counter
+        message.progress_total = view.progress.total or 0
+        message.progress_note = view.progress.note
+    return message
+
+
+def _encode_attempt(past: PastAttempt) -> jobs_pb2.JobAttempt:
+    message = jobs_pb2.JobAttempt(
+        run=past.run,
+        attempt=past.attempt,
+        cause=past.cause,
+        charged=past.charged,
+        worker_id=past.worker_id,
+        slot=past.slot,
+        pid=past.pid or 0,
+        detail=past.detail,
+        stack=past.stack,
+    )
+    if past.started_at_us is not None:
+        set_time(message.started_at, past.started_at_us)
+    set_time(message.ended_at, past.ended_at_us)
+    return message
