@@ -111,6 +111,8 @@ class LiveWorker:
         self.worker_id = worker_id
         self.process: WorkerProcess | None = None
         self.given_up: GivenUp | None = None
+        self.last_job: ClaimedJob | None = None
+        """What it had in hand when it was given up."""
         self.order = Order.CONTINUE
         self.ready = ready
         self.ended = trio.Event()
@@ -138,7 +140,7 @@ class LiveWorker:
         return self._host_lost is not None and self._host_lost.is_set()
 
     def job_in_hand(self) -> ClaimedJob | None:
-        """Return the job being run; after the worker's death, the one it died with."""
+        """Return the job being run."""
         held = self._jobs.held(self._slot)
         page = None if self.process is None else self.process.page()
         if page is None or page.phase is Phase.STARTING:
@@ -245,6 +247,9 @@ class LiveWorker:
         """Be done with it; the first reason counts."""
         if self.given_up is None:
             self.given_up = GivenUp(cause, detail, killed)
+            # Now: while its stacks are captured it may run on, and end a job that it cannot
+            # deliver any more.
+            self.last_job = self.job_in_hand()
             self._over.set()
             self.starting.cancel()
             self._claim.cancel()

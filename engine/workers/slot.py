@@ -192,7 +192,7 @@ class Slot:
             await worker.process.kill()
             stack = stack or "\n".join(worker.process.last_output())
         cause = Cause.HOST_LOST if worker.is_host_lost else given_up.cause
-        job = worker.job_in_hand()
+        job = worker.last_job
         self._decide_restart(worker, cause)
         end = AttemptEnd(
             cause,
