@@ -40,6 +40,7 @@ from engine.services import (
     FeatureService,
     IngestService,
     IntakeService,
+    JobService,
     ModelService,
     WorkerViewService,
 )
@@ -122,7 +123,7 @@ async def _run_parts(
                     FeatureService(features, models, store.writer),
                     ModelService(models),
                 ),
-                "service_d": (WorkerViewService(workforce.supervisor),),
+                "service_d": (JobService(jobs), WorkerViewService(workforce.supervisor)),
             },
             tls,
             health,
