@@ -30,6 +30,14 @@ _COMMANDS: Final = {
     "dead-letters": LazyCommand(
         "engine.cli.dead_letters", "dead_letters", "List refused messages, or take them in again."
     ),
+    "upload": LazyCommand(
+        "engine.cli.upload", "upload", "Upload a file whose rows become feature values."
+    ),
+    "jobs": LazyCommand("engine.cli.jobs", "jobs", "List jobs; show, watch, cancel or retry one."),
+    "workers": LazyCommand("engine.cli.workers", "workers", "List the workers, or replace them."),
+    "worker": LazyCommand(
+        "engine.cli.worker", "worker", "Run workers on this machine for an engine elsewhere."
+    ),
     "check-config": LazyCommand(
         "engine.cli.check_config", "check_config", "Check and show the effective configuration."
     ),

@@ -1,0 +1,162 @@
+"""`jobs`: what was accepted, where it stands, what came of it."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import click
+
+from engine.cli.client import open_service
+from engine.cli.job_text import (
+    STATE_NAMES,
+    describe_job,
+    has_ended,
+    has_succeeded,
+    print_job,
+    print_jobs,
+    read_state,
+    show_change,
+)
+from engine.cli.options import CommonOptions, common_options
+from engine.cli.running import find_engine
+from engine.errors import UnavailableError
+from proto.trellis.v1.jobs_grpc import JobServiceServicer
+from proto.trellis.v1.jobs_pb2 import (
+    CancelJobRequest,
+    GetJobRequest,
+    Job,
+    JobState,
+    ListJobsRequest,
+    ListJobsResponse,
+    RetryJobRequest,
+    WatchJobRequest,
+    WatchJobResponse,
+)
+
+PORT: Final = "service_d"
+_PAGE_SIZE: Final = 500
+_LIST: Final = "list"
+
+
+@click.command(
+    "jobs",
+    epilog="Example: python main.py jobs list --state dead, then: python main.py jobs retry ID",
+)
+@common_options
+@click.argument(
+    "action", type=click.Choice([_LIST, "show", "watch", "cancel", "retry"]), default=_LIST
+)
+@click.argument("job_id", metavar="[ID]", required=False)
+@click.option("--state", type=click.Choice(STATE_NAMES), help="list: only those in this state.")
+@click.option("--type", "job_type", metavar="TYPE", help="list: only those of this type.")
+@click.option("--pool", metavar="POOL", help="list: only those of this pool.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="list: at most N, the latest first; default: 50.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; watch: one object a line.")
+@click.pass_obj
+def jobs(
+    options: CommonOptions,
+    /,
+    *,
+    action: str,
+    job_id: str | None,
+    state: str | None,
+    job_type: str | None,
+    pool: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """List jobs, or show, watch, cancel or retry the job ID.
+
+    watch ends with the job; its exit code is 1 unless the job has succeeded. cancel ends a job that
+    waits at once and asks one that runs to end. retry starts a job that did not succeed once more.
+    """
+    if action == _LIST and job_id is not None:
+        raise click.UsageError(f"list takes no ID; did you mean: jobs show {job_id}")
+    if action != _LIST and job_id is None:
+        raise click.UsageError(f"{action} wants the ID of a job, as `jobs list` shows it")
+    if action != _LIST and (state, job_type, pool, limit) != (None, None, None, None):
+        raise click.UsageError("--state, --type, --pool and --limit go with list")
+    config = options.load()
+    with open_service(
+        find_engine(config.paths.data), PORT, JobServiceServicer, config.security
+    ) as service:
+        match action:
+            case "list":
+                request = ListJobsRequest(
+                    state=read_state(state) if state else JobState.JOB_STATE_UNSPECIFIED,
+                    job_type=job_type or "",
+                    pool=pool or "",
+                )
+                _show_list(_list_pages(service, request, limit or 50), as_json)
+                return
+            case "show":
+                job = service.GetJob(GetJobRequest(job_id=job_id)).job
+            case "watch":
+                show = _show_json if as_json else show_change
+                sys.exit(0 if has_succeeded(watch_job(service, str(job_id), show)) else 1)
+            case "cancel":
+                job = service.CancelJob(CancelJobRequest(job_id=job_id)).job
+            case _:
+                job = service.RetryJob(RetryJobRequest(job_id=job_id)).job
+    if as_json:
+        click.echo(json.dumps(describe_job(job), indent=2))
+    elif action == "show":
+        print_job(job)
+    else:
+        click.echo(f"{job.job_id}: {show_change(job)}")
+
+
+def watch_job(service: Any, job_id: str, show: Callable[[Job], str] | None) -> Job:
+    """Print a line for every change of a job until it has ended, and return it then.
+
+    Args:
+      service: the engine's JobService, as `open_service` yields it.
+      show: returns the line; None if nothing is to be printed.
+    Raises:
+      UnavailableError: the engine stopped telling before that.
+    """
+    # A job may take any time; the engine closes the stream when it stops.
+    request = WatchJobRequest(job_id=job_id)
+    changes: Iterable[WatchJobResponse] = service.WatchJob(request, timeout_s=None)
+    shown = ""
+    for change in changes:
+        line = "" if show is None else show(change.job)
+        if line != shown:
+            click.echo(line)
+            # A pipe is not flushed by lines, and the next one may be long in coming.
+            sys.stdout.flush()
+            shown = line
+        if has_ended(change.job):
+            return change.job
+    raise UnavailableError(
+        f"the engine stopped watching the job; go on with: python main.py jobs watch {job_id}"
+    )
+
+
+def _show_json(job: Job) -> str:
+    return json.dumps(describe_job(job))
+
+
+def _list_pages(service: Any, request: ListJobsRequest, limit: int) -> list[Job]:
+    found: list[Job] = []
+    while len(found) < limit:
+        request.page_size = min(_PAGE_SIZE, limit - len(found))
+        response: ListJobsResponse = service.ListJobs(request)
+        found += response.jobs
+        request.page_token = response.next_page_token
+        if not request.page_token:
+            break
+    return found
+
+
+def _show_list(found: list[Job], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([describe_job(job) for job in found], indent=2))
+    else:
+        print_jobs(found)

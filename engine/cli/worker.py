@@ -1,0 +1,171 @@
+"""`worker`: this machine's workers for an engine on another one."""
+
+import logging
+import os
+import re
+import signal
+import socket
+import ssl
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import click
+import trio
+
+from engine.config import LogConfig
+from engine.errors import InvalidArgumentError, TrellisError
+from engine.logs import configure_logging
+from engine.rpc.tls import open_pinned_tls
+from engine.workers.host import EngineAddress, TlsTrust
+from engine.workers.host_agent import AgentSettings, run_host_agent
+from engine.workers.linux import require_linux
+
+logger = logging.getLogger(__name__)
+
+TOKEN_VARIABLE: Final = "TRELLIS_CONTROL_TOKEN"  # noqa: S105  the name of one
+_MOST_PORT: Final = 65_535
+_ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+)):([0-9]{1,5})", re.ASCII)
+_POOL: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
+_LOOPBACK: Final = ("127.", "::1", "localhost")
+
+
+@click.command(
+    "worker",
+    epilog="Example: python main.py worker --engine trellis.internal:50050 --pool train "
+    "--token-file /etc/trellis/control-token --tls-ca /etc/trellis/ca.pem",
+)
+@click.option(
+    "--engine", "address", required=True, metavar="HOST:PORT", help="The engine's control port."
+)
+@click.option("--pool", required=True, metavar="POOL", help="The pool to take jobs of.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Worker processes; default: one a processor.",
+)
+@click.option("--name", metavar="NAME", help="What the engine calls this machine.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help=f"File with the engine's security.control_token; default: ${TOKEN_VARIABLE}.",
+)
+@click.option(
+    "--tls-ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="PEM file with whom to believe that it is the engine; turns TLS on.",
+)
+@click.option("--tls", is_flag=True, help="TLS, believing whom this system believes.")
+def worker(
+    *,
+    address: str,
+    pool: str,
+    workers: int | None,
+    name: str | None,
+    token_file: Path | None,
+    tls_ca: Path | None,
+    tls: bool,
+) -> None:
+    """Run workers on this machine for the engine at HOST:PORT until SIGINT or SIGTERM.
+
+    While the engine is away it is tried again and again. No configuration is read here: limits of
+    the workers come from the engine.
+    """
+    require_linux()
+    host, port = read_address(address)
+    if not _POOL.fullmatch(pool):
+        raise InvalidArgumentError(
+            "--pool", "is 1 to 63 lower-case letters, digits and underscores, a letter first"
+        )
+    token = _read_token(token_file)
+    configure_logging(LogConfig(), secrets=[token])
+    trust = _read_trust(tls_ca, host) if tls_ca or tls else None
+    if trust is None and not host.startswith(_LOOPBACK):
+        logger.warning(
+            "no TLS: the token and the jobs cross the network in the clear",
+            extra={"engine": address, "remedy": "--tls-ca FILE"},
+        )
+    with tempfile.TemporaryDirectory(prefix="trellis-worker-") as folder:
+        settings = AgentSettings(
+            engine=EngineAddress(host, port, token, trust),
+            name=name or socket.gethostname(),
+            pool=pool,
+            workers=workers or len(os.sched_getaffinity(0)),
+            data_dir=Path(folder),
+        )
+        trio.run(partial(_run, settings))
+
+
+def read_address(text: str) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT` or `[IPV6]:PORT`.
+
+    Raises:
+      InvalidArgumentError: it is neither.
+    """
+    match = _ADDRESS.fullmatch(text)
+    if match is None or not 1 <= int(match[3]) <= _MOST_PORT:
+        raise InvalidArgumentError(
+            "--engine", f"{text!r} is no HOST:PORT such as trellis.internal:50050 or [::1]:50050"
+        )
+    return match[1] or match[2], int(match[3])
+
+
+def _read_token(token_file: Path | None) -> str:
+    # Out of the environment at once: no worker and no job has to see it there.
+    given = os.environ.pop(TOKEN_VARIABLE, "")
+    token = (_read(token_file) if token_file else given).strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        where = str(token_file) if token_file else f"${TOKEN_VARIABLE}"
+        raise InvalidArgumentError(
+            "--token-file",
+            f"{where} holds no token; give a file, or set {TOKEN_VARIABLE}, with what the "
+            "engine has as security.control_token or in the file control-token of its data folder",
+        )
+    return token
+
+
+def _read_trust(authority: Path | None, host: str) -> TlsTrust:
+    trust = TlsTrust(None if authority is None else _read(authority), server_name=host)
+    try:
+        # Tried here, where it can be told; the agent would try it for ever.
+        open_pinned_tls(trust.authority_pem, check_name=True)
+    except (ssl.SSLError, ValueError) as error:
+        raise InvalidArgumentError(
+            "--tls-ca", f"{authority} holds no certificates in PEM form: {error}"
+        ) from error
+    return trust
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise TrellisError(f"{file} cannot be read: {reason}") from error
+
+
+async def _run(settings: AgentSettings) -> None:
+    """Run the agent until a signal; a second one does not wait for the workers' orderly end."""
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_stop_on_signal, stop, nursery.cancel_scope)
+        await run_host_agent(settings, stop)
+        nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signal(
+    stop: trio.Event,
+    scope: trio.CancelScope,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            if stop.is_set():
+                scope.cancel()
+                return
+            stop.set()
