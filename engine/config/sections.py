@@ -176,9 +176,6 @@ class WorkersConfig:
     cancel_grace_s: ShortDuration = setting(
         5.0, "A job that has not ended this long after it was told of its cancellation is killed."
     )
-    max_attempts: Annotated[int, Integer(1, 100)] = setting(
-        3, "Attempts a job is given before it counts as dead."
-    )
     retry_first_s: ShortDuration = setting(
         1.0, "Least delay before a job that failed is tried again; it doubles with each failure."
     )

@@ -4,7 +4,6 @@ from engine.services.feature_service import FeatureService
 from engine.services.ingest_service import IngestService
 from engine.services.intake_service import IntakeService
 from engine.services.job_service import JobService
-from engine.services.job_service import JobService
 from engine.services.model_service import ModelService
 from engine.services.worker_service import WorkerService, WorkerViewService
 
@@ -12,7 +11,6 @@ __all__ = [
     "FeatureService",
     "IngestService",
     "IntakeService",
-    "JobService",
     "JobService",
     "ModelService",
     "WorkerService",
