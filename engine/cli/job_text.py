@@ -26,9 +26,9 @@ STATE_NAMES: Final = tuple(
 )
 
 
-def read_state(name: str) -> int:
-    """Return the state with one of `STATE_NAMES`."""
-    return JobState.Value(_STATE_PREFIX + name.upper())
+def read_state(name: str) -> str:
+    """Return the API's name of a state, given one of `STATE_NAMES`."""
+    return _STATE_PREFIX + name.upper()
 
 
 def show_state(job: Job) -> str:

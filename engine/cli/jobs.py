@@ -26,7 +26,6 @@ from proto.trellis.v1.jobs_pb2 import (
     CancelJobRequest,
     GetJobRequest,
     Job,
-    JobState,
     ListJobsRequest,
     ListJobsResponse,
     RetryJobRequest,
@@ -89,7 +88,7 @@ def jobs(
         match action:
             case "list":
                 request = ListJobsRequest(
-                    state=read_state(state) if state else JobState.JOB_STATE_UNSPECIFIED,
+                    state=read_state(state) if state else None,
                     job_type=job_type or "",
                     pool=pool or "",
                 )
