@@ -1,0 +1,173 @@
+"""JobService over real jobs: an embedded Redis and a data file."""
+
+import contextlib
+
+import pytest
+import trio
+
+from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from engine.jobs import JobFailure, JobResult, JobSpec
+from engine.services import JobService
+from engine.store import StoreSettings, open_store
+from proto.trellis.v1 import jobs_pb2 as pb
+from tests.integration.jobs.world import UnreliableClient, World
+from tests.support.redis_servers import running_server
+
+NO_JOB = "0" * 26
+
+
+@pytest.fixture
+async def jobs(tmp_path):
+    with running_server("redis6") as server:
+        client = UnreliableClient(server)
+        with contextlib.closing(client):
+            async with (
+                open_store(StoreSettings(path=tmp_path / "trellis.duckdb")) as store,
+                World(store, server, client).open() as jobs,
+            ):
+                await jobs.wait_queue_open()
+                yield jobs
+
+
+async def submit(jobs, **options):
+    return (await jobs.submit(JobSpec("work", {"n": 1}, **options))).job_id
+
+
+async def claim(jobs):
+    [job] = await jobs.claim("slot", None, 1, 5)
+    return job
+
+
+async def test_a_job_is_shown_with_its_attempts_once_it_has_failed(jobs):
+    job_id = await submit(jobs, request_id="r-1", idempotency_key="k")
+    job = await claim(jobs)
+    failure = JobFailure(job_id, job.token, "bad_input", "no", permanent=True, stack="here")
+    await jobs.fail("slot", failure)
+
+    found = (await JobService(jobs).GetJob(pb.GetJobRequest(job_id=job_id))).job
+
+    assert found.state == pb.JOB_STATE_FAILED
+    assert (found.run, found.attempt, found.payload_json) == (1, 1, '{"n":1}')
+    assert (found.error_code, found.error_message) == ("bad_input", "no")
+    assert (found.request_id, found.idempotency_key) == ("r-1", "k")
+    assert found.finished_at.ToMicroseconds() >= found.accepted_at.ToMicroseconds() > 0
+    assert not found.HasField("due_at")
+    [attempt] = found.attempts
+    assert (attempt.cause, attempt.charged, attempt.stack) == ("error", True, "here")
+
+
+async def test_pages_hold_every_job_once_the_latest_first(jobs):
+    accepted = [await submit(jobs) for _ in range(5)]
+    service = JobService(jobs)
+    found, token, pages = [], "", 0
+    while pages == 0 or token:
+        page = await service.ListJobs(pb.ListJobsRequest(page_size=2, page_token=token))
+        found += [job.job_id for job in page.jobs]
+        token, pages = page.next_page_token, pages + 1
+        await submit(jobs)  # comes before the first page and moves none
+    assert found == accepted[::-1]
+
+
+async def test_a_page_ends_before_it_outgrows_a_message(jobs):
+    wanted = 3
+    for _ in range(wanted):
+        job_id = await submit(jobs)
+        job = await claim(jobs)
+        await jobs.complete(
+            "slot", [JobResult(job_id, job.token, f'{{"text": "{"x" * 900_000}"}}')]
+        )
+    service = JobService(jobs)
+
+    first = await service.ListJobs(pb.ListJobsRequest())
+    second = await service.ListJobs(pb.ListJobsRequest(page_token=first.next_page_token))
+
+    assert first.ByteSize() < 2 << 20
+    ids = {job.job_id for job in (*first.jobs, *second.jobs)}
+    assert (len(first.jobs), len(ids), second.next_page_token) == (2, wanted, "")
+
+
+async def test_jobs_are_listed_by_state_and_pool(jobs):
+    waiting = await submit(jobs, delay_s=60)
+    heavy = await submit(jobs, pool="heavy")
+    service = JobService(jobs)
+
+    scheduled = await service.ListJobs(pb.ListJobsRequest(state=pb.JOB_STATE_SCHEDULED))
+    in_pool = await service.ListJobs(pb.ListJobsRequest(pool="heavy"))
+
+    assert [job.job_id for job in scheduled.jobs] == [waiting]
+    assert scheduled.jobs[0].HasField("due_at")
+    assert [job.job_id for job in in_pool.jobs] == [heavy]
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (pb.ListJobsRequest(page_size=501), "page_size"),
+        (pb.ListJobsRequest(page_token="before:"), "page_token"),
+        (pb.ListJobsRequest(page_token="made up"), "page_token"),
+        (pb.ListJobsRequest(state=99), "state"),
+    ],
+)
+async def test_a_bad_field_is_named(jobs, request_, field):
+    with pytest.raises(InvalidArgumentError, match=f"^{field}: "):
+        await JobService(jobs).ListJobs(request_)
+
+
+async def test_watching_ends_with_the_job(jobs):
+    job_id = await submit(jobs)
+    seen = []
+
+    async def work():
+        job = await claim(jobs)
+        jobs.note_progress(job_id, job.token, 5, "half", total=10)
+        await jobs.complete("slot", [JobResult(job_id, job.token, "{}")])
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            async for reply in JobService(jobs).WatchJob(pb.WatchJobRequest(job_id=job_id)):
+                if not seen:
+                    nursery.start_soon(work)
+                seen.append(reply.job.state)
+
+    assert (seen[0], seen[-1]) == (pb.JOB_STATE_QUEUED, pb.JOB_STATE_SUCCEEDED)
+
+
+async def test_a_cancelled_job_is_run_again_when_retried(jobs):
+    job_id = await submit(jobs)
+    service = JobService(jobs)
+
+    cancelled = (await service.CancelJob(pb.CancelJobRequest(job_id=job_id))).job
+    retried = (await service.RetryJob(pb.RetryJobRequest(job_id=job_id))).job
+
+    assert cancelled.state == pb.JOB_STATE_CANCELLED
+    assert (retried.state, retried.run) == (pb.JOB_STATE_QUEUED, 2)
+    with pytest.raises(FailedPreconditionError, match="has not ended"):
+        await service.RetryJob(pb.RetryJobRequest(job_id=job_id))
+
+
+async def test_a_job_that_is_not_there_is_not_found(jobs):
+    service = JobService(jobs)
+    for call, request in (
+        (service.GetJob, pb.GetJobRequest(job_id=NO_JOB)),
+        (service.CancelJob, pb.CancelJobRequest(job_id=NO_JOB)),
+        (service.RetryJob, pb.RetryJobRequest(job_id=NO_JOB)),
+    ):
+        with pytest.raises(NotFoundError):
+            await call(request)
+    with pytest.raises(NotFoundError):
+        async for _ in service.WatchJob(pb.WatchJobRequest(job_id=NO_JOB)):
+            pass
+
+
+async def test_the_queue_is_counted_by_pool(jobs):
+    await submit(jobs, pool="heavy")
+    await submit(jobs, pool="heavy", delay_s=60)
+
+    async def counted():
+        queue = await JobService(jobs).GetQueue(pb.GetQueueRequest())
+        return {pool.pool: (pool.ready, pool.delayed) for pool in queue.pools}
+
+    with trio.fail_after(5):
+        # Redis is told after the submission returns.
+        while (await counted()).get("heavy") != (1, 1):
+            await trio.sleep(0.01)
