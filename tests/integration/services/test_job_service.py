@@ -10,7 +10,7 @@ from engine.jobs import JobFailure, JobResult, JobSpec
 from engine.services import JobService
 from engine.store import StoreSettings, open_store
 from proto.trellis.v1 import jobs_pb2 as pb
-from tests.integration.jobs.world import UnreliableClient, World
+from tests.integration.jobs.world import UnreliableClient, World, eventually
 from tests.support.redis_servers import running_server
 
 NO_JOB = "0" * 26
@@ -163,11 +163,9 @@ async def test_the_queue_is_counted_by_pool(jobs):
     await submit(jobs, pool="heavy")
     await submit(jobs, pool="heavy", delay_s=60)
 
-    async def counted():
+    async def is_counted():
         queue = await JobService(jobs).GetQueue(pb.GetQueueRequest())
-        return {pool.pool: (pool.ready, pool.delayed) for pool in queue.pools}
+        return ("heavy", 1, 1) in [(pool.pool, pool.ready, pool.delayed) for pool in queue.pools]
 
-    with trio.fail_after(5):
-        # Redis is told after the submission returns.
-        while (await counted()).get("heavy") != (1, 1):
-            await trio.sleep(0.01)
+    # Redis is told after the submission returns.
+    await eventually(is_counted, within_s=5)
