@@ -4,7 +4,7 @@ import attrs
 import trio
 
 from engine import metrics
-from engine.errors import FailedPreconditionError, NotFoundError
+from engine.errors import FailedPreconditionError, NotFoundError, SchemaMismatchError
 from engine.jobs.claims import Claims
 from engine.jobs.endings import cancelled_outcome, ended_unheld, finish_change
 from engine.jobs.history import JobFacts, JobHistory
@@ -117,6 +117,10 @@ class Control:
                 with trio.CancelScope(shield=True):
                     await self._end(facts)
                 ended_run = facts.run
+        except SchemaMismatchError:
+            # Unless the run has ended meanwhile: rebuilding keeps promises of an earlier engine.
+            if (await self._fetch(job_id)).outcome is None:
+                raise
         finally:
             if ended_run is None:
                 self._claims.let_go(job_id)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import trio
 
 from engine import metrics
-from engine.errors import BackendUnavailableError
+from engine.errors import BackendUnavailableError, ResourceExhaustedError, StoreError
 from engine.jobs.job_clock import JobClock
 from engine.jobs.lease_queue import Depth, LeaseQueue, QueueLostError
 from engine.jobs.queue_records import Change, Enqueue, Unreserve
@@ -52,8 +52,9 @@ class QueueLink:
         """Make a link that is closed until `run` has built the queue.
 
         Args:
-          rebuild: brings the queue in line with what the engine knows, by `call_directly`; raises
-            BackendUnavailableError or QueueLostError to be called again.
+          rebuild: brings the queue in line with what the engine knows, by `call_directly`; called
+            again if it raises BackendUnavailableError, QueueLostError, StoreError or
+            ResourceExhaustedError.
           threads: calls at once.
         """
         self._queue = queue
@@ -195,6 +196,11 @@ class QueueLink:
             except (BackendUnavailableError, QueueLostError) as error:
                 self._let_go_of_jobs()
                 logger.debug("queue not built", extra={"detail": str(error)})
+            except (StoreError, ResourceExhaustedError) as error:
+                # Such as an outcome that an operator's call has written meanwhile. What is on disk
+                # is read again; if the file has failed, its writer stops the engine.
+                self._let_go_of_jobs()
+                logger.warning("queue not built", extra={"detail": str(error)})
             else:
                 return
             finally:

@@ -61,7 +61,8 @@ class Rebuilding:
 
         Raises:
           BackendUnavailableError, QueueLostError: to be begun again.
-          StoreError: the data file does not take or give what is needed.
+          StoreError, ResourceExhaustedError: the data file does not take or give what is needed;
+            likewise.
         """
         epoch = secrets.token_hex(8)
         existed = await link.call_directly(lambda: self._queue.adopt(epoch))

@@ -278,6 +278,20 @@ async def test_a_cancellation_that_a_lost_engine_promised_is_kept(world):
     assert len(await world.rows("SELECT * FROM events")) == 2
 
 
+async def test_a_cancellation_is_repeated_while_the_promised_one_is_being_kept(world):
+    async with world.open_until_killed() as jobs:
+        submitted = await submit(jobs, 20)
+        await claim(jobs, most=20)
+        for job_id in submitted:
+            await jobs.cancel(job_id)
+    async with world.open() as jobs, trio.open_nursery() as nursery:
+        for job_id in submitted:
+            nursery.start_soon(jobs.cancel, job_id)
+        await jobs.wait_queue_open()
+    async with world.open() as jobs:
+        assert await states(jobs, submitted) == ["CANCELLED"] * 20
+
+
 async def test_an_engine_that_was_replaced_can_do_nothing_more(world):
     async with world.open() as old:
         submitted = await submit(old, 2)
