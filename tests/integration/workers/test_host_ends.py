@@ -19,6 +19,19 @@ from tests.support.worker_host import (
     until_printed,
 )
 
+_before: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def _children_of_earlier_tests():
+    """Leave aside the servers that tests before these keep for their whole run."""
+    _before.clear()
+    _before.update(own_children())
+
+
+def new_children():
+    return [pid for pid in own_children() if pid not in _before]
+
 
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
 async def test_exit_code_is_reported(tmp_path, code):
@@ -94,8 +107,8 @@ async def test_daemon_that_cut_every_tie_is_killed_with_its_worker(tmp_path, end
         else:
             await until(lambda: any(_is_daemon(pid) for pid in marked_like(worker.pid)))
             await worker.kill()
-        assert not [pid for pid in own_children() if _is_daemon(pid)]
-        assert not [pid for pid in marked_like(own_children()[0]) if _is_daemon(pid)]
+        assert not [pid for pid in new_children() if _is_daemon(pid)]
+        assert not [pid for pid in marked_like(new_children()[0]) if _is_daemon(pid)]
 
 
 def _is_daemon(pid):
@@ -129,7 +142,7 @@ async def test_nothing_is_left_when_the_host_closes(tmp_path):
         os.kill(workers[0].pid, signal.SIGSTOP)
         group = marked_like(workers[0].pid)
     assert not [pid for pid in group if is_alive(pid)]
-    assert not own_children()
+    assert not new_children()
     assert not list((tmp_path / "workers").iterdir())
 
 
@@ -142,4 +155,4 @@ async def test_cancelled_spawn_leaves_no_worker(tmp_path):
         # The zygote answers in order: whatever was on the way has arrived, and been found a stray.
         last = await spawn(host, "sleep")
         await last.kill()
-        await until(lambda: len(own_children()) == 1)
+        await until(lambda: len(new_children()) == 1)
