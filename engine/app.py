@@ -20,7 +20,7 @@ import trio
 from engine import early_stop, metrics
 from engine.app_workers import open_workforce
 from engine.backends import KafkaBackend, RedisBackend, open_kafka, open_redis
-from engine.config import EngineConfig, SecurityConfig
+from engine.config import EngineConfig, JobTypeConfig, SecurityConfig
 from engine.errors import BackendUnavailableError, FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.generator import GeneratorSettings, run_generator
@@ -45,7 +45,13 @@ from engine.services import (
     WorkerViewService,
 )
 from engine.store import Store, StoreSettings, open_store
-from engine.uploads import UploadHeader, UploadReceipt, Uploads, open_uploads
+from engine.uploads import (
+    UPLOAD_JOB_TYPE,
+    UploadHeader,
+    UploadReceipt,
+    Uploads,
+    open_uploads,
+)
 from engine.web import run_http
 
 logger = logging.getLogger(__name__)
@@ -112,6 +118,7 @@ async def _run_parts(
             store.reader,
             config.features.uploads,
             max_bytes=config.uploads.max_bytes,
+            job_type=config.workers.job_types.get(UPLOAD_JOB_TYPE, JobTypeConfig()),
         ) as uploads,
         _open_features(config, store, health) as (features, models),
         open_workforce(config, store, jobs, uploads, tls, health) as workforce,
@@ -123,7 +130,10 @@ async def _run_parts(
                     FeatureService(features, models, store.writer),
                     ModelService(models),
                 ),
-                "service_d": (JobService(jobs), WorkerViewService(workforce.supervisor)),
+                "service_d": (
+                    JobService(jobs, config.workers.job_types),
+                    WorkerViewService(workforce.supervisor),
+                ),
             },
             tls,
             health,

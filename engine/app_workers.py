@@ -98,6 +98,11 @@ def _supervisor_settings(config: EngineConfig) -> SupervisorSettings:
         check_interval_s=workers.check_interval_s,
         check_deadline_s=workers.check_deadline_s,
         stall_s=workers.stall_s,
+        stall_s_by_job_type={
+            name: job_type.stall_s
+            for name, job_type in workers.job_types.items()
+            if job_type.stall_s is not None
+        },
         cancel_grace_s=workers.cancel_grace_s,
         restart_intensity=workers.restart_intensity,
         restart_period_s=workers.restart_period_s,
@@ -124,6 +129,11 @@ def _host_settings(config: EngineConfig) -> LocalHostSettings:
         memory_hard_bytes=workers.memory_hard_bytes,
         memory_soft_bytes=workers.memory_soft_bytes,
         recycle_after_jobs=workers.recycle_after_jobs,
+        handlers={
+            name: job_type.handler
+            for name, job_type in workers.job_types.items()
+            if job_type.handler is not None
+        },
         log_level=config.log.levels.get("workers", config.log.level),
     )
 

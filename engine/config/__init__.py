@@ -19,9 +19,11 @@ from engine.config.loader import Check, load_config
 from engine.config.problems import ConfigError, Problem, nearest_name
 from engine.config.secrets import Secret
 from engine.config.sections import (
+    BUILT_IN_JOB_TYPES,
     AppSettings,
     BlobsConfig,
     DuckdbConfig,
+    JobTypeConfig,
     KafkaConfig,
     LogConfig,
     OnlineConfig,
@@ -37,6 +39,7 @@ from engine.config.sections import (
 
 __all__ = [
     "AGGREGATES",
+    "BUILT_IN_JOB_TYPES",
     "EVENTS_SOURCE",
     "EVENT_COLUMNS",
     "UPLOADS_PREFIX",
@@ -51,6 +54,7 @@ __all__ = [
     "EntitySpec",
     "FeatureSpec",
     "FeaturesFile",
+    "JobTypeConfig",
     "KafkaConfig",
     "LogConfig",
     "ModelSpec",

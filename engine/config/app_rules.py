@@ -9,7 +9,7 @@ import attrs
 
 from engine.config.pem import explain_certificates, explain_private_key
 from engine.config.secrets import Secret
-from engine.config.sections import AppSettings
+from engine.config.sections import BUILT_IN_JOB_TYPES, DEFAULT_POOL, AppSettings
 
 
 @attrs.frozen
@@ -85,6 +85,32 @@ def _workers_fit(settings: AppSettings) -> Iterator[Finding]:
             f"{workers.check_deadline_s:g} s",
             f"more than check_interval_s, which is {workers.check_interval_s:g} s",
         )
+
+
+def _job_types_have_handlers(settings: AppSettings) -> Iterator[Finding]:
+    for name, job_type in settings.workers.job_types.items():
+        if name in BUILT_IN_JOB_TYPES and job_type.handler is not None:
+            found = f"a handler for {name}, which Trellis brings along"
+            yield Finding(("workers.job_types",), found, "none, or another name")
+        if name not in BUILT_IN_JOB_TYPES and job_type.handler is None:
+            found = f"{name} without a handler"
+            yield Finding(("workers.job_types",), found, "handler: package.module:function")
+
+
+def _pools_have_workers(settings: AppSettings) -> Iterator[Finding]:
+    workers = settings.workers
+    if sum(workers.pools.values()) != workers.max_python_workers:
+        return
+    wanted = dict.fromkeys(BUILT_IN_JOB_TYPES, DEFAULT_POOL)
+    wanted |= {name: job_type.pool for name, job_type in workers.job_types.items()}
+    for name, pool in wanted.items():
+        if pool not in workers.pools:
+            yield Finding(
+                ("workers.pools", "workers.job_types", "workers.max_python_workers"),
+                f"no worker for {name}, whose pool is {pool}",
+                f"a pool {pool}, or more max_python_workers than the pools have together, since "
+                "those left over take any job",
+            )
 
 
 def _kafka_security_fits(settings: AppSettings) -> Iterator[Finding]:
@@ -220,6 +246,8 @@ _RULES: tuple[Callable[[AppSettings], Iterator[Finding]], ...] = (
     _tls_is_whole,
     _cluster_has_a_url,
     _workers_fit,
+    _job_types_have_handlers,
+    _pools_have_workers,
     _kafka_security_fits,
     _kafka_addresses_exist,
     _batches_fit_the_queue,

@@ -4,8 +4,8 @@ It writes the page to standard output; a test proves that `docs/configuration.md
 """
 
 import datetime
+import inspect
 import sys
-import textwrap
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -93,10 +93,23 @@ def _section(field: "attrs.Attribute[Any]") -> str:
         if setting.section == field.name
     ]
     table = _table(("key", "default", "allowed", "meaning"), rows)
-    return f"### {field.name}\n\n{_paragraph(field.type)}\n\n{table}"
+    classes = (
+        _definition(f"{field.name}.{setting.name}", item, level="####")
+        for setting in SETTINGS.values()
+        if setting.section == field.name and (item := _class_of_items(setting.annotation))
+    )
+    return "\n".join((f"### {field.name}\n\n{_paragraph(field.type)}\n\n{table}", *classes))
 
 
-def _definition(name: str, cls: type[attrs.AttrsInstance]) -> str:
+def _class_of_items(annotation: Any) -> type[attrs.AttrsInstance] | None:
+    """Return the class of a mapping's items, if they are of one."""
+    items = typing.get_args(annotation)[1:]
+    if typing.get_origin(annotation) is Mapping and attrs.has(items[0]):
+        return items[0]
+    return None
+
+
+def _definition(name: str, cls: type[attrs.AttrsInstance], level: str = "###") -> str:
     rows = [
         (
             f"`{yaml_key(field)}`",
@@ -108,7 +121,7 @@ def _definition(name: str, cls: type[attrs.AttrsInstance]) -> str:
         if field.name != "name"
     ]
     table = _table(("key", "default", "allowed", "meaning"), rows)
-    return f"### {name}\n\n{_paragraph(cls)}\n\n{table}"
+    return f"{level} {name}\n\n{_paragraph(cls)}\n\n{table}"
 
 
 def _environment_names() -> str:
@@ -122,7 +135,7 @@ def _environment_names() -> str:
 
 def _paragraph(cls: type) -> str:
     """Return the first paragraph of the class's docstring."""
-    return textwrap.dedent(cls.__doc__ or "").strip().split("\n\n")[0]
+    return inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0]
 
 
 def _allowed(annotation: Any) -> str:
@@ -132,6 +145,8 @@ def _allowed(annotation: Any) -> str:
     item = typing.get_args(annotation)
     if typing.get_origin(annotation) is tuple:
         return f"a list; each: {_allowed(item[0])}"
+    if attrs.has(item[1]):
+        return "a mapping to definitions"
     return f"a mapping to: {_allowed(item[1])}"
 
 

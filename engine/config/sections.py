@@ -56,6 +56,12 @@ LOG_PARTS = (
 )
 """Packages below `engine` whose log level can be set on its own."""
 
+BUILT_IN_JOB_TYPES = ("process_upload",)
+"""Types of job that Trellis brings along; a setting of theirs may differ, their handler may not."""
+
+DEFAULT_POOL = "default"
+"""The pool of jobs that name none."""
+
 # Short enough for a metric label, and valid as a name in Python, SQL and the expression grammar.
 Identifier = Annotated[
     str,
@@ -99,6 +105,13 @@ AccountUrl = Annotated[
         "an http(s) URL without user, query or fragment "
         "(a SAS token belongs into blobs.connection_string)",
         r"https?://[A-Za-z0-9.:\[\]_-]{1,255}(?:/[A-Za-z0-9._~/-]{0,255})?",
+    ),
+]
+HandlerName = Annotated[
+    str,
+    Text(
+        "a function as package.module:function",
+        r"[A-Za-z_]\w{0,62}(?:\.[A-Za-z_]\w{0,62}){0,15}:[A-Za-z_]\w{0,62}",
     ),
 ]
 SaslMechanism = Annotated[str, Choice(("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"))]
@@ -156,6 +169,24 @@ class SecurityConfig:
 
 
 @attrs.frozen
+class JobTypeConfig:
+    """A type of job. Under a name that Trellis does not bring along it is one of your own, which
+    `JobService.SubmitJob` accepts.
+    """
+
+    handler: HandlerName | None = setting(
+        None,
+        "The function that does it, importable beside main.py on every machine with workers; "
+        "needed for types of your own.",
+    )
+    pool: Identifier = setting(DEFAULT_POOL, "The pool of workers that does it.")
+    stall_s: ShortDuration | None = setting(None, "Replaces workers.stall_s for jobs of this type.")
+    max_attempts: Annotated[int, Integer(1, 1_000)] = setting(
+        3, "Attempts charged to a job after which it is given up."
+    )
+
+
+@attrs.frozen
 class WorkersConfig:
     """The worker processes, and when one is replaced."""
 
@@ -165,6 +196,9 @@ class WorkersConfig:
     pools: Mapping[Identifier, Annotated[int, Integer(1, 256)]] = mapping_setting(
         "Workers kept for one kind of job each, as `name: workers`; the sum is at most "
         "max_python_workers, and what is left over takes any job."
+    )
+    job_types: Mapping[Identifier, JobTypeConfig] = mapping_setting(
+        "Types of job that differ from the defaults, and your own; keys below."
     )
     check_interval_s: ShortDuration = setting(1.0, "How often a worker reports.")
     check_deadline_s: ShortDuration = setting(

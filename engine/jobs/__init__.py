@@ -6,6 +6,7 @@ from engine.jobs.jobs import BackTo, Jobs, open_jobs
 from engine.jobs.reading import JobPage, PoolStats, QueueStats
 from engine.jobs.settings import JobsSettings
 from engine.jobs.spec import (
+    MOST_PAYLOAD_BYTES,
     AttemptEnd,
     ClaimedJob,
     JobFailure,
@@ -20,6 +21,7 @@ from engine.jobs.views import JobView
 from engine.jobs.watching import JobWatch
 
 __all__ = [
+    "MOST_PAYLOAD_BYTES",
     "AttemptEnd",
     "BackTo",
     "Cause",

@@ -1,9 +1,13 @@
-"""`trellis.v1.JobService`: jobs, where they stand, and what came of them."""
+"""`trellis.v1.JobService`: jobs accepted, where they stand, and what came of them."""
 
-from collections.abc import AsyncGenerator
+import difflib
+import json
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
-from engine.errors import InvalidArgumentError
-from engine.jobs import JobFilter, Jobs, JobState, JobView, PastAttempt
+from engine.config import BUILT_IN_JOB_TYPES, JobTypeConfig
+from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from engine.jobs import MOST_PAYLOAD_BYTES, JobFilter, Jobs, JobSpec, JobState, JobView, PastAttempt
 from engine.services.arguments import read_page_size
 from engine.services.feature_rows import set_time
 from proto.trellis.v1 import jobs_pb2
@@ -29,8 +33,46 @@ _BEFORE = "before:"
 class JobService(JobServiceServicer):  # type: ignore[misc]  # generated code has no types
     """Parses, asks the jobs, encodes."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, job_types: Mapping[str, JobTypeConfig]) -> None:
         self._jobs = jobs
+        self._job_types = job_types
+
+    async def SubmitJob(  # noqa: N802
+        self, input_message: jobs_pb2.SubmitJobRequest
+    ) -> jobs_pb2.SubmitJobResponse:
+        """Accept a job of a configured type. See `jobs.proto`."""
+        request = input_message
+        job_type = self._find_type(request.job_type)
+        submission = await self._jobs.submit(
+            JobSpec(
+                request.job_type,
+                _read_payload(request.payload_json),
+                pool=job_type.pool,
+                priority=request.priority,
+                idempotency_key=request.idempotency_key or None,
+                delay_s=request.delay_s,
+                max_attempts=job_type.max_attempts,
+            )
+        )
+        return jobs_pb2.SubmitJobResponse(job_id=submission.job_id, created=submission.created)
+
+    def _find_type(self, name: str) -> JobTypeConfig:
+        if not name:
+            raise InvalidArgumentError("job_type", "is empty; it is a type of workers.job_types")
+        if name in BUILT_IN_JOB_TYPES:
+            raise FailedPreconditionError(
+                f"job_type: jobs of type {name} come about by themselves, those of uploads by "
+                "IngestService.UploadFile; submit one of workers.job_types"
+            )
+        job_type = self._job_types.get(name)
+        if job_type is None:
+            shown = name[:63]
+            raise NotFoundError(
+                "job type in workers.job_types",
+                shown,
+                difflib.get_close_matches(shown, self._job_types),
+            )
+        return job_type
 
     async def GetJob(  # noqa: N802
         self, input_message: jobs_pb2.GetJobRequest
@@ -100,6 +142,19 @@ class JobService(JobServiceServicer):  # type: ignore[misc]  # generated code ha
                 for pool, depth in sorted(stats.by_pool.items())
             ]
         )
+
+
+def _read_payload(text: str) -> dict[str, Any]:
+    # Before it is parsed: escapes can make it shorter, never to less than a sixth.
+    if len(text) > 6 * MOST_PAYLOAD_BYTES:
+        raise InvalidArgumentError("payload_json", f"is longer than {MOST_PAYLOAD_BYTES} bytes")
+    try:
+        payload = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgumentError("payload_json", f"is not JSON: {error}") from error
+    if not isinstance(payload, dict):
+        raise InvalidArgumentError("payload_json", "is not a JSON object")
+    return payload
 
 
 def _read_state(number: int) -> JobState | None:

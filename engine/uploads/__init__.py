@@ -2,11 +2,12 @@
 
 from engine.uploads.header import UploadHeader
 from engine.uploads.lookup import RejectedRow, UploadView
-from engine.uploads.receiving import UploadReceipt
+from engine.uploads.receiving import UPLOAD_JOB_TYPE, UploadReceipt
 from engine.uploads.staging import StagedUpload
 from engine.uploads.uploads import Uploads, open_uploads
 
 __all__ = [
+    "UPLOAD_JOB_TYPE",
     "RejectedRow",
     "StagedUpload",
     "UploadHeader",

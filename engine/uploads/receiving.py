@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import attrs
 import trio
 
+from engine.config import JobTypeConfig
 from engine.config.definitions import UploadSpec
 from engine.errors import InvalidArgumentError
 from engine.jobs import JobSpec
@@ -17,7 +18,7 @@ from engine.uploads.content import Content, discard_content, receive_content
 from engine.uploads.header import UploadHeader, check_header
 from engine.uploads.ports import JobAcceptance, RequestWriter, RowReader
 
-JOB_TYPE = "process_upload"
+UPLOAD_JOB_TYPE = "process_upload"
 
 _QUERIES = load_queries("engine.uploads")
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold UTC without a zone
@@ -59,12 +60,14 @@ class Receiving:
         datasets: Mapping[str, UploadSpec],
         *,
         max_bytes: int,
+        job_type: JobTypeConfig,
     ) -> None:
         self._jobs = jobs
         self._writer = writer
         self._reader = reader
         self._datasets = datasets
         self._max_bytes = max_bytes
+        self._job_type = job_type
         self._under_way: dict[str, trio.Event] = {}
 
     async def receive(
@@ -126,7 +129,13 @@ class Receiving:
         )
         payload = _payload(upload_id, header, dataset, content, received_at_us)
         await self._jobs.submit(
-            JobSpec(JOB_TYPE, payload, request_id=request_id),
+            JobSpec(
+                UPLOAD_JOB_TYPE,
+                payload,
+                pool=self._job_type.pool,
+                max_attempts=self._job_type.max_attempts,
+                request_id=request_id,
+            ),
             (
                 Upsert("uploads", _COLUMNS, [row]),
                 Upsert(

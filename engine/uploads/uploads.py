@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Final, Protocol
 
+from engine.config import JobTypeConfig
 from engine.config.definitions import UploadSpec
 from engine.jobs import CompletionHook, FailureHook
 from engine.records import Statement, WriteRequest
@@ -11,8 +12,10 @@ from engine.uploads.endings import UploadEndings
 from engine.uploads.header import UploadHeader
 from engine.uploads.lookup import UploadLookup, UploadView
 from engine.uploads.ports import JobAcceptance, RequestWriter, RowReader
-from engine.uploads.receiving import JOB_TYPE, Receiving, UploadReceipt
+from engine.uploads.receiving import UPLOAD_JOB_TYPE, Receiving, UploadReceipt
 from engine.uploads.staging import StagedUpload, Staging
+
+_AS_BY_DEFAULT: Final = JobTypeConfig()
 
 
 class UploadJobs(JobAcceptance, Protocol):
@@ -36,13 +39,16 @@ class Uploads:
         datasets: Mapping[str, UploadSpec],
         *,
         max_bytes: int,
+        job_type: JobTypeConfig,
     ) -> None:
-        self._receiving = Receiving(jobs, writer, reader, datasets, max_bytes=max_bytes)
+        self._receiving = Receiving(
+            jobs, writer, reader, datasets, max_bytes=max_bytes, job_type=job_type
+        )
         self._lookup = UploadLookup(reader)
         self._staging = Staging(writer, reader)
         endings = UploadEndings(reader)
-        jobs.set_completion_hook(JOB_TYPE, endings.complete)
-        jobs.set_failure_hook(JOB_TYPE, endings.fail)
+        jobs.set_completion_hook(UPLOAD_JOB_TYPE, endings.complete)
+        jobs.set_failure_hook(UPLOAD_JOB_TYPE, endings.fail)
 
     async def receive(
         self, header: UploadHeader, chunks: AsyncIterator[bytes], request_id: str = ""
@@ -93,13 +99,18 @@ async def open_uploads(
     datasets: Mapping[str, UploadSpec],
     *,
     max_bytes: int,
+    job_type: JobTypeConfig = _AS_BY_DEFAULT,
 ) -> AsyncIterator[Uploads]:
     """Provide the uploads; what an engine that was killed left of files is deleted first.
 
     Before any upload is received and any worker runs.
 
+    Args:
+      datasets: what may be uploaded, by name.
+      max_bytes: a larger file is refused.
+      job_type: how the jobs are carried out that process the files.
     Raises:
       StoreError: the data file cannot be written.
     """
     await writer.submit(WriteRequest((Statement("delete_abandoned_uploads", {}),)))
-    yield Uploads(jobs, writer, reader, datasets, max_bytes=max_bytes)
+    yield Uploads(jobs, writer, reader, datasets, max_bytes=max_bytes, job_type=job_type)

@@ -4,6 +4,9 @@ import google.protobuf.timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
 class JobServiceServicer(purerpc.Servicer):
+    async def SubmitJob(self, input_message):
+        raise NotImplementedError()
+
     async def GetJob(self, input_message):
         raise NotImplementedError()
 
@@ -26,6 +29,15 @@ class JobServiceServicer(purerpc.Servicer):
     def service(self) -> purerpc.Service:
         service_obj = purerpc.Service(
             "trellis.v1.JobService"
+        )
+        service_obj.add_method(
+            "SubmitJob",
+            self.SubmitJob,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_jobs__pb2.SubmitJobRequest,
+                proto_dot_trellis_dot_v1_dot_jobs__pb2.SubmitJobResponse,
+            )
         )
         service_obj.add_method(
             "GetJob",
@@ -89,6 +101,14 @@ class JobServiceStub:
         self._client = purerpc.Client(
             "trellis.v1.JobService",
             channel
+        )
+        self.SubmitJob = self._client.get_method_stub(
+            "SubmitJob",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_jobs__pb2.SubmitJobRequest,
+                proto_dot_trellis_dot_v1_dot_jobs__pb2.SubmitJobResponse,
+            )
         )
         self.GetJob = self._client.get_method_stub(
             "GetJob",

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 import trio
 
+from engine.config import JobTypeConfig
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from engine.jobs import JobFailure, JobResult, JobSpec
 from engine.services import JobService
@@ -38,13 +39,62 @@ async def claim(jobs):
     return job
 
 
+SCORE = JobTypeConfig(handler="mine:score", pool="serve", max_attempts=7)
+
+
+async def test_a_job_of_a_configured_type_is_accepted_once_under_its_key(jobs):
+    service = JobService(jobs, {"score": SCORE})
+    request = pb.SubmitJobRequest(
+        job_type="score", payload_json='{"n": 2}', priority=3, idempotency_key="k"
+    )
+    first = await service.SubmitJob(request)
+    again = await service.SubmitJob(request)
+    assert (first.created, again.created, again.job_id) == (True, False, first.job_id)
+    job = await jobs.get(first.job_id)
+    assert (job.job_type, job.pool, job.priority, job.max_attempts) == ("score", "serve", 3, 7)
+    assert job.payload_json == '{"n":2}'
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "error", "reason"),
+    [
+        ({"job_type": "scare"}, NotFoundError, "close to it: score"),
+        ({"job_type": ""}, InvalidArgumentError, "job_type: is empty"),
+        ({"job_type": "process_upload"}, FailedPreconditionError, "UploadFile"),
+        ({"job_type": "score", "payload_json": "[]"}, InvalidArgumentError, "JSON object"),
+        ({"job_type": "score", "payload_json": "{"}, InvalidArgumentError, "is not JSON"),
+        ({"job_type": "score", "payload_json": '{"n": NaN}'}, InvalidArgumentError, "is not JSON"),
+        (
+            {"job_type": "score", "payload_json": "[" * 100_000},
+            InvalidArgumentError,
+            "is not JSON",
+        ),
+        (
+            {"job_type": "score", "payload_json": '{"n": "' + 65_536 * "n" + '"}'},
+            InvalidArgumentError,
+            "at most 65536 are taken",
+        ),
+        (
+            {"job_type": "score", "payload_json": 393_217 * " "},
+            InvalidArgumentError,
+            "longer than 65536 bytes",
+        ),
+        ({"job_type": "score", "delay_s": float("nan")}, InvalidArgumentError, "delay_s"),
+        ({"job_type": "score", "priority": 1_001}, InvalidArgumentError, "priority"),
+    ],
+)
+async def test_a_job_that_cannot_be_is_refused_with_the_reason(jobs, request_fields, error, reason):
+    with pytest.raises(error, match=reason):
+        await JobService(jobs, {"score": SCORE}).SubmitJob(pb.SubmitJobRequest(**request_fields))
+
+
 async def test_a_job_is_shown_with_its_attempts_once_it_has_failed(jobs):
     job_id = await submit(jobs, request_id="r-1", idempotency_key="k")
     job = await claim(jobs)
     failure = JobFailure(job_id, job.token, "bad_input", "no", permanent=True, stack="here")
     await jobs.fail("slot", failure)
 
-    found = (await JobService(jobs).GetJob(pb.GetJobRequest(job_id=job_id))).job
+    found = (await JobService(jobs, {}).GetJob(pb.GetJobRequest(job_id=job_id))).job
 
     assert found.state == pb.JOB_STATE_FAILED
     assert (found.run, found.attempt, found.payload_json) == (1, 1, '{"n":1}')
@@ -58,7 +108,7 @@ async def test_a_job_is_shown_with_its_attempts_once_it_has_failed(jobs):
 
 async def test_pages_hold_every_job_once_the_latest_first(jobs):
     accepted = [await submit(jobs) for _ in range(5)]
-    service = JobService(jobs)
+    service = JobService(jobs, {})
     found, token, pages = [], "", 0
     while pages == 0 or token:
         page = await service.ListJobs(pb.ListJobsRequest(page_size=2, page_token=token))
@@ -76,7 +126,7 @@ async def test_a_page_ends_before_it_outgrows_a_message(jobs):
         await jobs.complete(
             "slot", [JobResult(job_id, job.token, f'{{"text": "{"x" * 900_000}"}}')]
         )
-    service = JobService(jobs)
+    service = JobService(jobs, {})
 
     first = await service.ListJobs(pb.ListJobsRequest())
     second = await service.ListJobs(pb.ListJobsRequest(page_token=first.next_page_token))
@@ -89,7 +139,7 @@ async def test_a_page_ends_before_it_outgrows_a_message(jobs):
 async def test_jobs_are_listed_by_state_and_pool(jobs):
     waiting = await submit(jobs, delay_s=60)
     heavy = await submit(jobs, pool="heavy")
-    service = JobService(jobs)
+    service = JobService(jobs, {})
 
     scheduled = await service.ListJobs(pb.ListJobsRequest(state=pb.JOB_STATE_SCHEDULED))
     in_pool = await service.ListJobs(pb.ListJobsRequest(pool="heavy"))
@@ -110,7 +160,7 @@ async def test_jobs_are_listed_by_state_and_pool(jobs):
 )
 async def test_a_bad_field_is_named(jobs, request_, field):
     with pytest.raises(InvalidArgumentError, match=f"^{field}: "):
-        await JobService(jobs).ListJobs(request_)
+        await JobService(jobs, {}).ListJobs(request_)
 
 
 async def test_watching_ends_with_the_job(jobs):
@@ -124,7 +174,7 @@ async def test_watching_ends_with_the_job(jobs):
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            async for reply in JobService(jobs).WatchJob(pb.WatchJobRequest(job_id=job_id)):
+            async for reply in JobService(jobs, {}).WatchJob(pb.WatchJobRequest(job_id=job_id)):
                 if not seen:
                     nursery.start_soon(work)
                 seen.append(reply.job.state)
@@ -134,7 +184,7 @@ async def test_watching_ends_with_the_job(jobs):
 
 async def test_a_cancelled_job_is_run_again_when_retried(jobs):
     job_id = await submit(jobs)
-    service = JobService(jobs)
+    service = JobService(jobs, {})
 
     cancelled = (await service.CancelJob(pb.CancelJobRequest(job_id=job_id))).job
     retried = (await service.RetryJob(pb.RetryJobRequest(job_id=job_id))).job
@@ -146,7 +196,7 @@ async def test_a_cancelled_job_is_run_again_when_retried(jobs):
 
 
 async def test_a_job_that_is_not_there_is_not_found(jobs):
-    service = JobService(jobs)
+    service = JobService(jobs, {})
     for call, request in (
         (service.GetJob, pb.GetJobRequest(job_id=NO_JOB)),
         (service.CancelJob, pb.CancelJobRequest(job_id=NO_JOB)),
@@ -164,7 +214,7 @@ async def test_the_queue_is_counted_by_pool(jobs):
     await submit(jobs, pool="heavy", delay_s=60)
 
     async def is_counted():
-        queue = await JobService(jobs).GetQueue(pb.GetQueueRequest())
+        queue = await JobService(jobs, {}).GetQueue(pb.GetQueueRequest())
         return ("heavy", 1, 1) in [(pool.pool, pool.ready, pool.delayed) for pool in queue.pools]
 
     # Redis is told after the submission returns.

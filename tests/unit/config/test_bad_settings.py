@@ -312,6 +312,28 @@ def test_unfit_value_is_reported(problems: Lines, text: str, problem: str) -> No
             ),
         ),
         (
+            "workers: {max_python_workers: 2, pools: {train: 2}}",
+            (
+                "workers.pools: found no worker for process_upload, whose pool is default; "
+                "allowed: a pool default, or more max_python_workers than the pools have "
+                "together, since those left over take any job"
+            ),
+        ),
+        (
+            "workers: {job_types: {score: {pool: serve}}}",
+            (
+                "workers.job_types: found score without a handler; allowed: handler: "
+                "package.module:function"
+            ),
+        ),
+        (
+            "workers: {job_types: {process_upload: {handler: 'mine:run'}}}",
+            (
+                "workers.job_types: found a handler for process_upload, which Trellis brings "
+                "along; allowed: none, or another name"
+            ),
+        ),
+        (
             "workers: {check_interval_s: 5s}",
             (
                 "workers.check_deadline_s: found 5 s; allowed: more than check_interval_s, which "
