@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Final
 
 from engine.tasks.cancel import Cancellation
 from engine.tasks.checks import CheckingThread
@@ -18,6 +19,9 @@ from engine.tasks.worker_log import configure_worker_log
 from engine.workers.page import PageWriter
 from engine.workers.zygote_fork import WorkerStart
 
+_BETWEEN_CHECKS: Final = 0.25
+"""What another call of the checking thread may take of the time in which the next check is due."""
+
 
 def main(start: WorkerStart) -> int:
     """Work until there is a reason to leave; return it as an exit code."""
@@ -31,7 +35,7 @@ def main(start: WorkerStart) -> int:
     own_state = OwnState(Path(settings.folder), [1, 2, start.stacks_fd])
     # A connection a thread: the checks must not wait for what the main thread is about.
     runtime = Runtime(
-        RpcLink(settings),
+        RpcLink(settings, before_call=progress.note_call),
         HandlerTable(settings.handlers),
         hand,
         progress,
@@ -45,7 +49,7 @@ def main(start: WorkerStart) -> int:
         ),
     )
     checks = CheckingThread(
-        RpcLink(settings),
+        RpcLink(settings, call_s=settings.check_deadline_s * _BETWEEN_CHECKS),
         functools.partial(_report, runtime, progress, own_state),
         cancellation,
         hand,

@@ -1,4 +1,4 @@
-"""How far a job is, told by the main thread and read by the checking thread."""
+"""How far the main thread is, with a job or without, told by it and read by the checking thread."""
 
 import threading
 from collections.abc import Mapping
@@ -10,7 +10,10 @@ from engine.workers.page import PageWriter
 
 @attrs.frozen
 class ProgressView:
-    """A job's progress at one moment. `counter` only ever grows; `total` is 0 if not known."""
+    """A job's progress at one moment. `counter` only ever grows; `total` is 0 if not known.
+
+    Without a job, `token` is None and `counter` is that of the main thread's calls to the engine.
+    """
 
     token: str | None
     counter: int
@@ -27,6 +30,7 @@ class Progress:
         self._counter = 0
         self._total = 0
         self._note = ""
+        self._calls = 0
         self._counters: dict[str, float] = {}
         self._counters_lock = threading.Lock()
 
@@ -52,6 +56,10 @@ class Progress:
             self._note = note
         self._page.set_progress(self._counter)
 
+    def note_call(self) -> None:
+        """The main thread is about to call the engine."""
+        self._calls += 1
+
     def count(self, name: str, amount: float) -> None:
         """Add to one of the counters."""
         with self._counters_lock:
@@ -63,8 +71,11 @@ class Progress:
             return dict(self._counters)
 
     def view(self) -> ProgressView:
-        """Return how far the running job is.
+        """Return how far the running job is, or if there is none, the main thread.
 
         Taken while the other thread goes on: at worst the end of one job with the name of the next.
         """
-        return ProgressView(self._token, self._counter, self._total, self._note)
+        token = self._token
+        if token is None:
+            return ProgressView(None, self._calls, 0, "")
+        return ProgressView(token, self._counter, self._total, self._note)

@@ -29,6 +29,7 @@ from proto.trellis.v1.workers_grpc import WorkerServiceServicer
 logger = logging.getLogger(__name__)
 
 _CALL_S: Final = 30.0
+"""Usually it is milliseconds, but seconds while the data file is checkpointed."""
 _ANSWER_S: Final = 5.0  # beyond the time that the engine was asked to wait
 _UPLOAD_S: Final = 3600.0  # the job's stall limit is the real bound
 _MESSAGE_BYTES: Final = 1 << 20  # of results or rows in one message; the engine takes four
@@ -56,11 +57,28 @@ _REFUSED: Final = {
 }
 
 
+def _nothing() -> None:
+    return
+
+
 class RpcLink:
     """An `EngineLink` over two connections: a file is read while rows made of it are sent."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
-        """Connect when the first call needs it."""
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        *,
+        call_s: float = _CALL_S,
+        before_call: Callable[[], None] = _nothing,
+    ) -> None:
+        """Connect when the first call needs it.
+
+        Args:
+          call_s: how long a call may take that was given no other time.
+          before_call: told of each call that is about to be made, so that they can be counted.
+        """
+        self._call_s = call_s
+        self._before_call = before_call
         self._worker_id = settings.worker_id
         self._connection = GuardedConnection(_channel_to(settings.engine))
         self._upload_connection = GuardedConnection(_channel_to(settings.engine))
@@ -120,7 +138,7 @@ class RpcLink:
         """Return jobs that were not begun."""
         tickets = [pb.JobTicket(job_id=job.job_id, token=job.token) for job in jobs]
         request = pb.GiveBackJobsRequest(worker_id=self._worker_id, jobs=tickets)
-        self._call(self._service.GiveBackJobs, request, _CALL_S)
+        self._call(self._service.GiveBackJobs, request, self._call_s)
 
     def read_upload(self, upload_id: str) -> Iterator[bytes]:
         """Yield an uploaded file's content."""
@@ -146,7 +164,7 @@ class RpcLink:
                 for part in _batch_parts(batch):
                     yield pb.StageRowsRequest(rows=_ipc_bytes(part))
 
-        self._call(self._service.StageRows, requests(), _CALL_S)
+        self._call(self._service.StageRows, requests(), self._call_s)
 
     def _complete(self, outcomes: Sequence[Done]) -> None:
         completions = [
@@ -158,7 +176,7 @@ class RpcLink:
             for outcome in outcomes
         ]
         request = pb.CompleteJobsRequest(worker_id=self._worker_id, jobs=completions)
-        response = self._call(self._service.CompleteJobs, request, _CALL_S)
+        response = self._call(self._service.CompleteJobs, request, self._call_s)
         for verdict in response.verdicts:
             if not verdict.accepted:
                 logger.warning("result of job %s not taken: %s", verdict.job_id, verdict.detail)
@@ -174,11 +192,12 @@ class RpcLink:
             permanent=failure.permanent,
             stack=failure.stack,
         )
-        response = self._call(self._service.FailJob, request, _CALL_S)
+        response = self._call(self._service.FailJob, request, self._call_s)
         if not response.accepted:
             logger.warning("failure of job %s not taken: %s", outcome.job.job_id, response.detail)
 
     def _call(self, method: Callable[..., Any], request: Any, timeout_s: float) -> Any:
+        self._before_call()
         with self._connection.guarded(), _mapped_errors():
             return method(request, timeout_s=timeout_s)
 

@@ -11,13 +11,15 @@ class Verdict(enum.Enum):
     SILENT = "silent"
     """It did not check in."""
     STALLED = "stalled"
-    """It did, but its job makes no progress."""
+    """It did, but its job makes no progress, or its main thread, which has none, stands still."""
     UNCANCELLED = "uncancelled"
     """It was told to end its job, and did not."""
 
 
 @attrs.define
-class _JobInHand:
+class _Work:
+    """What a worker is at: the job of `token`, or if that is empty, getting and delivering jobs."""
+
     token: str
     progress: int
     progressed_s: float
@@ -35,7 +37,7 @@ class Lease:
         """Begin when the worker is started, which has `start_timeout_s` to check in."""
         self._check_deadline_s = check_deadline_s
         self._check_due_s = now_s + start_timeout_s
-        self._job: _JobInHand | None = None
+        self._work: _Work | None = None
         self._checked_s: float | None = None
         self._not_before_s = now_s
 
@@ -47,17 +49,17 @@ class Lease:
     @property
     def token(self) -> str:
         """Of the job that was in hand at the last check, empty if none was."""
-        return "" if self._job is None else self._job.token
+        return "" if self._work is None else self._work.token
 
     @property
     def deadline_s(self) -> float:
         """When the lease ends, unless a check comes before."""
         deadline_s = self._check_due_s
-        job = self._job
-        if job is not None:
-            deadline_s = min(deadline_s, job.progressed_s + job.stall_s)
-            if job.cancelled_by_s is not None:
-                deadline_s = min(deadline_s, job.cancelled_by_s)
+        work = self._work
+        if work is not None:
+            deadline_s = min(deadline_s, work.progressed_s + work.stall_s)
+            if work.cancelled_by_s is not None:
+                deadline_s = min(deadline_s, work.cancelled_by_s)
         return max(deadline_s, self._not_before_s)
 
     def on_check(self, now_s: float, token: str, progress: int, stall_s: float) -> None:
@@ -65,23 +67,21 @@ class Lease:
 
         Args:
           token: of the job in hand, empty if there is none.
-          progress: its counter; any change of it is progress.
-          stall_s: how long the job may go without.
+          progress: the job's counter, or without a job the main thread's; any change is progress.
+          stall_s: how long it may go without.
         """
         self._checked_s = now_s
         self._check_due_s = now_s + self._check_deadline_s
-        if not token:
-            self._job = None
-        elif self._job is None or self._job.token != token:
-            self._job = _JobInHand(token, progress, now_s, stall_s)
-        elif self._job.progress != progress:
-            self._job.progress = progress
-            self._job.progressed_s = now_s
+        if self._work is None or self._work.token != token:
+            self._work = _Work(token, progress, now_s, stall_s)
+        elif self._work.progress != progress:
+            self._work.progress = progress
+            self._work.progressed_s = now_s
 
     def on_cancel(self, now_s: float, grace_s: float) -> None:
         """Note that the worker is told to end the job in hand; the first time counts."""
-        if self._job is not None and self._job.cancelled_by_s is None:
-            self._job.cancelled_by_s = now_s + grace_s
+        if self._work is not None and self._work.cancelled_by_s is None:
+            self._work.cancelled_by_s = now_s + grace_s
 
     def forgive(self, now_s: float, grace_s: float) -> None:
         """Let it live a little longer: it was the engine that slept, and checks may be waiting."""
@@ -91,9 +91,9 @@ class Lease:
         """Return why the lease has ended, None if it has not."""
         if now_s < self.deadline_s:
             return None
-        job = self._job
-        if now_s >= self._check_due_s or job is None:
+        work = self._work
+        if now_s >= self._check_due_s or work is None:
             return Verdict.SILENT
-        if job.cancelled_by_s is not None and now_s >= job.cancelled_by_s:
+        if work.cancelled_by_s is not None and now_s >= work.cancelled_by_s:
             return Verdict.UNCANCELLED
         return Verdict.STALLED

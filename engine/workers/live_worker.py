@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 _LATE_S: Final = 0.5
 """An engine that looks at a deadline this late was asleep itself."""
 _FORGIVENESS_S: Final = 1.0
+_CALLS_BEFORE_STALL: Final = 3
+"""A worker without jobs that asks for some is answered so many times before its silence counts."""
 
 
 @attrs.frozen
@@ -54,7 +56,11 @@ class Order(enum.Enum):
 
 @attrs.frozen
 class CheckReport:
-    """What a worker says when it checks in; `token` of the job in hand, empty if there is none."""
+    """What a worker says when it checks in.
+
+    `token` is that of the job in hand, empty if there is none; `progress` then counts the calls of
+    its main thread, which gets and delivers jobs.
+    """
 
     worker_id: str
     token: str
@@ -165,8 +171,7 @@ class LiveWorker:
         if self.lease.checked_s is not None:
             metrics.WORKER_CHECK_AGE_SECONDS.observe(now_s - self.lease.checked_s)
         job = self._find(report.token)
-        stall_s = self._settings.stall_limit_s("" if job is None else job.job_type)
-        self.lease.on_check(now_s, report.token, report.progress, stall_s)
+        self.lease.on_check(now_s, report.token, report.progress, self._stall_s(report.token))
         self.ready.set()
         reply = CheckReply(self.order)
         if job is not None:
@@ -193,6 +198,7 @@ class LiveWorker:
             # It asks with empty hands: what it holds are jobs whose answer was lost.
             jobs = self._jobs.held(self._slot)
             if not jobs:
+                wait_s = min(wait_s, self._settings.idle_stall_s / _CALLS_BEFORE_STALL)
                 with trio.CancelScope() as self._claim:
                     jobs = tuple(await self._jobs.claim(self._slot, self._pools, most, wait_s))
             self._require()
@@ -306,14 +312,21 @@ class LiveWorker:
             case Verdict.SILENT:
                 return Cause.SILENT, f"no check for {settings.check_deadline_s:g} s"
             case Verdict.STALLED:
-                job = self._find(self.lease.token)
-                stall_s = settings.stall_limit_s("" if job is None else job.job_type)
+                stall_s = self._stall_s(self.lease.token)
+                if not self.lease.token:
+                    return Cause.STALLED, f"no job in hand, and no call for {stall_s:g} s"
                 return Cause.STALLED, f"no progress for {stall_s:g} s"
             case Verdict.UNCANCELLED:
                 return (
                     Cause.CANCELLED,
                     f"the job did not end within {settings.cancel_grace_s:g} s of its cancellation",
                 )
+
+    def _stall_s(self, token: str) -> float:
+        if not token:
+            return self._settings.idle_stall_s
+        job = self._find(token)
+        return self._settings.stall_limit_s("" if job is None else job.job_type)
 
     def _note_progress(self, job: ClaimedJob, report: CheckReport) -> None:
         self._job_began_us.setdefault(job.token, time.time_ns() // 1_000)

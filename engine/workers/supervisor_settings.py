@@ -15,6 +15,9 @@ class SupervisorSettings:
     stall_s: float = 60.0
     """A worker whose job has made no progress for this long is replaced."""
     stall_s_by_job_type: Mapping[str, float] = attrs.field(factory=dict)
+    idle_stall_s: float = 45.0
+    """A worker whose main thread, without a job, has asked the engine nothing for this long is
+    replaced. Longer than any of its calls may take."""
     start_timeout_s: float = 30.0
     """From a worker's start to its first check."""
     cancel_grace_s: float = 5.0

@@ -67,6 +67,17 @@ def leave_thread(job):
     threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 
 
+def stick_when_done(job):
+    """Leave behind what never lets the worker take another job."""
+
+    def stick(frame, event, argument):
+        if frame.f_code.co_name == "_take":
+            threading.Event().wait()
+
+    sys.setprofile(stick)
+    time.sleep(0.5)
+
+
 def hog(job):
     bytearray(1 << 50)
 

@@ -35,6 +35,7 @@ SETTINGS = SupervisorSettings(
     check_interval_s=0.1,
     check_deadline_s=1.5,
     stall_s=2.5,
+    idle_stall_s=2.5,
     slots=(("any-0", None), ("any-1", None)),
 )
 
@@ -135,6 +136,21 @@ async def test_jobs_survive_whatever_befalls_their_workers(engine):
     (attempt,) = ended.attempts
     assert attempt.cause is Cause.STALLED
     assert "job_bodies.py" in attempt.stack
+
+
+async def test_a_worker_that_gets_stuck_between_its_jobs_is_replaced(engine):
+    """It holds no job, it checks in, and it would never have taken another one."""
+    left = await engine.jobs.submit(JobSpec("stick_when_done"))
+    worker = await engine.worker_of(left.job_id)
+    assert (await engine.ended(left.job_id)).state is JobState.SUCCEEDED
+    with trio.fail_after(10):
+        while is_alive(worker.pid):  # noqa: ASYNC110 - the outside world sends no events
+            await trio.sleep(0.01)
+    (slot,) = [one for one in engine.supervisor.list_workers() if one.slot == worker.slot]
+    assert slot.last_end.cause is Cause.STALLED
+    assert "job_bodies.py" in slot.last_end.stack
+    idle = next(one for one in engine.supervisor.list_workers() if one.slot != worker.slot)
+    assert idle.restarts == 0
 
 
 async def test_starts_and_ends_of_workers_are_on_record(engine):

@@ -204,3 +204,13 @@ def test_progress_is_seen_from_outside_and_cheap(inside):
     assert on_page == 3
     assert inside.progress.counters() == {"rows": 2.0}
     assert inside.progress.view().token is None
+
+
+def test_calls_count_as_progress_while_there_is_no_job(inside):
+    inside.progress.note_call()
+    assert (inside.progress.view().token, inside.progress.view().counter) == (None, 1)
+    inside.progress.begin("token")
+    assert inside.progress.view().counter == 0
+    inside.progress.end()
+    inside.progress.note_call()
+    assert inside.progress.view().counter == 2

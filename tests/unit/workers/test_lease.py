@@ -39,12 +39,21 @@ def test_progress_and_another_job_move_the_stall_deadline():
     assert lease.deadline_s == 10.0
 
 
-def test_an_idle_worker_never_stalls():
+def test_a_worker_that_goes_on_asking_for_jobs_never_stalls():
     lease = new_lease()
     lease.on_check(0.0, "t1", 0, 4.0)
     for now_s in range(1, 100):
-        lease.on_check(float(now_s), "", 0, 4.0)
+        lease.on_check(float(now_s), "", now_s // 3, 4.0)
         assert lease.verdict(float(now_s)) is None
+
+
+def test_a_worker_that_checks_in_but_asks_for_nothing_stalls():
+    lease = new_lease()
+    lease.on_check(0.0, "t1", 7, 4.0)
+    for now_s in (1.0, 3.0, 5.0, 7.0):
+        lease.on_check(now_s, "", 7, 8.0)
+    assert lease.deadline_s == 9.0
+    assert lease.verdict(9.0) is Verdict.STALLED
 
 
 def test_a_cancelled_job_has_its_grace_once():

@@ -157,6 +157,7 @@ class World:
         self.host = FakeHost(self.live)
         self.supervisor = Supervisor(settings, self.jobs, self.host, self.writer)
         self.silent = False
+        self.stuck_between_jobs = False
 
     async def live(self, worker):
         """Check in every second until told to leave with nothing in hand."""
@@ -173,7 +174,9 @@ class World:
 
     def check(self, worker):
         token = worker.running or ""
-        return self.supervisor.check(CheckReport(worker.worker_id, token, 0, None, ""))
+        # Without a job it asks for one again and again; with one, nothing moves.
+        calls = 0 if token or self.stuck_between_jobs else int(trio.current_time())
+        return self.supervisor.check(CheckReport(worker.worker_id, token, calls, None, ""))
 
     @property
     def worker(self):
@@ -243,6 +246,27 @@ async def test_a_worker_without_progress_is_replaced_as_stalled(autojump_clock):
         await until(lambda: world.jobs.released)
         assert world.causes == [Cause.STALLED]
         assert trio.current_time() - began_s == pytest.approx(10.0, abs=0.1)
+
+
+async def test_a_worker_stuck_without_a_job_is_replaced_and_nothing_is_charged(autojump_clock):
+    async with open_world() as world:
+        worker = await world.take(new_job(1))
+        world.stuck_between_jobs = True
+        worker.running = None
+        began_s = trio.current_time()
+        await until(lambda: world.jobs.released)
+        assert trio.current_time() - began_s == pytest.approx(45.0, abs=1.1)
+        ((_, running, end, back_to),) = world.jobs.released
+        assert (running, end.cause, end.charged) == (None, Cause.STALLED, False)
+        assert back_to == "slot"
+
+
+async def test_a_worker_without_jobs_is_answered_before_it_counts_as_stuck(autojump_clock):
+    async with open_world() as world:
+        began_s = trio.current_time()
+        reply = await world.supervisor.take_jobs(world.worker.worker_id, 1, 60.0)
+        assert reply.jobs == ()
+        assert trio.current_time() - began_s == pytest.approx(15.0)
 
 
 async def test_a_type_of_job_may_have_its_own_patience(autojump_clock):
