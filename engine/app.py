@@ -8,7 +8,6 @@ import functools
 import gc
 import logging
 import os
-import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from engine import early_stop, metrics
+from engine import metrics
 from engine.app_workers import open_workforce
 from engine.backends import KafkaBackend, RedisBackend, open_kafka, open_redis
 from engine.config import EngineConfig, JobTypeConfig, SecurityConfig
@@ -44,6 +43,7 @@ from engine.services import (
     ModelService,
     WorkerViewService,
 )
+from engine.signals import run_restart_signals, run_stop_signals
 from engine.store import Store, StoreSettings, open_store
 from engine.uploads import (
     UPLOAD_JOB_TYPE,
@@ -72,10 +72,10 @@ async def run_engine(
     on_ready: Callable[[ReadyInfo], None],
     demo: GeneratorSettings | None = None,
 ) -> None:
-    """Run the engine until SIGINT, SIGTERM or SIGHUP, then stop it in order.
+    """Run the engine until it is signalled to stop, then stop it in order.
 
     A second signal cuts off what the first one let finish; what was queued for the data file is
-    written all the same.
+    written all the same. `SignalPlan` says which signals.
 
     Args:
       config: the effective configuration.
@@ -90,7 +90,7 @@ async def run_engine(
     stop = trio.Event()
     with keep_out("pandas", "sklearn"):
         async with trio.open_nursery() as root:
-            await root.start(_watch_signals, stop, root.cancel_scope)
+            await root.start(run_stop_signals, stop, root.cancel_scope)
             root.start_soon(_watch_loop_lag)
             await _run_parts(config, stop, on_ready, demo)
             root.cancel_scope.cancel()
@@ -122,6 +122,9 @@ async def _run_parts(
         ) as uploads,
         _open_features(config, store, health) as (features, models),
         open_workforce(config, store, jobs, uploads, tls, health) as workforce,
+        _running(
+            functools.partial(run_restart_signals, lambda: workforce.supervisor.restart(None))
+        ),
         _open_servers(
             config,
             {
@@ -337,24 +340,6 @@ async def _running(start: Callable[..., Awaitable[object]]) -> AsyncIterator[Any
     async with trio.open_nursery() as nursery:
         yield await nursery.start(start)
         nursery.cancel_scope.cancel()
-
-
-async def _watch_signals(
-    stop: trio.Event,
-    everything: trio.CancelScope,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    with trio.open_signal_receiver(*early_stop.read_stop_signals()) as signals:
-        early_stop.hand_over()
-        task_status.started()
-        async for number in signals:
-            name = signal.Signals(number).name
-            if stop.is_set():
-                logger.warning("stopping at once", extra={"signal": name})
-                everything.cancel()
-            else:
-                logger.info("stop requested", extra={"signal": name})
-                stop.set()
 
 
 async def _watch_loop_lag() -> None:

@@ -30,7 +30,9 @@ _DEMO_USERS: Final = 50
 @traffic_options
 @click.pass_obj
 def run(options: CommonOptions, /, *, demo: bool, **traffic: Any) -> None:
-    """Run the engine until SIGINT, SIGTERM or SIGHUP; a second one stops it at once.
+    """Run the engine until SIGINT or SIGTERM; a second one stops it at once.
+
+    SIGHUP stops it too when it was started from a terminal, else replaces its workers one by one.
 
     Prints one line, `ready ` and a JSON object with every address, once everything is up. The
     traffic options go with --demo.

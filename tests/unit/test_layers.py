@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS = [
-    {"errors", "metrics", "health", "logs", "ready", "control_token", "imports", "early_stop"},
+    {"errors", "metrics", "health", "logs", "ready", "control_token", "imports", "early_stop", "signals"},
     {"records", "config", "rpc", "web"},
     {"store", "backends", "generator"},
     {"jobs"},
