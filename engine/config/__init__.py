@@ -1,11 +1,6 @@
 """Configuration: frozen settings and definitions, read from files, environment and command line."""
 
 from engine.config.definitions import (
-    AGGREGATES,
-    EVENT_COLUMNS,
-    EVENTS_SOURCE,
-    UPLOADS_PREFIX,
-    VALUE_TYPES,
     EntitySpec,
     FeaturesFile,
     FeatureSpec,
@@ -15,6 +10,22 @@ from engine.config.definitions import (
 )
 from engine.config.describe import ConfigRow, describe_config, find_secrets
 from engine.config.effective import EngineConfig
+from engine.config.estimators import ESTIMATORS, Task
+from engine.config.fields import (
+    AGGREGATES,
+    EVENT_COLUMNS,
+    EVENTS_SOURCE,
+    UPLOADS_PREFIX,
+    VALUE_TYPES,
+)
+from engine.config.learning import (
+    DriftSpec,
+    EstimatorSpec,
+    LabelSpec,
+    ObservationsSpec,
+    PolicySpec,
+    SplitSpec,
+)
 from engine.config.loader import Check, load_config
 from engine.config.problems import ConfigError, Problem, nearest_name
 from engine.config.secrets import Secret
@@ -40,6 +51,7 @@ from engine.config.sections import (
 __all__ = [
     "AGGREGATES",
     "BUILT_IN_JOB_TYPES",
+    "ESTIMATORS",
     "EVENTS_SOURCE",
     "EVENT_COLUMNS",
     "UPLOADS_PREFIX",
@@ -49,18 +61,23 @@ __all__ = [
     "Check",
     "ConfigError",
     "ConfigRow",
+    "DriftSpec",
     "DuckdbConfig",
     "EngineConfig",
     "EntitySpec",
+    "EstimatorSpec",
     "FeatureSpec",
     "FeaturesFile",
     "JobTypeConfig",
     "KafkaConfig",
+    "LabelSpec",
     "LogConfig",
     "ModelSpec",
     "ModelsFile",
+    "ObservationsSpec",
     "OnlineConfig",
     "PathsConfig",
+    "PolicySpec",
     "Problem",
     "RedisConfig",
     "RetentionConfig",
@@ -68,6 +85,8 @@ __all__ = [
     "SecurityConfig",
     "ServerPortsConfig",
     "ShutdownConfig",
+    "SplitSpec",
+    "Task",
     "ThresholdsConfig",
     "UploadSpec",
     "WorkersConfig",

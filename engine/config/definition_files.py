@@ -18,6 +18,7 @@ from engine.config.feature_rules import check_feature, check_upload
 from engine.config.files import FEATURES_FILE, MODELS_FILE
 from engine.config.layers import read_document
 from engine.config.mismatch import show
+from engine.config.model_rules import check_model
 from engine.config.problems import Problem
 from engine.config.sections import Identifier
 from engine.config.structure import (
@@ -80,7 +81,11 @@ def load_models(config_dir: Path, features: FeatureDefinitions) -> tuple[ModelsF
         return ModelsFile(), problems
     mismatches = _check_sections(document, _MODELS_SECTIONS, _MODELS_SECTIONS)
     models = _read_section(
-        document, "models", ModelSpec, lambda spec: _check_model(spec, features), mismatches
+        document,
+        "models",
+        ModelSpec,
+        lambda spec: check_model(spec, features.file, features.named),
+        mismatches,
     )
     problems += to_problems(mismatches, MODELS_FILE, document.lines)
     return ModelsFile(models), problems
@@ -183,28 +188,3 @@ def _with_declared_types(
 def _names(document: Document, section: str) -> frozenset[str]:
     entries = document.value.get(section)
     return frozenset(entries) if isinstance(entries, dict) else frozenset()
-
-
-def _check_model(model: ModelSpec, features: FeatureDefinitions) -> list[Mismatch]:
-    if features.named is None:
-        return []
-    mismatches = []
-    entities = tuple(features.file.entities)
-    if entities and model.entity not in entities:
-        found = f"the unknown entity {model.entity}"
-        mismatches.append(Mismatch(("entity",), found, ", ".join(entities), entities, model.entity))
-    if not model.features:
-        mismatches.append(Mismatch(("features",), "an empty list", "one feature at least"))
-    for index, name in enumerate(model.features):
-        path = ("features", index)
-        feature = features.file.features.get(name)
-        if name in model.features[:index]:
-            mismatches.append(Mismatch(path, f"{name} a second time", "each feature once"))
-        elif name not in features.named:
-            known = tuple(sorted(features.named))
-            allowed = f"a feature of {FEATURES_FILE}"
-            mismatches.append(Mismatch(path, f"the unknown feature {name}", allowed, known, name))
-        elif feature is not None and model.entity in entities and feature.entity != model.entity:
-            found = f"{name}, a feature of {feature.entity}"
-            mismatches.append(Mismatch(path, found, f"a feature of {model.entity}"))
-    return mismatches

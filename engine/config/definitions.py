@@ -3,55 +3,30 @@
 # ruff: noqa: RUF009 - `described` describes a field, as attrs.field does; it is no shared default.
 
 from collections.abc import Mapping
-from typing import Annotated, Any
 
 import attrs
 
-from engine.config.kinds import Choice, Conditions, Text, WholeSeconds
-from engine.config.sections import DAY_S, Identifier, freeze_mapping
-
-EVENTS_SOURCE = "events"
-UPLOADS_PREFIX = "uploads."
-
-AGGREGATES = (
-    "count",
-    "sum",
-    "mean",
-    "min",
-    "max",
-    "last",
-    "first",
-    "distinct_count",
-    "seconds_since",
+from engine.config.fields import (
+    UPLOADS_PREFIX,
+    Aggregate,
+    Description,
+    EntityType,
+    Expression,
+    Period,
+    Source,
+    ValueType,
+    Where,
+    described,
 )
-EVENT_COLUMNS = ("action", "value")
-ENTITY_TYPES = ("int64",)
-VALUE_TYPES = ("int64", "double", "string", "bool")
-
-Source = Annotated[
-    str,
-    Text(
-        "events, or uploads.NAME with the name of a dataset",
-        r"events|uploads\.[a-z][a-z0-9_]{0,62}",
-    ),
-]
-Expression = Annotated[str, Text("1 to 1000 characters on one line", r"[^\x00-\x1f\x7f]{1,1000}")]
-Description = Annotated[str, Text("up to 1000 characters of text", r"[^\x00-\x08\x7f]{0,1000}")]
-EntityType = Annotated[str, Choice(ENTITY_TYPES)]
-ValueType = Annotated[str, Choice(VALUE_TYPES)]
-Aggregate = Annotated[str, Choice(AGGREGATES)]
-# Ten years; the shipped data spans 18 months.
-Period = Annotated[int, WholeSeconds(1, 3650 * DAY_S)]
-Where = Annotated[Mapping[str, str | tuple[str, ...]], Conditions()]
-
-
-def described(
-    meaning: str, *, default: Any = attrs.NOTHING, key: str | None = None, mapping: bool = False
-) -> Any:
-    """Return an attrs field with its meaning, and its key in the file where that differs."""
-    metadata = {"meaning": meaning} if key is None else {"meaning": meaning, "key": key}
-    converter = freeze_mapping if mapping else None
-    return attrs.field(default=default, converter=converter, metadata=metadata)
+from engine.config.learning import (
+    DriftSpec,
+    EstimatorSpec,
+    LabelSpec,
+    ObservationsSpec,
+    PolicySpec,
+    SplitSpec,
+)
+from engine.config.sections import Fraction, Identifier, freeze_mapping
 
 
 @attrs.frozen
@@ -135,7 +110,9 @@ class FeaturesFile:
 
 @attrs.frozen
 class ModelSpec:
-    """One model and the features it needs."""
+    """One model, the features it needs, and how it learns. Without a label it is a list of features
+    and is never trained.
+    """
 
     name: Identifier
     entity: Identifier = described("Whom it is about.")
@@ -143,6 +120,20 @@ class ModelSpec:
         "Its features, in the order of its input vector, each once."
     )
     description: Description = described("For people.", default="")
+    label: LabelSpec | None = described("What it predicts.", default=None)
+    estimator: EstimatorSpec | None = described(
+        "What learns it; LogisticRegression, or Ridge for a label that is a number, without it.",
+        default=None,
+    )
+    observations: ObservationsSpec = described(
+        "What its training set has rows of.", default=ObservationsSpec()
+    )
+    split: SplitSpec = described("What it is judged by.", default=SplitSpec())
+    drift: DriftSpec = described("When its input has drifted.", default=DriftSpec())
+    policy: PolicySpec = described(
+        "When it is trained again, and what a new version must do.", default=PolicySpec()
+    )
+    log_share: Fraction = described("Share of its predictions that is kept.", default=1.0)
 
 
 @attrs.frozen

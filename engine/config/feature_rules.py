@@ -6,13 +6,8 @@ What an expression says is not judged here but where expressions are compiled, i
 
 from collections.abc import Iterator, Mapping, Set
 
-from engine.config.definitions import (
-    EVENT_COLUMNS,
-    EVENTS_SOURCE,
-    EntitySpec,
-    FeatureSpec,
-    UploadSpec,
-)
+from engine.config.definitions import EntitySpec, FeatureSpec, UploadSpec
+from engine.config.fields import EVENT_COLUMNS, EVENTS_SOURCE
 from engine.config.structure import Mismatch
 
 # Events say whose they are in this column, so only an entity with this key can have features

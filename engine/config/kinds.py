@@ -221,6 +221,23 @@ class Switch:
 
 
 @attrs.frozen
+class Scalar:
+    """A plain value, as parameters of a library have it."""
+
+    reads_text = False
+    allowed = "a number, true or false, null, or text of up to 200 characters"
+
+    def parse(self, raw: Any) -> bool | int | float | str | None:
+        if raw is None or isinstance(raw, bool):
+            return raw
+        if isinstance(raw, int | float) and math.isfinite(raw) and abs(raw) < 1e18:
+            return raw
+        if isinstance(raw, str) and len(raw) <= 200 and raw.isprintable():
+            return raw
+        raise MismatchError(show(raw), self.allowed)
+
+
+@attrs.frozen
 class SecretText:
     """Text that is never shown, not even when it is wrong."""
 

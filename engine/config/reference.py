@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from engine.config.definitions import EntitySpec, FeatureSpec, ModelSpec, UploadSpec
-from engine.config.kinds import Duration, Size
+from engine.config.kinds import Duration, Size, WholeSeconds
 from engine.config.sections import AppSettings
 from engine.config.settings import ENV_FILE_NAMES, SETTINGS, Setting
 from engine.config.structure import kind_of, yaml_key
@@ -75,6 +75,11 @@ def render_reference() -> str:
     parts += [_environment_names(), _FEATURES]
     parts += [_definition(name, cls) for name, cls in _DEFINITIONS]
     parts += [_MODELS, _definition("models", ModelSpec)]
+    parts += [
+        _definition(f"models.{field.name}", cls, level="####")
+        for field in attrs.fields(ModelSpec)
+        if (cls := _class_of(field.type)) is not None
+    ]
     return "\n".join(parts)
 
 
@@ -101,6 +106,14 @@ def _section(field: "attrs.Attribute[Any]") -> str:
     return "\n".join((f"### {field.name}\n\n{_paragraph(field.type)}\n\n{table}", *classes))
 
 
+def _class_of(annotation: Any) -> type[attrs.AttrsInstance] | None:
+    """Return the class of a value that is a mapping with keys of its own."""
+    for candidate in (annotation, *typing.get_args(annotation)):
+        if isinstance(candidate, type) and attrs.has(candidate):
+            return candidate
+    return None
+
+
 def _class_of_items(annotation: Any) -> type[attrs.AttrsInstance] | None:
     """Return the class of a mapping's items, if they are of one."""
     items = typing.get_args(annotation)[1:]
@@ -113,7 +126,7 @@ def _definition(name: str, cls: type[attrs.AttrsInstance], level: str = "###") -
     rows = [
         (
             f"`{yaml_key(field)}`",
-            "needed" if field.default is attrs.NOTHING else _shown(field.default),
+            "needed" if field.default is attrs.NOTHING else _default_of(field),
             _allowed(field.type),
             field.metadata["meaning"],
         )
@@ -142,12 +155,22 @@ def _allowed(annotation: Any) -> str:
     kind = kind_of(annotation)
     if kind is not None:
         return kind.allowed
+    if _class_of(annotation) is not None:
+        return "a mapping, keys below"
     item = typing.get_args(annotation)
     if typing.get_origin(annotation) is tuple:
         return f"a list; each: {_allowed(item[0])}"
     if attrs.has(item[1]):
         return "a mapping to definitions"
     return f"a mapping to: {_allowed(item[1])}"
+
+
+def _default_of(field: "attrs.Attribute[Any]") -> str:
+    if _class_of(field.type) is not None and field.default is not None:
+        return "defaults below"
+    if isinstance(kind_of(field.type), WholeSeconds) and field.default is not None:
+        return f"`{format_duration(field.default)}`"
+    return _shown(field.default)
 
 
 def _default(setting: Setting) -> str:
@@ -159,8 +182,10 @@ def _default(setting: Setting) -> str:
 
 
 def _shown(value: Any) -> str:
-    if value is None or value == "" or (isinstance(value, Mapping) and not value):
+    if value is None or value == "" or (isinstance(value, Mapping | tuple) and not value):
         return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if isinstance(value, datetime.datetime):
         return f"`{value.isoformat().replace('+00:00', 'Z')}`"
     if isinstance(value, Path):

@@ -344,8 +344,69 @@ def test_unfit_entities_uploads_and_sections_are_reported(
             ".entity: found the unknown entity users; allowed: user, shop; did you mean user?",
         ),
         (
-            "{entity: user, features: [n], label: x}",
-            ".label: found an unknown key; allowed: entity, features, description",
+            "{entity: user, features: [n], labels: x}",
+            (
+                ".labels: found an unknown key; allowed: entity, features, description, label, "
+                "estimator, observations, split, drift, policy, log_share; did you mean label?"
+            ),
+        ),
+        (
+            "{entity: user, features: [n], label: {}}",
+            (
+                ".label.within: found nothing; allowed: a duration in whole seconds such as 90s, "
+                "5m, 24h or 30d, from 1s to 3650d"
+            ),
+        ),
+        (
+            "{entity: user, features: [n], label: {within: 1d, column: items}}",
+            ".label.column: found items; allowed: none, for a label from events",
+        ),
+        (
+            "{entity: user, features: [n], label: {within: 1d, from: uploads.stok}}",
+            (
+                ".label.from: found the unknown dataset stok; allowed: a dataset of "
+                "features.yaml; did you mean stock?"
+            ),
+        ),
+        (
+            "{entity: shop, features: [items], label: {within: 1d, from: uploads.stock}}",
+            ".label.column: found nothing; allowed: items",
+        ),
+        (
+            (
+                "{entity: shop, features: [items], "
+                "label: {within: 1d, from: uploads.stock, column: item}}"
+            ),
+            (".label.column: found the unknown column item; allowed: items; did you mean items?"),
+        ),
+        (
+            "{entity: user, features: [n], estimator: {class: Ridge}}",
+            ".estimator: found an estimator; allowed: none, for a model without a label",
+        ),
+        (
+            "{entity: user, features: [n], label: {within: 1d}, estimator: {class: Ridge}}",
+            (
+                ".estimator.class: found Ridge, for regression; allowed: one for "
+                "classification: LogisticRegression, GaussianNB, DecisionTreeClassifier, "
+                "RandomForestClassifier, HistGradientBoostingClassifier"
+            ),
+        ),
+        (
+            (
+                "{entity: user, features: [n], label: {within: 1d}, "
+                "estimator: {class: GaussianNB, parameters: {var_smoothin: 1}}}"
+            ),
+            (
+                ".estimator.parameters.var_smoothin: found a parameter that GaussianNB does not "
+                "take; allowed: var_smoothing; did you mean var_smoothing?"
+            ),
+        ),
+        (
+            "{entity: user, features: [n], label: {within: 1d}, policy: {metric: rmse}}",
+            (
+                ".policy.metric: found rmse, which is not for classification; allowed: roc_auc, "
+                "average_precision, log_loss, brier, accuracy, f1"
+            ),
         ),
     ],
 )
