@@ -99,6 +99,9 @@ JOBS_REBUILDS = Counter(
 # Workers
 WORKERS = Gauge("trellis_workers", "Slots by what they or their workers are doing.", ["state"])
 WORKER_ENDS = Counter("trellis_worker_ends", "Workers that ended, by why.", ["cause"])
+WORKERS_LINGERING = Gauge(
+    "trellis_workers_lingering", "Workers that were killed and that the kernel holds back."
+)
 WORKER_CHECK_AGE_SECONDS = Histogram(
     "trellis_worker_check_age_seconds",
     "Age of a worker's last check when the next one came.",

@@ -43,10 +43,16 @@ class SpawnSpec:
 
 @attrs.frozen
 class ExitStatus:
-    """How a process ended: by itself with `code`, or killed by `signal`."""
+    """How a process ended: by itself with `code`, or killed by `signal`.
+
+    One that `lingers` was killed and is held back by the kernel, in a wait for a device that cannot
+    be interrupted. None of its instructions is carried out any more, only the system call that it
+    is in may still have its effect.
+    """
 
     code: int | None
     signal: int | None
+    lingers: bool = False
 
     @property
     def exit(self) -> WorkerExit | None:
@@ -58,6 +64,8 @@ class ExitStatus:
         """Return the status in words."""
         if self.signal is None:
             return f"exit status {self.code}"
+        if self.lingers:
+            return "killed, but the kernel holds it back"
         try:
             return f"killed by {signal.Signals(self.signal).name}"
         except ValueError:
@@ -82,11 +90,13 @@ class WorkerProcess(Protocol):
     async def wait(self) -> ExitStatus:
         """Return how it ended, once all that it had forked has ended too and its output is read.
 
+        A process that lingers counts as ended, some seconds after it was killed.
+
         Cancellation: a checkpoint; wait again at will.
         """
 
     async def kill(self) -> ExitStatus:
-        """Kill it and wait.
+        """Kill it and wait, which takes some seconds at most.
 
         Cancellation: a checkpoint; it dies all the same.
         """

@@ -39,6 +39,8 @@ PRELOAD: Final = (
 _MEMORY_INTERVAL_S: Final = 0.25
 _FORGOTTEN_INTERVAL_S: Final = 5.0
 _KILL_S: Final = 10.0
+_LINGERING_MAX: Final = 16
+"""Workers that the kernel holds back keep their memory; with more, there is something to repair."""
 _TIDY_S: Final = 2.0
 _GONE_AFTER_DEADLINES: Final = 6  # an engine that was merely suspended should find them again
 _VIRTUAL_FACTOR: Final = 2
@@ -180,6 +182,9 @@ class LocalHost:
         """Start a worker. As `Host.spawn`; waits for a zygote if there is none yet."""
         if self._closing:
             raise StartFailedError("the host is closing")
+        lingering = sum(worker.lingers for worker in self._workers.values())
+        if lingering >= _LINGERING_MAX:
+            raise StartFailedError(f"{lingering} killed workers are held back by the kernel")
         try:
             with open_resources(self._scratch / spec.worker_id) as resources:
                 forked = await self._keeper.fork(
@@ -241,12 +246,11 @@ class LocalHost:
         Cancellation: shielded and bounded.
         """
         self.kill_all()
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + _KILL_S) as patience:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _KILL_S):
             for worker in [*self._workers.values()]:
                 await worker.wait()
             await self._strays.clear()
-        if patience.cancelled_caught:
-            left = [worker for worker in self._workers.values() if not worker.ended]
-            logger.error("workers cannot be killed", extra={"pids": [w.pid for w in left]})
-            for worker in left:
+        if self._workers:
+            logger.error("killed workers are left behind", extra={"pids": [*self._workers]})
+            for worker in self._workers.values():
                 worker.abandon()

@@ -1,6 +1,7 @@
 """A worker process of this machine, from the fork until nothing is left of it."""
 
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -8,6 +9,7 @@ from typing import Final
 
 import trio
 
+from engine import metrics
 from engine.workers.host import ExitStatus, SpawnSpec
 from engine.workers.memory import read_memory
 from engine.workers.output import ProcessOutput
@@ -15,8 +17,15 @@ from engine.workers.page import PageReader, PageView
 from engine.workers.proctable import Identity, descendants_of, identities_of, read_stat
 from engine.workers.stacks import StackReader
 
+logger = logging.getLogger(__name__)
+
 _ADOPTION_POLL_S: Final = 0.001
+_UNKILLABLE_S: Final = 5.0  # freeing much memory, part of it swapped out, takes its time
+_SWEEP_POLL_S: Final = 0.02
+_SWEEP_S: Final = 1.0
 _LAST_WORDS_S: Final = 0.2  # output ends with the process, unless something unseen holds the pipe
+
+_LINGERING: Final = ExitStatus(code=None, signal=signal.SIGKILL, lingers=True)
 
 ClearStrays = Callable[[frozenset[Identity]], Awaitable[None]]
 
@@ -40,7 +49,7 @@ class LocalWorker:
         page: PageReader,
         memory_hard_bytes: int | None,
     ) -> None:
-        """Take the process over; the descriptors and the page are closed when it has ended."""
+        """Take the process over; the descriptors and the page are closed when it is reaped."""
         self.worker_id = spec.worker_id
         self.pid = pid
         self.host = host
@@ -53,9 +62,10 @@ class LocalWorker:
         self._memory_bytes: int | None = None
         self._over_memory = trio.Event()
         self._descendants: frozenset[Identity] = frozenset()
-        facts = {"worker": spec.worker_id, "slot": spec.slot, "pid": pid}
-        self._output = ProcessOutput("worker output", facts)
+        self._facts = {"worker": spec.worker_id, "slot": spec.slot, "pid": pid}
+        self._output = ProcessOutput("worker output", self._facts)
         self._stacks = StackReader(pid, pidfd, stacks_fd)
+        self._killed = trio.Event()
         self._reaped = False
         self._status: ExitStatus | None = None
         self._ended = trio.Event()
@@ -64,6 +74,11 @@ class LocalWorker:
     @property
     def ended(self) -> bool:
         return self._ended.is_set()
+
+    @property
+    def lingers(self) -> bool:
+        """Whether it was killed and the kernel holds it back; not any more once it is reaped."""
+        return self.ended and not self._reaped
 
     @property
     def over_memory(self) -> bool:
@@ -85,6 +100,7 @@ class LocalWorker:
         """Kill the process and its group; `attend` sees to the rest."""
         if self._reaped:
             return
+        self._killed.set()
         self._note_descendants(identities_of(descendants_of(self.pid)))
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -127,7 +143,7 @@ class LocalWorker:
         return self._output.last_lines
 
     def abandon(self) -> None:
-        """Stop attending to a process that cannot be killed; for the end of the host."""
+        """Stop attending to a process that lingers; for the end of the host."""
         self._attending.cancel()
 
     async def attend(self, clear_strays: ClearStrays, forget: Callable[[int], None]) -> None:
@@ -139,11 +155,11 @@ class LocalWorker:
         Cancellation: none until the worker is dead, as somebody has to reap it.
         """
         reading = trio.CancelScope()
+        status = _LINGERING
         with self._attending:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read_output, reading)
-                await trio.lowlevel.wait_readable(self._pidfd)
-                await self._wait_adopted()
+                await self._wait_dead()
                 status = self._look_at_status()
                 # Until it is reaped, no other process or group can be given its number.
                 self._kill_group()
@@ -152,15 +168,51 @@ class LocalWorker:
                 self._reaped = True
                 forget(self.pid)
                 reading.deadline = trio.current_time() + _LAST_WORDS_S
-            self._status = status
-        if self._attending.cancelled_caught:
+        if not self._reaped:
             self._reaped = True
-            self._status = ExitStatus(code=None, signal=signal.SIGKILL)
             forget(self.pid)
-        self._last_page = self._page.close()
-        self._ended.set()
+        self._end(status)
+        self._page.close()
         os.close(self._stacks_fd)
         os.close(self._pidfd)
+
+    async def _wait_dead(self) -> None:
+        """Wait until the process is dead and this one's to reap."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell_if_it_lingers)
+            await trio.lowlevel.wait_readable(self._pidfd)
+            await self._wait_adopted()
+            nursery.cancel_scope.cancel()
+        if self.ended:
+            logger.warning("worker is gone in the end", extra=self._facts)
+            metrics.WORKERS_LINGERING.dec()
+
+    async def _tell_if_it_lingers(self) -> None:
+        """Declare the process ended some time after it was killed.
+
+        From the signal on, the kernel lets it return to its own code no more.
+        """
+        await self._killed.wait()
+        await trio.sleep(_UNKILLABLE_S)
+        await self._kill_descendants()
+        stat = read_stat(self.pid)
+        state = "gone" if stat is None else stat.describe()
+        logger.error("worker cannot be killed", extra={**self._facts, "state": state})
+        metrics.WORKERS_LINGERING.inc()
+        self._end(_LINGERING)
+
+    async def _kill_descendants(self) -> None:
+        """Kill what it has forked: nobody adopts that for as long as it is there itself."""
+        with trio.move_on_after(_SWEEP_S):
+            # What is being killed may go on forking until it is dead.
+            while sum(map(_kill_certainly, descendants_of(self.pid))):  # noqa: ASYNC110 - no event tells
+                await trio.sleep(_SWEEP_POLL_S)
+
+    def _end(self, status: ExitStatus) -> None:
+        if self._status is None:
+            self._status = status
+            self._last_page = self._page.read()
+            self._ended.set()
 
     async def _read_output(self, scope: trio.CancelScope) -> None:
         with scope:
@@ -192,3 +244,27 @@ class LocalWorker:
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+def _kill_certainly(pid: int) -> bool:
+    """Kill a process of somebody else's children; return whether it was there and alive.
+
+    Not by its number alone: it may be reaped, and the number given to another, at any moment.
+    """
+    before = read_stat(pid)
+    if before is None or before.ended:
+        return False
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        after = read_stat(pid)
+        if after is None or after.identity != before.identity:
+            return False
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return False
+    finally:
+        os.close(pidfd)
+    return True

@@ -72,6 +72,7 @@ class Slot:
         )
         self._pause = _AT_ONCE
         self._starts_at_s = trio.current_time()
+        self._stuck = False
         self._replaced = 0
         self._last_end: LastEnd | None = None
         self._shown: SlotState | None = None
@@ -185,18 +186,20 @@ class Slot:
         assert given_up is not None
         # No check, job or result is exchanged with it from here on.
         await worker.close()
-        stack = ""
+        stack, detail, lingers = "", given_up.detail, False
         if worker.process is not None:
             if given_up.killed and given_up.cause is not Cause.SHUTDOWN:
                 stack = await _capture(worker.process)
-            await worker.process.kill()
+            status = await worker.process.kill()
+            if status.lingers:
+                lingers, detail = True, f"{detail}; {status.describe()}"
             stack = stack or "\n".join(worker.process.last_output())
         cause = Cause.HOST_LOST if worker.is_host_lost else given_up.cause
         job = worker.last_job
-        self._decide_restart(worker, cause)
+        self._decide_restart(worker, cause, lingers=lingers)
         end = AttemptEnd(
             cause,
-            given_up.detail,
+            detail,
             stack,
             charged=job is not None and cause in _CHARGED,
             worker_id=worker.worker_id,
@@ -207,13 +210,17 @@ class Slot:
         await self._jobs.release(self.name, running=running, end=end, back_to=self._back_to())
         self._note_end(worker, end)
 
-    def _decide_restart(self, worker: LiveWorker, cause: Cause) -> None:
+    def _decide_restart(self, worker: LiveWorker, cause: Cause, *, lingers: bool) -> None:
         now_s = trio.current_time()
+        self._stuck = lingers
         # One that leaves before it has done anything would be replaced again and again.
         process = worker.process
         useless = cause is Cause.RECYCLED and process is not None and not process.page().begun
         useless = useless and worker.order is Order.CONTINUE
-        if cause in _NO_FAILURE and not useless:
+        if lingers:
+            # It holds its memory, and what it waits for is likely to hold up the next one, too.
+            self._pause = Pause(self._settings.park_s, parked=True)
+        elif cause in _NO_FAILURE and not useless:
             self._pause = _AT_ONCE
         else:
             self._pause = self._restarts.on_failure(now_s)
@@ -235,7 +242,7 @@ class Slot:
         )
         level = logging.INFO if end.cause in _NO_FAILURE else logging.WARNING
         logger.log(level, "worker ended", extra={**facts, "cause": end.cause, "detail": end.detail})
-        if self._pause.parked:
+        if self._pause.parked and not self._stuck:
             logger.error(
                 "workers of a slot fail too often; it is parked",
                 extra={"slot": self.name, "delay_s": self._pause.delay_s, "cause": end.cause},
@@ -253,6 +260,8 @@ class Slot:
     def _state(self) -> SlotState:
         worker = self.worker
         if worker is None:
+            if self._stuck:
+                return SlotState.STUCK
             return SlotState.PARKED if self._pause.parked else SlotState.WAITING
         if worker.given_up is not None or worker.order is not Order.CONTINUE:
             return SlotState.LEAVING

@@ -17,6 +17,9 @@ class SlotState(enum.StrEnum):
     WAITING = "waiting"
     """To be started again."""
     PARKED = "parked"
+    """As WAITING, for longer: there were too many failures."""
+    STUCK = "stuck"
+    """As WAITING, for longer: the last worker was killed, and the kernel holds it back."""
 
 
 @attrs.frozen
@@ -47,4 +50,4 @@ class WorkerView:
     restarts: int
     last_end: LastEnd | None
     starts_in_s: float
-    """Until the slot is tried again; 0 unless it waits or is parked."""
+    """Until the slot is tried again; 0 while there is a worker."""

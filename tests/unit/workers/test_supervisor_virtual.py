@@ -52,13 +52,16 @@ class FakeWorker:
     over_memory: trio.Event = attrs.field(factory=trio.Event)
     gone: trio.Event = attrs.field(factory=trio.Event)
     order: Order = Order.CONTINUE
+    lingers: bool = False
 
     async def wait(self):
         await self.gone.wait()
         return self.status
 
     async def kill(self):
-        self.end(ExitStatus(None, 9))
+        if self.lingers:
+            await trio.sleep(5)
+        self.end(ExitStatus(None, 9, lingers=self.lingers))
         return await self.wait()
 
     def end(self, status):
@@ -329,6 +332,33 @@ async def test_restarts_back_off_and_the_slot_is_parked_and_tried_again(autojump
         assert world.jobs.released[-1][3] == "queue"
         world.host.problem = None
         await until(lambda: world.view().state is SlotState.IDLE, 31.0)
+
+
+async def test_a_worker_that_cannot_be_killed_holds_neither_its_job_nor_its_slot(autojump_clock):
+    async with open_world() as world:
+        worker = await world.take(new_job(1))
+        worker.lingers = True
+        world.silent = True
+        await until(lambda: world.jobs.released)
+        ((_, running, end, back_to),) = world.jobs.released
+        assert (running, end.cause, end.charged, back_to) == ("job-1", Cause.SILENT, True, "queue")
+        assert end.detail == "no check for 5 s; killed, but the kernel holds it back"
+        await until(lambda: world.view().state is SlotState.STUCK)
+        assert world.view().starts_in_s == pytest.approx(30.0, abs=0.1)
+        with pytest.raises(NotFoundError):
+            world.check(worker)
+        world.silent = False
+        await until(lambda: world.view().state is SlotState.IDLE, 31.0)
+
+
+async def test_on_shutdown_a_worker_that_cannot_be_killed_is_waited_for_so_long(autojump_clock):
+    async with open_world(attrs.evolve(SETTINGS, stall_s=1_000.0)) as world:
+        worker = await world.take(new_job(1))
+        worker.lingers = True
+        began_s = trio.current_time()
+        await world.supervisor.drain(10.0)
+        assert trio.current_time() - began_s == pytest.approx(15.0)
+        assert world.causes == [Cause.SHUTDOWN]
 
 
 async def test_a_worker_given_up_is_answered_no_more(autojump_clock):
