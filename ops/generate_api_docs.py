@@ -24,7 +24,9 @@ PORTS = {
     "IngestService": "service_a",
     "IntakeService": "service_a",
     "JobService": "service_d",
+    "ModelDataService": "control",
     "ModelService": "service_b",
+    "MonitorService": "service_d",
     "WorkerService": "control",
 }
 """Which key of `server_ports` in app.yaml each service listens on."""

@@ -8,13 +8,25 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS = [
-    {"errors", "metrics", "health", "logs", "ready", "control_token", "imports", "early_stop", "signals"},
+    {
+        "errors",
+        "metrics",
+        "scrape_gauge",
+        "health",
+        "logs",
+        "ready",
+        "control_token",
+        "imports",
+        "early_stop",
+        "signals",
+    },
     {"records", "config", "rpc", "web"},
     {"store", "backends", "generator"},
     {"jobs"},
     {"features", "intake", "uploads", "workers"},
     {"models"},
     {"serving", "tasks"},
+    {"learning"},
     {"services"},
     {"app_workers"},
     {"app"},

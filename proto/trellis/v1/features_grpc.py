@@ -10,6 +10,15 @@ class FeatureServiceServicer(purerpc.Servicer):
     async def BatchGetFeatures(self, input_message):
         raise NotImplementedError()
 
+    async def Predict(self, input_message):
+        raise NotImplementedError()
+
+    async def BatchPredict(self, input_message):
+        raise NotImplementedError()
+
+    async def ExplainPrediction(self, input_message):
+        raise NotImplementedError()
+
     @property
     def service(self) -> purerpc.Service:
         service_obj = purerpc.Service(
@@ -31,6 +40,33 @@ class FeatureServiceServicer(purerpc.Servicer):
                 purerpc.Cardinality.UNARY_UNARY,
                 proto_dot_trellis_dot_v1_dot_features__pb2.BatchGetFeaturesRequest,
                 proto_dot_trellis_dot_v1_dot_features__pb2.BatchGetFeaturesResponse,
+            )
+        )
+        service_obj.add_method(
+            "Predict",
+            self.Predict,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_features__pb2.PredictRequest,
+                proto_dot_trellis_dot_v1_dot_features__pb2.PredictResponse,
+            )
+        )
+        service_obj.add_method(
+            "BatchPredict",
+            self.BatchPredict,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_features__pb2.BatchPredictRequest,
+                proto_dot_trellis_dot_v1_dot_features__pb2.BatchPredictResponse,
+            )
+        )
+        service_obj.add_method(
+            "ExplainPrediction",
+            self.ExplainPrediction,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_features__pb2.ExplainPredictionRequest,
+                proto_dot_trellis_dot_v1_dot_features__pb2.ExplainPredictionResponse,
             )
         )
         return service_obj
@@ -56,5 +92,29 @@ class FeatureServiceStub:
                 purerpc.Cardinality.UNARY_UNARY,
                 proto_dot_trellis_dot_v1_dot_features__pb2.BatchGetFeaturesRequest,
                 proto_dot_trellis_dot_v1_dot_features__pb2.BatchGetFeaturesResponse,
+            )
+        )
+        self.Predict = self._client.get_method_stub(
+            "Predict",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_features__pb2.PredictRequest,
+                proto_dot_trellis_dot_v1_dot_features__pb2.PredictResponse,
+            )
+        )
+        self.BatchPredict = self._client.get_method_stub(
+            "BatchPredict",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_features__pb2.BatchPredictRequest,
+                proto_dot_trellis_dot_v1_dot_features__pb2.BatchPredictResponse,
+            )
+        )
+        self.ExplainPrediction = self._client.get_method_stub(
+            "ExplainPrediction",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_features__pb2.ExplainPredictionRequest,
+                proto_dot_trellis_dot_v1_dot_features__pb2.ExplainPredictionResponse,
             )
         )

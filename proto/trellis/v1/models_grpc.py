@@ -13,6 +13,12 @@ class ModelServiceServicer(purerpc.Servicer):
     async def ListModels(self, input_message):
         raise NotImplementedError()
 
+    async def SetAlias(self, input_message):
+        raise NotImplementedError()
+
+    async def GetQuality(self, input_message):
+        raise NotImplementedError()
+
     @property
     def service(self) -> purerpc.Service:
         service_obj = purerpc.Service(
@@ -43,6 +49,24 @@ class ModelServiceServicer(purerpc.Servicer):
                 purerpc.Cardinality.UNARY_UNARY,
                 proto_dot_trellis_dot_v1_dot_models__pb2.ListModelsRequest,
                 proto_dot_trellis_dot_v1_dot_models__pb2.ListModelsResponse,
+            )
+        )
+        service_obj.add_method(
+            "SetAlias",
+            self.SetAlias,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_models__pb2.SetAliasRequest,
+                proto_dot_trellis_dot_v1_dot_models__pb2.SetAliasResponse,
+            )
+        )
+        service_obj.add_method(
+            "GetQuality",
+            self.GetQuality,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_models__pb2.GetQualityRequest,
+                proto_dot_trellis_dot_v1_dot_models__pb2.GetQualityResponse,
             )
         )
         return service_obj
@@ -76,5 +100,21 @@ class ModelServiceStub:
                 purerpc.Cardinality.UNARY_UNARY,
                 proto_dot_trellis_dot_v1_dot_models__pb2.ListModelsRequest,
                 proto_dot_trellis_dot_v1_dot_models__pb2.ListModelsResponse,
+            )
+        )
+        self.SetAlias = self._client.get_method_stub(
+            "SetAlias",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_models__pb2.SetAliasRequest,
+                proto_dot_trellis_dot_v1_dot_models__pb2.SetAliasResponse,
+            )
+        )
+        self.GetQuality = self._client.get_method_stub(
+            "GetQuality",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_models__pb2.GetQualityRequest,
+                proto_dot_trellis_dot_v1_dot_models__pb2.GetQualityResponse,
             )
         )

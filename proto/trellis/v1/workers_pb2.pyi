@@ -406,7 +406,7 @@ class ListWorkersRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("slot", "pool", "host", "worker_id", "pid", "state", "job_id", "lease_remaining_s", "progress", "memory_bytes", "restarts", "last_cause", "last_detail", "last_stack", "last_ended_at", "starts_in_s")
+    __slots__ = ("slot", "pool", "host", "worker_id", "pid", "state", "job_id", "lease_remaining_s", "progress", "memory_bytes", "restarts", "last_cause", "last_detail", "last_stack", "last_ended_at", "starts_in_s", "last_job_id")
     SLOT_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
@@ -423,6 +423,7 @@ class Worker(_message.Message):
     LAST_STACK_FIELD_NUMBER: _ClassVar[int]
     LAST_ENDED_AT_FIELD_NUMBER: _ClassVar[int]
     STARTS_IN_S_FIELD_NUMBER: _ClassVar[int]
+    LAST_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     slot: str
     pool: str
     host: str
@@ -439,7 +440,8 @@ class Worker(_message.Message):
     last_stack: str
     last_ended_at: _timestamp_pb2.Timestamp
     starts_in_s: float
-    def __init__(self, slot: _Optional[str] = ..., pool: _Optional[str] = ..., host: _Optional[str] = ..., worker_id: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[str] = ..., job_id: _Optional[str] = ..., lease_remaining_s: _Optional[float] = ..., progress: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., restarts: _Optional[int] = ..., last_cause: _Optional[str] = ..., last_detail: _Optional[str] = ..., last_stack: _Optional[str] = ..., last_ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., starts_in_s: _Optional[float] = ...) -> None: ...
+    last_job_id: str
+    def __init__(self, slot: _Optional[str] = ..., pool: _Optional[str] = ..., host: _Optional[str] = ..., worker_id: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[str] = ..., job_id: _Optional[str] = ..., lease_remaining_s: _Optional[float] = ..., progress: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., restarts: _Optional[int] = ..., last_cause: _Optional[str] = ..., last_detail: _Optional[str] = ..., last_stack: _Optional[str] = ..., last_ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., starts_in_s: _Optional[float] = ..., last_job_id: _Optional[str] = ...) -> None: ...
 
 class ListWorkersResponse(_message.Message):
     __slots__ = ("workers",)
