@@ -5,6 +5,8 @@ Prefix `trellis_`, base units, no entity key as a label (a label's values must b
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from engine.scrape_gauge import ScrapeGauge
+
 _FAST_S = (
     0.0001,
     0.00025,
@@ -98,14 +100,26 @@ JOBS_REBUILDS = Counter(
 
 # Workers
 WORKERS = Gauge("trellis_workers", "Slots by what they or their workers are doing.", ["state"])
-WORKER_ENDS = Counter("trellis_worker_ends", "Workers that ended, by why.", ["cause"])
+WORKER_RESTARTS = Counter(
+    "trellis_worker_restarts", "Workers that ended and were replaced, by why.", ["cause"]
+)
 WORKERS_LINGERING = Gauge(
     "trellis_workers_lingering", "Workers that were killed and that the kernel holds back."
 )
-WORKER_CHECK_AGE_SECONDS = Histogram(
-    "trellis_worker_check_age_seconds",
-    "Age of a worker's last check when the next one came.",
+WORKER_MEMORY_BYTES = ScrapeGauge(
+    "trellis_worker_memory_bytes", "Memory in use by a worker and its children.", "slot"
+)
+WORKER_CHECK_AGE_SECONDS = ScrapeGauge(
+    "trellis_worker_check_age_seconds", "Time since a worker's last check.", "slot"
+)
+WORKER_CHECK_INTERVAL_SECONDS = Histogram(
+    "trellis_worker_check_interval_seconds",
+    "Time between two checks of a worker.",
     buckets=(0.1, 0.5, 0.9, 1.1, 1.5, 2, 3, 5, 10),
+)
+WORKER_JOBS_DONE = Counter("trellis_worker_jobs_done", "Jobs that workers said they have done.")
+JOB_COUNTER = Counter(
+    "trellis_job_counter", "Sums of what jobs have counted, by type of job.", ["job_type", "name"]
 )
 
 # Backends

@@ -46,6 +46,9 @@ class WorkerService(WorkerServiceServicer):  # type: ignore[misc]  # generated c
                 progress=input_message.progress,
                 progress_total=input_message.progress_total or None,
                 progress_note=input_message.progress_note,
+                memory_bytes=input_message.memory_bytes or None,
+                jobs_done=input_message.jobs_done,
+                counters=input_message.counters,
             )
         )
         return pb.CheckResponse(verdict=_VERDICT[reply.order], cancel_token=reply.cancel_token)
@@ -239,6 +242,7 @@ def _encode(view: WorkerView) -> pb.Worker:
         message.last_cause = view.last_end.cause
         message.last_detail = view.last_end.detail
         message.last_stack = view.last_end.stack
+        message.last_job_id = view.last_end.job_id
         set_time(message.last_ended_at, view.last_end.ended_at_us)
     return message
 

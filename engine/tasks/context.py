@@ -1,14 +1,18 @@
 """What a job's code is given."""
 
 import logging
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from engine.tasks.cancel import Cancellation
 from engine.tasks.hand import Job
 from engine.tasks.link import EngineLink, RejectedRow
 from engine.tasks.progress import Progress
+
+_COUNTER_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 
 
 class JobContext:
@@ -61,8 +65,22 @@ class JobContext:
         self._cancellation.check()
 
     def count(self, name: str, amount: float = 1) -> None:
-        """Add to a counter of the engine's metrics."""
-        self._progress.count(name, amount)
+        """Add to the metric `trellis_job_counter_total` with this job's type and the name.
+
+        It is told with the worker's next check. Attempts that fail have counted, too.
+
+        Args:
+          name: 1 to 63 lower-case letters, digits and underscores, a letter first. Names are few
+            and fixed: beyond 64 of a worker, what is counted under new ones is dropped.
+          amount: 0 or more.
+        Raises:
+          ValueError: the name or the amount is not of this kind.
+        """
+        if not _COUNTER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a counter, such as rows_read")
+        if not 0 <= amount < math.inf:
+            raise ValueError(f"{amount!r} is no amount to count; a counter only grows")
+        self._progress.count(f"{self.job_type}/{name}", amount)
 
     def read_upload(self, upload_id: str) -> Iterator[bytes]:
         """Yield the content of an uploaded file in pieces. Rows may be staged between two of them.

@@ -1,6 +1,7 @@
 """The first line of a worker: what its zygote calls in the forked process."""
 
 import functools
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +9,7 @@ from engine.tasks.cancel import Cancellation
 from engine.tasks.checks import CheckingThread
 from engine.tasks.hand import Hand
 from engine.tasks.handlers import HandlerTable
-from engine.tasks.link import Report
+from engine.tasks.link import EngineLink, EngineUnreachableError, GivenUpError, Report
 from engine.tasks.orders import Orders
 from engine.tasks.own_state import OwnState
 from engine.tasks.progress import Progress
@@ -16,9 +17,13 @@ from engine.tasks.rpc_link import RpcLink
 from engine.tasks.runtime import Runtime, RuntimeLimits
 from engine.tasks.settings import settings_of
 from engine.tasks.worker_log import configure_worker_log
+from engine.workers.exits import WorkerExit
 from engine.workers.page import PageWriter
 from engine.workers.zygote_fork import WorkerStart
 
+logger = logging.getLogger(__name__)
+
+_LAST_REPORT_S: Final = 1.0
 _BETWEEN_CHECKS: Final = 0.25
 """What another call of the checking thread may take of the time in which the next check is due."""
 
@@ -34,8 +39,9 @@ def main(start: WorkerStart) -> int:
     orders = Orders()
     own_state = OwnState(Path(settings.folder), [1, 2, start.stacks_fd])
     # A connection a thread: the checks must not wait for what the main thread is about.
+    link = RpcLink(settings, before_call=progress.note_call)
     runtime = Runtime(
-        RpcLink(settings, before_call=progress.note_call),
+        link,
         HandlerTable(settings.handlers),
         hand,
         progress,
@@ -48,9 +54,10 @@ def main(start: WorkerStart) -> int:
             recycle_after_jobs=settings.recycle_after_jobs,
         ),
     )
+    report = functools.partial(_report, runtime, progress, own_state)
     checks = CheckingThread(
         RpcLink(settings, call_s=settings.check_deadline_s * _BETWEEN_CHECKS),
-        functools.partial(_report, runtime, progress, own_state),
+        report,
         cancellation,
         hand,
         orders,
@@ -59,7 +66,18 @@ def main(start: WorkerStart) -> int:
         gone_after_s=settings.engine_gone_after_s,
     )
     checks.start()
-    return runtime.run()
+    reason = runtime.run()
+    if reason is not WorkerExit.LEASE_LOST:
+        _report_last(link, report())
+    return reason
+
+
+def _report_last(link: EngineLink, report: Report) -> None:
+    """Tell what was counted since the last check, unless there is nobody to tell."""
+    try:
+        link.check(report, _LAST_REPORT_S)
+    except (EngineUnreachableError, GivenUpError) as error:
+        logger.info("what was counted last is not told: %s", error)
 
 
 def _report(runtime: Runtime, progress: Progress, own_state: OwnState) -> Report:

@@ -1,11 +1,18 @@
 """How far the main thread is, with a job or without, told by it and read by the checking thread."""
 
+import logging
 import threading
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
 from engine.workers.page import PageWriter
+
+logger = logging.getLogger(__name__)
+
+_MOST_COUNTERS: Final = 64
+"""All of them go with every check."""
 
 
 @attrs.frozen
@@ -33,6 +40,7 @@ class Progress:
         self._calls = 0
         self._counters: dict[str, float] = {}
         self._counters_lock = threading.Lock()
+        self._dropped = False
 
     def begin(self, token: str) -> None:
         """A job begins."""
@@ -61,9 +69,16 @@ class Progress:
         self._calls += 1
 
     def count(self, name: str, amount: float) -> None:
-        """Add to one of the counters."""
+        """Add to one of the counters, or to none if there are too many already."""
         with self._counters_lock:
-            self._counters[name] = self._counters.get(name, 0.0) + amount
+            known = self._counters.get(name)
+            if known is not None:
+                self._counters[name] = known + amount
+            elif len(self._counters) < _MOST_COUNTERS:
+                self._counters[name] = float(amount)
+            elif not self._dropped:
+                self._dropped = True
+                logger.warning("more than %d counters; %s is dropped", _MOST_COUNTERS, name)
 
     def counters(self) -> Mapping[str, float]:
         """Return the counters: sums since the worker began, so that none is counted twice."""

@@ -3,7 +3,7 @@
 import enum
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -25,6 +25,7 @@ from engine.workers.host import ExitStatus, WorkerProcess
 from engine.workers.lease import Lease, Verdict
 from engine.workers.page import Phase, token_mark
 from engine.workers.supervisor_settings import SupervisorSettings
+from engine.workers.worker_sums import WorkerSums
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,12 @@ class CheckReport:
     progress: int
     progress_total: int | None
     progress_note: str
+    memory_bytes: int | None = None
+    """Of its process alone."""
+    jobs_done: int = 0
+    """Since it began."""
+    counters: Mapping[str, float] = attrs.field(factory=dict)
+    """Sums since it began."""
 
 
 @attrs.frozen
@@ -140,6 +147,8 @@ class LiveWorker:
         self._claiming = trio.Lock()
         self._claim = trio.CancelScope()
         self._job_began_us: dict[str, int] = {}
+        self._sums = WorkerSums()
+        self._reported_memory_bytes: int | None = None
 
     @property
     def is_host_lost(self) -> bool:
@@ -156,6 +165,17 @@ class LiveWorker:
             return None
         return next((job for job in held if token_mark(job.token) == page.running), None)
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """What it uses, with its children where its host has looked; None: not known yet."""
+        seen = None if self.process is None else self.process.memory_bytes()
+        return self._reported_memory_bytes if seen is None else seen
+
+    def check_age_s(self, now_s: float) -> float | None:
+        """Return how long its last check is ago, None if there was none."""
+        checked_s = self.lease.checked_s
+        return None if checked_s is None else now_s - checked_s
+
     def began_us(self, token: str) -> int | None:
         """Return when a job was first heard of as being in hand, None if it was too short."""
         return self._job_began_us.get(token)
@@ -169,10 +189,12 @@ class LiveWorker:
         self._require()
         now_s = trio.current_time()
         if self.lease.checked_s is not None:
-            metrics.WORKER_CHECK_AGE_SECONDS.observe(now_s - self.lease.checked_s)
+            metrics.WORKER_CHECK_INTERVAL_SECONDS.observe(now_s - self.lease.checked_s)
         job = self._find(report.token)
         self.lease.on_check(now_s, report.token, report.progress, self._stall_s(report.token))
         self.ready.set()
+        self._reported_memory_bytes = report.memory_bytes
+        self._sums.take(report.jobs_done, report.counters)
         reply = CheckReply(self.order)
         if job is not None:
             self._note_progress(job, report)

@@ -14,6 +14,7 @@ from engine.workers.host import Host, SpawnSpec, WorkerProcess
 from engine.workers.live_worker import LiveWorker, Order, SlotName
 from engine.workers.restarts import Pause, Restarts
 from engine.workers.supervisor_settings import SupervisorSettings
+from engine.workers.stack_text import summarize_stack
 from engine.workers.views import LastEnd, SlotState, WorkerView
 from engine.workers.worker_journal import WorkerJournal
 
@@ -118,7 +119,7 @@ class Slot:
             job_id="" if job is None else job.job_id,
             lease_remaining_s=0.0 if worker is None else max(0.0, worker.lease.deadline_s - now_s),
             progress=0 if process is None else process.page().progress,
-            memory_bytes=None if process is None else process.memory_bytes(),
+            memory_bytes=None if worker is None else worker.memory_bytes,
             restarts=self._replaced,
             last_end=self._last_end,
             starts_in_s=max(0.0, self._starts_at_s - now_s) if worker is None else 0.0,
@@ -231,18 +232,24 @@ class Slot:
         return "queue" if wait else "slot"
 
     def _note_end(self, worker: LiveWorker, end: AttemptEnd) -> None:
-        self._last_end = LastEnd(end.cause, end.detail, end.stack, time.time_ns() // 1_000)
+        job_id = "" if worker.last_job is None else worker.last_job.job_id
+        ended_at_us = time.time_ns() // 1_000
+        self._last_end = LastEnd(end.cause, end.detail, end.stack, job_id, ended_at_us)
         if self.next_ready.is_set():
             self.next_ready = trio.Event()
-        self._replaced += not self._stopping.is_set()
-        metrics.WORKER_ENDS.labels(end.cause).inc()
+        if not self._stopping.is_set():
+            self._replaced += 1
+            metrics.WORKER_RESTARTS.labels(end.cause).inc()
         facts = self._facts(worker)
         self._journal.note(
             "ended", {**facts, "cause": end.cause, "detail": end.detail, "stack": end.stack or None}
         )
         level = logging.INFO if end.cause in _NO_FAILURE else logging.WARNING
-        logger.log(level, "worker ended", extra={**facts, "cause": end.cause, "detail": end.detail})
-        if self._pause.parked and not self._stuck:
+        told = {"cause": end.cause, "detail": end.detail, "job_id": job_id}
+        told["at"] = summarize_stack(end.stack)
+        shown = {name: fact for name, fact in told.items() if fact}
+        logger.log(level, "worker ended", extra={**facts, **shown})
+        if self._pause.parked and not self._stuck and not self._hopeless:
             logger.error(
                 "workers of a slot fail too often; it is parked",
                 extra={"slot": self.name, "delay_s": self._pause.delay_s, "cause": end.cause},

@@ -7,6 +7,7 @@ from itertools import count
 
 import trio
 
+from engine import metrics
 from engine.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -83,12 +84,16 @@ class Supervisor:
         async with trio.open_nursery() as outer:
             outer.start_soon(self._write_journal)
             try:
-                async with trio.open_nursery() as self._nursery:
-                    for slot in [*self._slots.values()]:
-                        self._nursery.start_soon(self._run_slot, slot)
-                    task_status.started()
-                    await self._all_stopped.wait()
-                    self._nursery.cancel_scope.cancel()
+                with (
+                    metrics.WORKER_MEMORY_BYTES.shown_by(self._read_memory_bytes),
+                    metrics.WORKER_CHECK_AGE_SECONDS.shown_by(self._read_check_ages_s),
+                ):
+                    async with trio.open_nursery() as self._nursery:
+                        for slot in [*self._slots.values()]:
+                            self._nursery.start_soon(self._run_slot, slot)
+                        task_status.started()
+                        await self._all_stopped.wait()
+                        self._nursery.cancel_scope.cancel()
             finally:
                 self._nursery = None
                 self._journal.close()
@@ -269,6 +274,22 @@ class Supervisor:
 
     def _slot_of(self, worker_id: str) -> Slot | None:
         return self._slots.get(worker_id.rpartition("-")[0])
+
+    def _read_memory_bytes(self) -> dict[str, float]:
+        return {
+            name: worker.memory_bytes
+            for name, slot in self._slots.items()
+            if (worker := slot.worker) is not None and worker.memory_bytes is not None
+        }
+
+    def _read_check_ages_s(self) -> dict[str, float]:
+        now_s = trio.current_time()
+        return {
+            name: age_s
+            for name, slot in self._slots.items()
+            if (worker := slot.worker) is not None
+            and (age_s := worker.check_age_s(now_s)) is not None
+        }
 
     def _look_if_stopped(self) -> None:
         if self._draining and not self._slots:

@@ -29,6 +29,8 @@ class LastEnd:
     cause: Cause
     detail: str
     stack: str
+    job_id: str
+    """What it had in hand; empty: nothing."""
     ended_at_us: int
 
 
@@ -47,6 +49,7 @@ class WorkerView:
     lease_remaining_s: float
     progress: int
     memory_bytes: int | None
+    """With its children, as last looked at; None before."""
     restarts: int
     last_end: LastEnd | None
     starts_in_s: float

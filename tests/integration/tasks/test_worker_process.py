@@ -83,7 +83,7 @@ async def test_progress_and_counters_travel_with_checks(tmp_path):
         assert last.token == f"token of {job_id}"
         assert last.progress_total == 1_000_000
         assert last.progress_note.startswith("step ")
-        assert last.counters["steps"] > 0
+        assert last.counters["progress/steps"] > 0
         assert last.memory_bytes > 1 << 20
         assert worker.page().running == token_mark(last.token)
         assert worker.page().progress >= last.progress

@@ -1,3 +1,4 @@
+import math
 import os
 import sys
 import threading
@@ -202,8 +203,30 @@ def test_progress_is_seen_from_outside_and_cheap(inside):
     [(view, on_page)] = views
     assert (view.token, view.counter, view.total, view.note) == ("token-0", 3, 10, "reading")
     assert on_page == 3
-    assert inside.progress.counters() == {"rows": 2.0}
+    assert inside.progress.counters() == {"work/rows": 2.0}
     assert inside.progress.view().token is None
+
+
+@pytest.mark.parametrize(
+    ("name", "amount"), [("Rows", 1), ("", 1), ("user 7", 1), ("rows", -1), ("rows", math.nan)]
+)
+def test_what_is_no_counter_is_refused_where_it_is_counted(inside, name, amount):
+    inside.table.handlers["work"] = lambda job: job.count(name, amount)
+    inside.add("work")
+    inside.run()
+    [outcome] = inside.engine.handed_in
+    assert outcome.failure.code == "ValueError"
+    assert inside.progress.counters() == {}
+
+
+def test_counters_that_would_never_end_are_dropped(inside, caplog):
+    for number in range(100):
+        inside.progress.count(f"work/rows_{number}", 1)
+    inside.progress.count("work/rows_0", 1)
+
+    assert len(inside.progress.counters()) == 64
+    assert inside.progress.counters()["work/rows_0"] == 2
+    assert len(caplog.records) == 1
 
 
 def test_calls_count_as_progress_while_there_is_no_job(inside):
