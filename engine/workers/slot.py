@@ -249,7 +249,7 @@ class Slot:
         told["at"] = summarize_stack(end.stack)
         shown = {name: fact for name, fact in told.items() if fact}
         logger.log(level, "worker ended", extra={**facts, **shown})
-        if self._pause.parked and not self._stuck and not self._hopeless:
+        if self._pause.parked and not self._stuck:
             logger.error(
                 "workers of a slot fail too often; it is parked",
                 extra={"slot": self.name, "delay_s": self._pause.delay_s, "cause": end.cause},
