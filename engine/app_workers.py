@@ -1,9 +1,10 @@
 """The workers' branch of the nursery tree: control server, host, supervisor."""
 
 import functools
+import logging
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 import attrs
@@ -20,11 +21,19 @@ from engine.store import Store
 from engine.uploads import Uploads
 from engine.workers.host import EngineAddress, TlsTrust
 from engine.workers.late_host import LateHost
-from engine.workers.local_host import LocalHostSettings, open_local_host
+from engine.workers.linux import require_linux
+from engine.workers.local_host import (
+    LocalHost,
+    LocalHostSettings,
+    open_local_host,
+)
 from engine.workers.remote_messages import Welcome
 from engine.workers.supervisor import Supervisor
 from engine.workers.supervisor_settings import SupervisorSettings
 
+logger = logging.getLogger(__name__)
+
+_PART: Final = "workers"
 _LAST_CALLS_S: Final = 1.0
 """For calls of workers that are being killed; nothing they say counts any more."""
 
@@ -45,12 +54,16 @@ async def open_workforce(
     uploads: Uploads,
     tls: ssl.SSLContext | None,
     health: HealthBoard,
+    *,
+    check_support: Callable[[], None] = require_linux,
 ) -> AsyncIterator[Workforce]:
     """Run workers while the block runs; then let them finish, within `shutdown.grace_s`.
 
+    Args:
+      check_support: raises FailedPreconditionError where worker processes cannot be held to their
+        promises; there are none then, and jobs wait for those of other machines.
     Raises:
-      FailedPreconditionError: this system cannot hold worker processes to their promises, or the
-        data folder takes no file.
+      FailedPreconditionError: the data folder takes no file.
       AddressInUseError: as `serve`, for the control port.
     Cancellation: workers are killed, their jobs go back to the queue; bounded.
     """
@@ -79,17 +92,55 @@ async def open_workforce(
                 tls=tls,
             )
         )
+        open_local = functools.partial(
+            open_local_host, host_settings, _address(config, control, token)
+        )
         try:
             async with (
-                open_local_host(host_settings, _address(config, control, token)) as local,
+                _open_host(host, open_local, health, check_support),
                 trio.open_nursery() as running,
             ):
-                host.provide(local)
                 await running.start(supervisor.run)
                 yield Workforce(supervisor, control)
                 await supervisor.drain(config.shutdown.grace_s)
         finally:
             closing.set()
+
+
+@asynccontextmanager
+async def _open_host(
+    host: LateHost,
+    open_local: Callable[[], AbstractAsyncContextManager[LocalHost]],
+    health: HealthBoard,
+    check_support: Callable[[], None],
+) -> AsyncIterator[None]:
+    """Provide `host` with this machine's, or with the reason why it has none."""
+    health.register(_PART, required=False)
+    refusal = _refusal(check_support)
+    if refusal is not None:
+        logger.error("no workers on this machine", extra={"reason": refusal})
+        health.set(_PART, ok=False, detail=refusal)
+        host.refuse(refusal)
+        yield
+        return
+    async with open_local() as local, trio.open_nursery() as nursery:
+        host.provide(local)
+        nursery.start_soon(_tell_when_ready, local, health)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+def _refusal(check_support: Callable[[], None]) -> str | None:
+    try:
+        check_support()
+    except FailedPreconditionError as error:
+        return f"{error}; jobs wait for workers of other machines (main.py worker)"
+    return None
+
+
+async def _tell_when_ready(local: LocalHost, health: HealthBoard) -> None:
+    await local.zygote_ready.wait()
+    health.set(_PART, ok=True, detail="starting within milliseconds")
 
 
 def _supervisor_settings(config: EngineConfig) -> SupervisorSettings:

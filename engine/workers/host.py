@@ -138,5 +138,6 @@ class Host(Protocol):
 
         Raises:
           StartFailedError: none was started; try again with another `worker_id`.
+          FailedPreconditionError: none can be started here.
         Cancellation: a checkpoint; a worker that is started nevertheless is killed.
         """

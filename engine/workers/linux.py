@@ -31,10 +31,7 @@ def require_linux() -> None:
         else:
             os.close(descriptor)
     if missing is not None:
-        raise FailedPreconditionError(
-            f"worker processes need Linux 5.4 or newer ({missing}); set workers.max_python_workers "
-            "to 0 here and let workers join from a Linux machine (main.py worker)"
-        )
+        raise FailedPreconditionError(f"worker processes need Linux 5.4 or newer ({missing})")
 
 
 def set_death_signal(number: int) -> None:

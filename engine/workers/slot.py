@@ -1,6 +1,7 @@
 """One place for a worker: keeps it filled."""
 
 import logging
+import math
 import secrets
 import time
 from typing import Final
@@ -8,13 +9,13 @@ from typing import Final
 import trio
 
 from engine import metrics
-from engine.errors import UnavailableError
+from engine.errors import FailedPreconditionError, UnavailableError
 from engine.jobs import AttemptEnd, BackTo, Cause, Jobs
 from engine.workers.host import Host, SpawnSpec, WorkerProcess
 from engine.workers.live_worker import LiveWorker, Order, SlotName
 from engine.workers.restarts import Pause, Restarts
-from engine.workers.supervisor_settings import SupervisorSettings
 from engine.workers.stack_text import summarize_stack
+from engine.workers.supervisor_settings import SupervisorSettings
 from engine.workers.views import LastEnd, SlotState, WorkerView
 from engine.workers.worker_journal import WorkerJournal
 
@@ -74,6 +75,7 @@ class Slot:
         self._pause = _AT_ONCE
         self._starts_at_s = trio.current_time()
         self._stuck = False
+        self._hopeless = False
         self._replaced = 0
         self._last_end: LastEnd | None = None
         self._shown: SlotState | None = None
@@ -109,6 +111,7 @@ class Slot:
         process = None if worker is None else worker.process
         job = None if worker is None else worker.job_in_hand()
         now_s = trio.current_time()
+        waits = worker is None and not self._hopeless
         return WorkerView(
             slot=self.name,
             pool=self.pool,
@@ -122,7 +125,7 @@ class Slot:
             memory_bytes=None if worker is None else worker.memory_bytes,
             restarts=self._replaced,
             last_end=self._last_end,
-            starts_in_s=max(0.0, self._starts_at_s - now_s) if worker is None else 0.0,
+            starts_in_s=max(0.0, self._starts_at_s - now_s) if waits else 0.0,
         )
 
     def show(self) -> None:
@@ -170,7 +173,8 @@ class Slot:
                 worker.process = await self._host.spawn(
                     SpawnSpec(worker.worker_id, self.name, pool, title)
                 )
-        except UnavailableError as error:
+        except (UnavailableError, FailedPreconditionError) as error:
+            self._hopeless = isinstance(error, FailedPreconditionError)
             worker.give_up(Cause.START_FAILED, str(error))
             return
         if worker.process is None:
@@ -218,7 +222,9 @@ class Slot:
         process = worker.process
         useless = cause is Cause.RECYCLED and process is not None and not process.page().begun
         useless = useless and worker.order is Order.CONTINUE
-        if lingers:
+        if self._hopeless:
+            self._pause = Pause(math.inf, parked=True)
+        elif lingers:
             # It holds its memory, and what it waits for is likely to hold up the next one, too.
             self._pause = Pause(self._settings.park_s, parked=True)
         elif cause in _NO_FAILURE and not useless:
@@ -249,7 +255,7 @@ class Slot:
         told["at"] = summarize_stack(end.stack)
         shown = {name: fact for name, fact in told.items() if fact}
         logger.log(level, "worker ended", extra={**facts, **shown})
-        if self._pause.parked and not self._stuck:
+        if self._pause.parked and not self._stuck and not self._hopeless:
             logger.error(
                 "workers of a slot fail too often; it is parked",
                 extra={"slot": self.name, "delay_s": self._pause.delay_s, "cause": end.cause},

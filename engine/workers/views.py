@@ -53,4 +53,4 @@ class WorkerView:
     restarts: int
     last_end: LastEnd | None
     starts_in_s: float
-    """Until the slot is tried again; 0 while there is a worker."""
+    """Until the slot is tried again; 0 while there is a worker, or if it never is."""

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import attrs
 
-STACKS_SIGNAL: Final = signal.SIGRTMAX - 1
+STACKS_SIGNAL: Final = getattr(signal, "SIGRTMAX", 64) - 1
 """Makes a worker write the stacks of all its threads. A real-time signal, since libraries and jobs
-take SIGUSR1 and SIGUSR2 for themselves."""
+take SIGUSR1 and SIGUSR2 for themselves. Systems without such have no workers, only this module."""
 
 ORPHANED: Final = 126
 """Exit code of a zygote or worker whose engine died while it started."""

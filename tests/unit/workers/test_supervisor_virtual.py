@@ -8,7 +8,7 @@ import attrs
 import pytest
 import trio
 
-from engine.errors import NotFoundError, StartFailedError
+from engine.errors import FailedPreconditionError, NotFoundError, StartFailedError
 from engine.jobs import Cause, ClaimedJob
 from engine.records import Receipt
 from engine.workers.exits import WorkerExit
@@ -98,13 +98,14 @@ class FakeHost:
         self.workers = []
         self.started_s = []
         self.problem = None
+        self.error = StartFailedError
         self.nursery = None
 
     async def spawn(self, spec):
         await trio.lowlevel.checkpoint()
         self.started_s.append(trio.current_time())
         if self.problem:
-            raise StartFailedError(self.problem)
+            raise self.error(self.problem)
         worker = FakeWorker(spec.worker_id, pid=100 + len(self.workers))
         self.workers.append(worker)
         self.nursery.start_soon(self._live, worker)
@@ -359,6 +360,23 @@ async def test_on_shutdown_a_worker_that_cannot_be_killed_is_waited_for_so_long(
         await world.supervisor.drain(10.0)
         assert trio.current_time() - began_s == pytest.approx(15.0)
         assert world.causes == [Cause.SHUTDOWN]
+
+
+async def test_a_slot_that_can_never_have_a_worker_says_so_and_is_not_tried_again(autojump_clock):
+    world = World()
+    world.host.problem, world.host.error = "this is no Linux", FailedPreconditionError
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.supervisor.run)
+        await trio.sleep(10_000)
+        assert len(world.host.started_s) == 1
+        view = world.view()
+        assert (view.state, view.starts_in_s) == (SlotState.PARKED, 0.0)
+        assert (view.last_end.cause, view.last_end.detail) == (
+            Cause.START_FAILED,
+            "this is no Linux",
+        )
+        await world.supervisor.drain(5.0)
+        assert world.supervisor.list_workers() == ()
 
 
 async def test_a_worker_given_up_is_answered_no_more(autojump_clock):
