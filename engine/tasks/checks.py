@@ -6,7 +6,6 @@ worker, and the engine replaces it: that is what the lease is for.
 
 import logging
 import os
-import sys
 import threading
 import time
 import traceback
@@ -29,6 +28,8 @@ from engine.workers.exits import WorkerExit
 logger = logging.getLogger(__name__)
 
 _SHORTEST_S: Final = 0.05
+_MARGIN_S: Final = 0.5
+"""What this thread is given to end the process itself, which it does with a reason."""
 _LONG_S: Final = 0.25
 """A job that takes longer than this holds up the others in hand."""
 
@@ -43,6 +44,7 @@ class CheckingThread:
         cancellation: Cancellation,
         hand: Hand,
         orders: Orders,
+        end_in: Callable[[float], None],
         *,
         interval_s: float,
         deadline_s: float,
@@ -51,6 +53,8 @@ class CheckingThread:
         """Check in through `link`, which is this thread's alone.
 
         Args:
+          end_in: has the process end so many seconds from then, whatever this thread can do by
+            then; called again, it counts anew.
           interval_s: from one check to the next.
           deadline_s: how long the engine waits for one.
           gone_after_s: how long after a check that was answered to leave, if none is any more. The
@@ -62,6 +66,7 @@ class CheckingThread:
         self._cancellation = cancellation
         self._hand = hand
         self._orders = orders
+        self._end_in = end_in
         self._interval_s = interval_s
         self._deadline_s = deadline_s
         self._gone_after_s = gone_after_s
@@ -75,24 +80,31 @@ class CheckingThread:
         try:
             self._check_for_ever()
         except BaseException:  # noqa: BLE001 - a worker that does not check must not live
-            traceback.print_exc()
-            _die(WorkerExit.FAULTY, "the checking thread failed")
+            try:
+                traceback.print_exc()
+            finally:
+                _die(WorkerExit.FAULTY, "the checking thread failed")
 
     def _check_for_ever(self) -> NoReturn:
         answered_s = time.monotonic()
         due_s = answered_s
+        self._end_in(self._gone_after_s + _MARGIN_S)
         while True:
             asked_s = time.monotonic()
             gone_s = answered_s + self._gone_after_s
             try:
                 self._check(max(_SHORTEST_S, min(self._deadline_s, gone_s - asked_s)))
                 answered_s = asked_s
+                self._end_in(answered_s + self._gone_after_s + _MARGIN_S - time.monotonic())
                 self._relieve()
             except GivenUpError as error:
                 _die(WorkerExit.LEASE_LOST, f"the engine has given this worker up: {error}")
-            except EngineUnreachableError as error:
+            except (EngineUnreachableError, MemoryError) as error:
+                if isinstance(error, MemoryError):
+                    # The job has taken all there is, or may take no more at the moment.
+                    self._link.close()
                 silent_s = time.monotonic() - answered_s
-                logger.warning("check unanswered for %.1f s: %s", silent_s, error)
+                logger.warning("check unanswered for %.1f s: %r", silent_s, error)
                 if silent_s >= self._gone_after_s:
                     _die(WorkerExit.ENGINE_GONE, "the engine is gone")
             # From one due time to the next, so that slow answers do not thin the checks out. After
@@ -133,7 +145,9 @@ class CheckingThread:
 
 
 def _die(reason: WorkerExit, message: str) -> NoReturn:
-    # The main thread may hold any lock, that of the log included.
-    os.write(2, f"CRITICAL {__name__}: {message}\n".encode())
-    sys.stdout.flush()
-    os._exit(reason)
+    # The main thread may hold any lock, that of the log or of the standard streams included.
+    try:
+        os.write(2, f"CRITICAL {__name__}: {message}\n".encode())
+    finally:
+        # A job may have closed the descriptor: nobody is left to tell.
+        os._exit(reason)

@@ -9,6 +9,7 @@ from engine.tasks.cancel import Cancellation
 from engine.tasks.checks import CheckingThread
 from engine.tasks.hand import Hand
 from engine.tasks.handlers import HandlerTable
+from engine.tasks.last_resort import LastResort
 from engine.tasks.link import EngineLink, EngineUnreachableError, GivenUpError, Report
 from engine.tasks.orders import Orders
 from engine.tasks.own_state import OwnState
@@ -61,6 +62,7 @@ def main(start: WorkerStart) -> int:
         cancellation,
         hand,
         orders,
+        LastResort(start.stacks_fd).postpone,
         interval_s=settings.check_interval_s,
         deadline_s=settings.check_deadline_s,
         gone_after_s=settings.engine_gone_after_s,

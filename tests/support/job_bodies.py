@@ -63,6 +63,19 @@ def close_descriptors(job):
     os.closerange(0, 256)
 
 
+def fill_standard_error(job):
+    """Leave standard error without room for another word."""
+    _, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        while True:
+            os.write(writing, bytes(65_536))
+    except BlockingIOError:
+        os.set_blocking(writing, True)
+    os.dup2(writing, 2)
+    time.sleep(600)
+
+
 def leave_thread(job):
     threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 

@@ -2,6 +2,7 @@
 
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
 
 from engine.tasks import errors
@@ -168,6 +169,18 @@ async def test_worker_without_an_engine_leaves(tmp_path):
         silent_from = trio.current_time()
         assert (await worker.wait()).exit is WorkerExit.ENGINE_GONE
         assert 0.3 < trio.current_time() - silent_from < 1.5
+
+
+@pytest.mark.parametrize("body", ["hold_lock", "fill_standard_error"])
+async def test_worker_without_an_engine_is_gone_whatever_its_job_does(tmp_path, body):
+    """Even if its checking thread cannot run, or cannot write why it leaves."""
+    async with open_world(tmp_path, engine_gone_after_s=0.5) as (service, spawn):
+        service.add(body)
+        worker = await spawn()
+        await until(lambda: worker.page().phase is Phase.RUNNING)
+        service.silent = True
+        with trio.fail_after(3):
+            await worker.wait()
 
 
 async def test_job_that_closes_descriptors_costs_a_worker_but_no_result(tmp_path):

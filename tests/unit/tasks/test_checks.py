@@ -16,7 +16,7 @@ class Died(BaseException):
 @pytest.fixture
 def start(inside, monkeypatch):
     """Start a checking thread; what it would die of is in the list that is returned."""
-    died, threads = [], []
+    died, threads, postponed = [], [], []
 
     def die(reason, message):
         died.append(reason)
@@ -28,10 +28,12 @@ def start(inside, monkeypatch):
     def start(interval_s=0.01, deadline_s=0.02):
         thread = CheckingThread(
             inside.engine, lambda: "report", inside.cancellation, inside.hand, inside.orders,
+            postponed.append,
             interval_s=interval_s, deadline_s=deadline_s, gone_after_s=6 * deadline_s,
         )  # fmt: skip
         threads.append(thread._thread)
         thread.start()
+        inside.postponed = postponed
         return thread, died
 
     yield start
@@ -108,6 +110,22 @@ def test_long_job_does_not_hold_up_the_others_in_hand(inside, start, monkeypatch
     until(lambda: inside.engine.returned == jobs)
     until(lambda: len(inside.engine.handed_in) == 1)
     assert inside.hand.next_job() is None
+
+
+def test_check_that_there_is_no_memory_for_is_tried_again_over_another_connection(inside, start):
+    inside.engine.replies.extend([MemoryError()] * 3)
+    _, died = start(interval_s=0.005, deadline_s=1.0)
+    until(lambda: len(inside.engine.reports) > 5)
+    assert inside.engine.closed == 3
+    assert not died
+
+
+def test_last_resort_is_postponed_by_answers_alone(inside, start):
+    inside.engine.replies.extend([Reply(Order.CONTINUE), EngineUnreachableError("away")])
+    start(interval_s=0.005, deadline_s=1.0)
+    until(lambda: len(inside.postponed) == 4)
+    assert len(inside.engine.reports) in {4, 5}
+    assert all(6.3 < seconds <= 6.5 for seconds in inside.postponed)
 
 
 def test_short_job_is_left_alone(inside, start):
