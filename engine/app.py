@@ -49,7 +49,9 @@ from engine.uploads import (
     UPLOAD_JOB_TYPE,
     UploadHeader,
     UploadReceipt,
+    UploadRules,
     Uploads,
+    make_upload_rules,
     open_uploads,
 )
 from engine.web import run_http
@@ -111,9 +113,10 @@ async def _run_parts(
         open_kafka(config.kafka, data_dir, health) as kafka,
         open_store(_store_settings(config)) as store,
         _open_http(config, health) as http_address,
-        _open_jobs(config, redis, store) as jobs,
+        _open_jobs(config, redis, store, upload_rules := make_upload_rules(store.reader)) as jobs,
         open_uploads(
             jobs,
+            upload_rules,
             store.writer,
             store.reader,
             config.features.uploads,
@@ -192,7 +195,7 @@ async def _open_http(config: EngineConfig, health: HealthBoard) -> AsyncIterator
 
 @asynccontextmanager
 async def _open_jobs(
-    config: EngineConfig, redis: RedisBackend, store: Store
+    config: EngineConfig, redis: RedisBackend, store: Store, upload_rules: UploadRules
 ) -> AsyncIterator[Jobs]:
     """Provide the jobs, in a queue that is this data file's own on whatever Redis."""
     [(instance_id,)] = await store.reader.fetch_rows("SELECT instance_id FROM instance")
@@ -203,7 +206,12 @@ async def _open_jobs(
         result_ttl_s=workers.result_ttl_s,
     )
     async with open_jobs(
-        redis.connect, store.writer, store.reader, settings, queue_name=instance_id
+        redis.connect,
+        store.writer,
+        store.reader,
+        settings,
+        queue_name=instance_id,
+        hooks=upload_rules.hooks,
     ) as jobs:
         yield jobs
 

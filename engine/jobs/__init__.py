@@ -1,7 +1,7 @@
 """Jobs: accepted in the data file, queued and leased in Redis, finished in the data file."""
 
 from engine.jobs.history import JobFilter, PastAttempt
-from engine.jobs.hooks import CompletionHook, EndedJob, FailureHook
+from engine.jobs.hooks import EndedJob, JobHooks, RetriedJob
 from engine.jobs.jobs import BackTo, Jobs, open_jobs
 from engine.jobs.reading import JobPage, PoolStats, QueueStats
 from engine.jobs.settings import JobsSettings
@@ -26,11 +26,10 @@ __all__ = [
     "BackTo",
     "Cause",
     "ClaimedJob",
-    "CompletionHook",
     "EndedJob",
-    "FailureHook",
     "JobFailure",
     "JobFilter",
+    "JobHooks",
     "JobPage",
     "JobResult",
     "JobSpec",
@@ -44,6 +43,7 @@ __all__ = [
     "Progress",
     "QueueStats",
     "ResultVerdict",
+    "RetriedJob",
     "Submission",
     "open_jobs",
 ]

@@ -8,7 +8,7 @@ from engine.errors import FailedPreconditionError, NotFoundError, SchemaMismatch
 from engine.jobs.claims import Claims
 from engine.jobs.endings import cancelled_outcome, ended_unheld, finish_change
 from engine.jobs.history import JobFacts, JobHistory
-from engine.jobs.hooks import Hooks
+from engine.jobs.hooks import Hooks, RetriedJob
 from engine.jobs.job_changes import JobChanges
 from engine.jobs.job_clock import JobClock
 from engine.jobs.journal import write_note, write_outcomes
@@ -82,10 +82,11 @@ class Control:
                 due_at_us=None,
                 run_accepted_at_us=now_us,
             )
-            with trio.CancelScope(shield=True):
-                await self._writer.submit(
-                    WriteRequest((write_note(job_id, facts.run, "retried", now_us),))
-                )
+            again = RetriedJob(job_id, facts.run, facts.job_type, facts.payload_json)
+            async with self._hooks.run_retry(again) as operations:
+                note = write_note(job_id, facts.run, "retried", now_us)
+                with trio.CancelScope(shield=True):
+                    await self._writer.submit(WriteRequest((*operations, note)))
             self._link.put(Enqueue(job_id, queued_record(facts, now_us), spec_of(facts)))
             self._changes.tell(job_id)
 

@@ -1,7 +1,8 @@
-"""What a job's end means beyond the job: operations that land with its outcome."""
+"""What a job's end, or its next run, means beyond the job: operations that land with it."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import attrs
@@ -27,30 +28,56 @@ class EndedJob:
     message: str
 
 
+@attrs.frozen
+class RetriedJob:
+    """A job that ended without a result and is to run again."""
+
+    job_id: str
+    run: int
+    """The one that is to begin."""
+    job_type: str
+    payload_json: str
+
+
 CompletionHook = Callable[[ClaimedJob, Mapping[str, Any]], Awaitable[tuple[Operation, ...]]]
 """Given the job and its result; may raise TrellisError, which ends the attempt as an error."""
 FailureHook = Callable[[EndedJob], tuple[Operation, ...]]
 """Given what has become of the job; what it raises is logged, and the job ends without it."""
+RetryHook = Callable[[RetriedJob], AbstractAsyncContextManager[tuple[Operation, ...]]]
+"""Entered before a run begins again and left when that is on disk; what it raises refuses it."""
+
+
+@attrs.frozen
+class JobHooks:
+    """What is to be done at the turns of a job type."""
+
+    complete: CompletionHook | None = None
+    """Has results land in the transaction that holds their outcome. One that raises, or whose
+    operations are refused, ends that attempt as an error."""
+    fail: FailureHook | None = None
+    """Has operations written with the outcome FAILED, DEAD or CANCELLED."""
+    retry: RetryHook | None = None
+    """Has operations written with the start of another run, or refuses it."""
 
 
 class HookError(TrellisError):
     """A completion hook would not have the result."""
 
 
+_NONE = JobHooks()
+
+
 class Hooks:
-    """The hooks of all job types."""
+    """The hooks of all job types: known before the first job is looked at, and the same ever since.
 
-    def __init__(self) -> None:
-        self._on_completion: dict[str, CompletionHook] = {}
-        self._on_failure: dict[str, FailureHook] = {}
+    A job may have ended in an earlier engine, and is told of while the queue is built.
+    """
 
-    def set_completion(self, job_type: str, hook: CompletionHook) -> None:
-        """Have a job type's results land in the transaction that holds the outcome."""
-        self._on_completion[job_type] = hook
+    def __init__(self, by_type: Mapping[str, JobHooks]) -> None:
+        self._by_type = dict(by_type)
 
-    def set_failure(self, job_type: str, hook: FailureHook) -> None:
-        """Have something written with the outcome FAILED, DEAD or CANCELLED of a job type."""
-        self._on_failure[job_type] = hook
+    def _of(self, job_type: str) -> JobHooks:
+        return self._by_type.get(job_type, _NONE)
 
     async def run_completion(
         self, job: ClaimedJob, result: Mapping[str, Any]
@@ -60,7 +87,7 @@ class Hooks:
         Raises:
           HookError: the hook failed, in whatever way; nobody else's job is to suffer.
         """
-        hook = self._on_completion.get(job.job_type)
+        hook = self._of(job.job_type).complete
         if hook is None:
             return ()
         try:
@@ -75,7 +102,7 @@ class Hooks:
 
     def run_failure(self, ended: EndedJob) -> tuple[Operation, ...]:
         """Return the operations of a job's end, none if the hook fails."""
-        hook = self._on_failure.get(ended.job_type)
+        hook = self._of(ended.job_type).fail
         if hook is None:
             return ()
         try:
@@ -85,3 +112,17 @@ class Hooks:
                 "failure hook failed", extra={"job_id": ended.job_id, "job_type": ended.job_type}
             )
             return ()
+
+    @asynccontextmanager
+    async def run_retry(self, job: RetriedJob) -> AsyncIterator[tuple[Operation, ...]]:
+        """Provide the operations that begin a run again, for as long as they take to be written.
+
+        Raises:
+          TrellisError: the job may not run again.
+        """
+        hook = self._of(job.job_type).retry
+        if hook is None:
+            yield ()
+            return
+        async with hook(job) as operations:
+            yield operations

@@ -3,9 +3,10 @@
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Literal
 
 import trio
@@ -15,7 +16,7 @@ from engine.errors import BackendUnavailableError
 from engine.jobs.claims import Claims
 from engine.jobs.control import Control
 from engine.jobs.history import JobFilter, JobHistory, RowReader
-from engine.jobs.hooks import CompletionHook, FailureHook, Hooks
+from engine.jobs.hooks import Hooks, JobHooks
 from engine.jobs.job_changes import JobChanges
 from engine.jobs.job_clock import JobClock
 from engine.jobs.job_ids import JobIds
@@ -72,6 +73,7 @@ class Jobs:
         *,
         queue_name: str,
         last_job_id: str,
+        hooks: Mapping[str, JobHooks],
         draw: Callable[[], float] = random.random,
     ) -> None:
         """Make the parts; see `open_jobs`."""
@@ -79,7 +81,7 @@ class Jobs:
         self._clock = JobClock()
         self._leases = LeaseTable()
         self._changes = JobChanges()
-        self._hooks = Hooks()
+        of_types = Hooks(hooks)
         self._queue = LeaseQueue(connect, QueueKeys(queue_name))
         work = ReadyWork()
         rebuilding = Rebuilding(
@@ -87,7 +89,7 @@ class Jobs:
             history,
             writer,
             self._leases,
-            self._hooks,
+            of_types,
             self._clock,
             settings,
             engine_mark=engine_mark,
@@ -109,7 +111,7 @@ class Jobs:
             engine_mark=engine_mark,
         )
         settlement = Settlement(writer, self._link, self._leases, self._changes, self._clock)
-        self._reports = Reports(self._leases, settlement, self._hooks, self._clock, settings, draw)
+        self._reports = Reports(self._leases, settlement, of_types, self._clock, settings, draw)
         ids = JobIds(self._clock.now_us, last_job_id)
         self._submissions = Submissions(writer, history, self._link, ids, self._clock)
         self._control = Control(
@@ -118,7 +120,7 @@ class Jobs:
             self._link,
             self._leases,
             self._claims,
-            self._hooks,
+            of_types,
             self._changes,
             self._clock,
             settings,
@@ -126,17 +128,6 @@ class Jobs:
         self._reading = JobReading(
             history, self._queue, self._link, self._leases, self._changes, self._clock
         )
-
-    def set_completion_hook(self, job_type: str, hook: CompletionHook) -> None:
-        """Have results of a job type land in the transaction that holds their outcome.
-
-        A hook that raises, or whose operations are refused, ends that attempt as an error.
-        """
-        self._hooks.set_completion(job_type, hook)
-
-    def set_failure_hook(self, job_type: str, hook: FailureHook) -> None:
-        """Have operations written with the outcome FAILED, DEAD or CANCELLED of a job type."""
-        self._hooks.set_failure(job_type, hook)
 
     def new_job_id(self) -> str:
         """Return an id that no job has, for operations that must name the job they come with."""
@@ -279,7 +270,8 @@ class Jobs:
 
         Raises:
           InvalidArgumentError, NotFoundError: there is no such job.
-          FailedPreconditionError: it has not ended, or it has succeeded.
+          FailedPreconditionError: it has not ended, or it has succeeded, or what it worked on is
+            another job's by now.
         """
         await self._control.retry(job_id)
         return await self._reading.get(job_id)
@@ -373,6 +365,7 @@ async def open_jobs(
     settings: JobsSettings,
     *,
     queue_name: str,
+    hooks: Mapping[str, JobHooks] = MappingProxyType({}),
     draw: Callable[[], float] = random.random,
 ) -> AsyncIterator[Jobs]:
     """Provide the jobs of this engine while the block runs.
@@ -383,6 +376,7 @@ async def open_jobs(
       connect: returns the client of a server or a cluster, which does not retry by itself.
       queue_name: tells this engine's queue from others on the same server; the same after a
         restart.
+      hooks: by job type; given here since jobs of an earlier engine may end at once.
       draw: a random number in [0, 1), for the jitter of retries.
     Raises:
       StoreError: the data file cannot be read.
@@ -397,6 +391,7 @@ async def open_jobs(
         settings,
         queue_name=queue_name,
         last_job_id=await history.fetch_last_job_id(),
+        hooks=hooks,
         draw=draw,
     )
     try:

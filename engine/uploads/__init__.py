@@ -3,6 +3,7 @@
 from engine.uploads.header import UploadHeader
 from engine.uploads.lookup import RejectedRow, UploadView
 from engine.uploads.receiving import UPLOAD_JOB_TYPE, UploadReceipt
+from engine.uploads.rules import UploadRules, make_upload_rules
 from engine.uploads.staging import StagedUpload
 from engine.uploads.uploads import Uploads, open_uploads
 
@@ -12,7 +13,9 @@ __all__ = [
     "StagedUpload",
     "UploadHeader",
     "UploadReceipt",
+    "UploadRules",
     "UploadView",
     "Uploads",
+    "make_upload_rules",
     "open_uploads",
 ]

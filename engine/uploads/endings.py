@@ -11,6 +11,7 @@ from engine.errors import FailedPreconditionError, NotFoundError
 from engine.jobs import ClaimedJob, EndedJob, JobState
 from engine.records import LatestRows, Operation, Statement, Upsert
 from engine.store.queries import load_queries
+from engine.uploads.payload import read_upload_id
 from engine.uploads.ports import RowReader
 from engine.uploads.receiving import now_timestamp
 
@@ -18,10 +19,6 @@ _QUERIES = load_queries("engine.uploads")
 _OUTCOME_COLUMNS = ("upload_id", "status", "error_code", "error", "finished_at")
 _SLICE_ROWS = 2_000
 """Turned into Python objects at a time: some 2 ms, during which no other thread runs."""
-
-
-class _Payload(msgspec.Struct):
-    upload_id: str
 
 
 class _Result(msgspec.Struct):
@@ -43,7 +40,7 @@ class UploadEndings:
           FailedPreconditionError: not all of its rows have arrived.
           msgspec.ValidationError: the result is not one.
         """
-        upload_id = _upload_id(job.payload_json)
+        upload_id = read_upload_id(job.payload_json)
         counts = msgspec.convert(result, _Result)
         of_upload = {"upload_id": upload_id}
         of_attempt = {**of_upload, "job_token": job.token}
@@ -81,17 +78,13 @@ class UploadEndings:
 
     def fail(self, ended: EndedJob) -> tuple[Operation, ...]:
         """Return what becomes of an upload whose job gave no result; its rejects are kept."""
-        upload_id = _upload_id(ended.payload_json)
+        upload_id = read_upload_id(ended.payload_json)
         status = "CANCELLED" if ended.state is JobState.CANCELLED else "FAILED"
         row = (upload_id, status, ended.code, ended.message, now_timestamp())
         return (
             Upsert("uploads", _OUTCOME_COLUMNS, [row]),
             Statement("delete_staged_rows", {"upload_id": upload_id}),
         )
-
-
-def _upload_id(payload_json: str) -> str:
-    return msgspec.json.decode(payload_json, type=_Payload).upload_id
 
 
 def _to_rows(table: pa.Table) -> dict[int, tuple[int, str | None]]:

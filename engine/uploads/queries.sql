@@ -1,9 +1,19 @@
 -- name: find_by_key
--- The upload that a key stands for, unless nothing has come of it.
-SELECT u.upload_id, u.job_id, u.size_bytes, u.sha256, epoch_us(u.received_at)
+-- The upload that a key stands for, and whether nothing has come of it.
+SELECT
+    u.upload_id,
+    u.job_id,
+    u.size_bytes,
+    u.sha256,
+    epoch_us(u.received_at),
+    u.status IN ('FAILED', 'CANCELLED')
 FROM upload_keys k
 JOIN uploads u ON u.upload_id = k.upload_id
-WHERE k.upload_key = $key AND u.status NOT IN ('FAILED', 'CANCELLED')
+WHERE k.upload_key = $key
+
+-- name: fetch_keys
+-- What stands for an upload.
+SELECT upload_key FROM upload_keys WHERE upload_id = $upload_id
 
 -- name: fetch_upload
 -- An upload and what became of it.

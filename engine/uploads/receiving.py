@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import attrs
-import trio
 
 from engine.config import JobTypeConfig
 from engine.config.definitions import UploadSpec
@@ -16,6 +14,8 @@ from engine.records import Upsert
 from engine.store.queries import load_queries
 from engine.uploads.content import Content, discard_content, receive_content
 from engine.uploads.header import UploadHeader, check_header
+from engine.uploads.key_locks import KeyLocks
+from engine.uploads.keys import key_of_content, key_of_sender, key_of_successor
 from engine.uploads.ports import JobAcceptance, RequestWriter, RowReader
 
 UPLOAD_JOB_TYPE = "process_upload"
@@ -49,6 +49,15 @@ class UploadReceipt:
     """The file was known; nothing was written."""
 
 
+@attrs.frozen
+class _Found:
+    """What there is under some keys."""
+
+    known: UploadReceipt | None
+    failed: tuple[str, ...] = ()
+    """Uploads of which nothing has come: the file is taken in their place."""
+
+
 class Receiving:
     """Used from the Trio thread."""
 
@@ -61,6 +70,7 @@ class Receiving:
         *,
         max_bytes: int,
         job_type: JobTypeConfig,
+        locks: KeyLocks,
     ) -> None:
         self._jobs = jobs
         self._writer = writer
@@ -68,41 +78,48 @@ class Receiving:
         self._datasets = datasets
         self._max_bytes = max_bytes
         self._job_type = job_type
-        self._under_way: dict[str, trio.Event] = {}
+        self._locks = locks
 
     async def receive(
         self, header: UploadHeader, chunks: AsyncIterator[bytes], request_id: str = ""
     ) -> UploadReceipt:
         """Take in a file; see `Uploads.receive`."""
         dataset = check_header(header, self._datasets, max_bytes=self._max_bytes)
-        keys = [f"key/{header.idempotency_key}"] if header.idempotency_key else []
-        known = await self._find(keys)
-        if known is not None:
-            return known
+        keys = [key_of_sender(header.idempotency_key)] if header.idempotency_key else []
+        found = await self._find(keys)
+        if found.known is not None:
+            return found.known
         upload_id = self._jobs.new_job_id()
         content = await receive_content(self._writer, upload_id, chunks, max_bytes=self._max_bytes)
         receipt = None
         try:
             _check_content(header, content)
-            keys.append(f"content/{header.dataset}/{content.sha256}")
-            async with self._alone(keys):
-                receipt = await self._find(keys) or await self._accept(
-                    upload_id, header, dataset, content, keys, request_id
+            keys.append(key_of_content(header.dataset, content.sha256))
+            # Of two uploads that are the same, the second finds the first.
+            async with self._locks.hold(keys):
+                found = await self._find(keys)
+                owned = [*keys, *map(key_of_successor, found.failed)]
+                receipt = found.known or await self._accept(
+                    upload_id, header, dataset, content, owned, request_id
                 )
         finally:
             if content.inline is None and (receipt is None or receipt.duplicate):
                 await discard_content(self._writer, upload_id)
         return receipt
 
-    async def _find(self, keys: Sequence[str]) -> UploadReceipt | None:
+    async def _find(self, keys: Sequence[str]) -> _Found:
+        failed = []
         for key in keys:
             rows = await self._reader.fetch_rows(_QUERIES["find_by_key"], {"key": key})
-            if rows:
-                upload_id, job_id, size_bytes, sha256, received_at_us = rows[0]
-                return UploadReceipt(
-                    upload_id, job_id, size_bytes, sha256, received_at_us, duplicate=True
-                )
-        return None
+            for upload_id, job_id, size_bytes, sha256, received_at_us, has_failed in rows:
+                if not has_failed:
+                    return _Found(
+                        UploadReceipt(
+                            upload_id, job_id, size_bytes, sha256, received_at_us, duplicate=True
+                        )
+                    )
+                failed.append(upload_id)
+        return _Found(None, tuple(failed))
 
     async def _accept(
         self,
@@ -152,20 +169,6 @@ class Receiving:
             received_at_us,
             duplicate=False,
         )
-
-    @asynccontextmanager
-    async def _alone(self, keys: Sequence[str]) -> AsyncIterator[None]:
-        """Hold the keys: of two uploads that are the same, the second finds the first."""
-        while held := [self._under_way[key] for key in keys if key in self._under_way]:
-            await held[0].wait()
-        done = trio.Event()
-        self._under_way.update(dict.fromkeys(keys, done))
-        try:
-            yield
-        finally:
-            for key in keys:
-                del self._under_way[key]
-            done.set()
 
 
 def to_timestamp(time_us: int) -> datetime:

@@ -2,30 +2,19 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Final
 
 from engine.config import JobTypeConfig
 from engine.config.definitions import UploadSpec
-from engine.jobs import CompletionHook, FailureHook
 from engine.records import Statement, WriteRequest
-from engine.uploads.endings import UploadEndings
 from engine.uploads.header import UploadHeader
 from engine.uploads.lookup import UploadLookup, UploadView
 from engine.uploads.ports import JobAcceptance, RequestWriter, RowReader
-from engine.uploads.receiving import UPLOAD_JOB_TYPE, Receiving, UploadReceipt
+from engine.uploads.receiving import Receiving, UploadReceipt
+from engine.uploads.rules import UploadRules
 from engine.uploads.staging import StagedUpload, Staging
 
 _AS_BY_DEFAULT: Final = JobTypeConfig()
-
-
-class UploadJobs(JobAcceptance, Protocol):
-    """What uploads need of the jobs; `engine.jobs.Jobs` has it."""
-
-    def set_completion_hook(self, job_type: str, hook: CompletionHook) -> None:
-        """Have results of a job type land in the transaction that holds their outcome."""
-
-    def set_failure_hook(self, job_type: str, hook: FailureHook) -> None:
-        """Have operations written with the end of a job without a result."""
 
 
 class Uploads:
@@ -33,7 +22,8 @@ class Uploads:
 
     def __init__(
         self,
-        jobs: UploadJobs,
+        jobs: JobAcceptance,
+        rules: UploadRules,
         writer: RequestWriter,
         reader: RowReader,
         datasets: Mapping[str, UploadSpec],
@@ -42,13 +32,16 @@ class Uploads:
         job_type: JobTypeConfig,
     ) -> None:
         self._receiving = Receiving(
-            jobs, writer, reader, datasets, max_bytes=max_bytes, job_type=job_type
+            jobs,
+            writer,
+            reader,
+            datasets,
+            max_bytes=max_bytes,
+            job_type=job_type,
+            locks=rules.locks,
         )
         self._lookup = UploadLookup(reader)
         self._staging = Staging(writer, reader)
-        endings = UploadEndings(reader)
-        jobs.set_completion_hook(UPLOAD_JOB_TYPE, endings.complete)
-        jobs.set_failure_hook(UPLOAD_JOB_TYPE, endings.fail)
 
     async def receive(
         self, header: UploadHeader, chunks: AsyncIterator[bytes], request_id: str = ""
@@ -93,7 +86,8 @@ class Uploads:
 
 @asynccontextmanager
 async def open_uploads(
-    jobs: UploadJobs,
+    jobs: JobAcceptance,
+    rules: UploadRules,
     writer: RequestWriter,
     reader: RowReader,
     datasets: Mapping[str, UploadSpec],
@@ -106,6 +100,7 @@ async def open_uploads(
     Before any upload is received and any worker runs.
 
     Args:
+      jobs: opened with the hooks of `rules`.
       datasets: what may be uploaded, by name.
       max_bytes: a larger file is refused.
       job_type: how the jobs are carried out that process the files.
@@ -113,4 +108,4 @@ async def open_uploads(
       StoreError: the data file cannot be written.
     """
     await writer.submit(WriteRequest((Statement("delete_abandoned_uploads", {}),)))
-    yield Uploads(jobs, writer, reader, datasets, max_bytes=max_bytes, job_type=job_type)
+    yield Uploads(jobs, rules, writer, reader, datasets, max_bytes=max_bytes, job_type=job_type)

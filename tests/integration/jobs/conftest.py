@@ -9,7 +9,7 @@ import redis
 from engine.jobs.lease_queue import LeaseQueue
 from engine.jobs.queue_keys import QueueKeys
 from engine.store import StoreSettings, open_store
-from tests.integration.jobs.world import UnreliableClient, World
+from tests.integration.jobs.world import NoopHooks, UnreliableClient, World
 from tests.support.redis_servers import KINDS, running_cluster, running_server
 
 _numbers = itertools.count()
@@ -61,7 +61,13 @@ async def world(tmp_path):
 
 
 @pytest.fixture
-async def jobs(world):
+def hooks():
+    return NoopHooks()
+
+
+@pytest.fixture
+async def jobs(world, hooks):
+    world.hooks = hooks.by_type()
     async with world.open() as jobs:
         await jobs.wait_queue_open()
         yield jobs

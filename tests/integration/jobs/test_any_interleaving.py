@@ -14,7 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import BackendUnavailableError, FailedPreconditionError, StaleTokenError
-from engine.jobs import AttemptEnd, Cause, JobFailure, JobResult, JobSpec, JobsSettings, JobState
+from engine.jobs import (
+    AttemptEnd,
+    Cause,
+    JobFailure,
+    JobHooks,
+    JobResult,
+    JobSpec,
+    JobsSettings,
+    JobState,
+)
 from engine.store import StoreSettings, open_store
 from tests.integration.jobs.world import UnreliableClient, World, effect, eventually
 from tests.support.redis_servers import running_server
@@ -83,9 +92,9 @@ class Play:
         """Run the steps, in as many lives of the engine as it takes, then bring all to an end."""
         rest = iter([*START, *plot])
         over = False
+        self.world.hooks = {"noop": JobHooks(complete=self.leave_effect)}
         while not over:
             async with self.world.open_until_killed() as self.jobs:
-                self.jobs.set_completion_hook("noop", self.leave_effect)
                 for together in rest:
                     if await self.run(together):
                         break

@@ -199,11 +199,11 @@ async def test_a_repeated_report_is_answered_as_the_first_time(jobs):
     assert (await jobs.get(three.job_id)).attempt == 1
 
 
-async def test_effects_land_with_the_outcome(jobs, world):
+async def test_effects_land_with_the_outcome(jobs, hooks, world):
     async def hook(job, value):
         return (effect(value["n"]),)
 
-    jobs.set_completion_hook("noop", hook)
+    hooks.complete = hook
     await submit(jobs, count=3)
     held = await claim(jobs, most=3)
     verdicts = await jobs.complete("a", [result(j, f'{{"n": {n}}}') for n, j in enumerate(held)])
@@ -216,7 +216,7 @@ async def test_effects_land_with_the_outcome(jobs, world):
 
 
 @pytest.mark.parametrize("way", ["raises", "raises ours", "is refused", "not json", "no object"])
-async def test_a_result_that_cannot_be_taken_ends_its_own_attempt_alone(jobs, world, way):
+async def test_a_result_that_cannot_be_taken_ends_its_own_attempt_alone(jobs, hooks, world, way):
     async def hook(job, value):
         if not value:
             return ()
@@ -226,7 +226,7 @@ async def test_a_result_that_cannot_be_taken_ends_its_own_attempt_alone(jobs, wo
             raise TrellisError("no")
         return (effect(1), refused_effect())
 
-    jobs.set_completion_hook("noop", hook)
+    hooks.complete = hook
     good, bad = await submit(jobs, count=2)
     held = {job.job_id: job for job in await claim(jobs, most=2)}
     text = {"not json": "{", "no object": "[1]"}.get(way, '{"n": 1}')
@@ -277,14 +277,14 @@ async def test_a_handler_may_say_when_to_try_again(jobs):
     assert await jobs.fail("a", failure(again, retry_after_s=100.0)) is JobState.DEAD
 
 
-async def test_the_end_of_a_job_is_told_to_its_hook(jobs, world):
+async def test_the_end_of_a_job_is_told_to_its_hook(jobs, hooks, world):
     told = []
 
     def hook(ended):
         told.append((ended.job_id, str(ended.state), ended.code))
         return (effect(len(told)),)
 
-    jobs.set_failure_hook("noop", hook)
+    hooks.fail = hook
     failed, dead, cancelled = await submit(jobs, attrs.evolve(SPEC, max_attempts=1), count=3)
     held = await claim(jobs, most=2)
     await jobs.fail("a", failure(held[0], permanent=True))
@@ -299,13 +299,13 @@ async def test_the_end_of_a_job_is_told_to_its_hook(jobs, world):
 
 
 @pytest.mark.parametrize("way", ["raises", "is refused"])
-async def test_a_job_ends_whatever_its_failure_hook_does(jobs, way):
+async def test_a_job_ends_whatever_its_failure_hook_does(jobs, hooks, way):
     def hook(ended):
         if way == "raises":
             raise ZeroDivisionError
         return (refused_effect(),)
 
-    jobs.set_failure_hook("noop", hook)
+    hooks.fail = hook
     first, second = await submit(jobs, count=2)
     [job] = await claim(jobs)
     assert await jobs.fail("a", failure(job, permanent=True)) is JobState.FAILED
@@ -357,7 +357,7 @@ async def test_a_parked_slots_jobs_are_anyones(jobs):
     assert ids(await claim(jobs, "b", most=5)) == submitted == ids(held)
 
 
-async def test_release_waits_for_results_that_are_being_taken(jobs):
+async def test_release_waits_for_results_that_are_being_taken(jobs, hooks):
     entered, leave = trio.Event(), trio.Event()
 
     async def hook(job, value):
@@ -365,7 +365,7 @@ async def test_release_waits_for_results_that_are_being_taken(jobs):
         await leave.wait()
         return ()
 
-    jobs.set_completion_hook("noop", hook)
+    hooks.complete = hook
     first, second = await submit(jobs, count=2)
     held = await claim(jobs, most=2)
     released = trio.Event()
@@ -385,11 +385,11 @@ async def test_release_waits_for_results_that_are_being_taken(jobs):
     assert (await jobs.get(second)).failures == 1
 
 
-async def test_a_cancelled_report_leaves_the_job_held(jobs):
+async def test_a_cancelled_report_leaves_the_job_held(jobs, hooks):
     async def hook(job, value):
         await trio.sleep_forever()
 
-    jobs.set_completion_hook("noop", hook)
+    hooks.complete = hook
     await submit(jobs)
     [job] = await claim(jobs)
     with trio.move_on_after(0.05):

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from engine.errors import BackendUnavailableError
-from engine.jobs import AttemptEnd, Cause, JobResult, JobSpec, JobState
+from engine.jobs import AttemptEnd, Cause, JobHooks, JobResult, JobSpec, JobState
 from engine.jobs.lease_queue import LeaseQueue
 from engine.jobs.queue_keys import QueueKeys
 from engine.jobs.queue_records import Enqueue, LiveRecord
@@ -263,6 +263,7 @@ async def test_a_cancellation_that_a_lost_engine_promised_is_kept(world):
         told.append(str(ended.state))
         return (effect(1),)
 
+    world.hooks = {"noop": JobHooks(fail=hook)}
     for redis_too in (False, True):
         async with world.open_until_killed() as jobs:
             [job_id] = await submit(jobs)
@@ -271,7 +272,6 @@ async def test_a_cancellation_that_a_lost_engine_promised_is_kept(world):
         if redis_too:
             world.client.flushall()
         async with world.open() as jobs:
-            jobs.set_failure_hook("noop", hook)
             assert await claim(jobs, wait_s=0.2) == []
             assert await states(jobs, [job_id]) == ["CANCELLED"]
     assert told == ["CANCELLED"] * 2
@@ -333,8 +333,8 @@ async def test_every_job_ends_once_though_redis_is_lost_again_and_again(world, f
     async def hook(job, value):
         return (effect(json.loads(job.payload_json)["n"]),)
 
+    world.hooks = {"noop": JobHooks(complete=hook)}
     async with world.open() as jobs:
-        jobs.set_completion_hook("noop", hook)
         submitted = []
         busy = True
 

@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,9 +11,10 @@ import pyarrow as pa
 import redis
 import trio
 
-from engine.jobs import Jobs, JobsSettings, open_jobs
+from engine.jobs import ClaimedJob, EndedJob, JobHooks, Jobs, JobsSettings, open_jobs
 from engine.jobs.history import JobHistory
-from engine.records import EVENTS_SCHEMA, Append
+from engine.jobs.hooks import CompletionHook, FailureHook
+from engine.records import EVENTS_SCHEMA, Append, Operation
 from engine.store import Store
 from tests.support.redis_servers import RedisServer
 
@@ -60,6 +61,23 @@ class UnreliableClient:
 
 
 @attrs.define
+class NoopHooks:
+    """Hooks of the job type `noop` that a test sets while the jobs are open."""
+
+    complete: CompletionHook | None = None
+    fail: FailureHook | None = None
+
+    def by_type(self) -> Mapping[str, JobHooks]:
+        async def complete(job: ClaimedJob, result: Mapping[str, Any]) -> tuple[Operation, ...]:
+            return () if self.complete is None else await self.complete(job, result)
+
+        def fail(ended: EndedJob) -> tuple[Operation, ...]:
+            return () if self.fail is None else self.fail(ended)
+
+        return {"noop": JobHooks(complete, fail)}
+
+
+@attrs.define
 class World:
     """One life of the data file; jobs may be opened over it several times."""
 
@@ -68,6 +86,8 @@ class World:
     client: UnreliableClient
     queue_name: str = attrs.field(factory=lambda: f"test:{next(_numbers)}")
     settings: JobsSettings = QUICK
+    hooks: Mapping[str, JobHooks] = attrs.field(factory=dict)
+    """Given to jobs when they are opened."""
     restarting: trio.Lock = attrs.field(factory=trio.Lock)
     """Held by whoever stops, starts or speaks to the server past the jobs."""
 
@@ -81,6 +101,7 @@ class World:
             self.store.reader,
             settings,
             queue_name=self.queue_name,
+            hooks=self.hooks,
             draw=lambda: 0.5,
         ) as jobs:
             yield jobs
@@ -96,6 +117,7 @@ class World:
             self.settings,
             queue_name=self.queue_name,
             last_job_id=await history.fetch_last_job_id(),
+            hooks=self.hooks,
             draw=lambda: 0.5,
         )
         async with trio.open_nursery() as nursery:

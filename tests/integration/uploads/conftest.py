@@ -6,7 +6,7 @@ import pytest
 
 from engine.config import UploadSpec
 from engine.store import StoreSettings, open_store
-from engine.uploads import open_uploads
+from engine.uploads import make_upload_rules, open_uploads
 from tests.integration.jobs.world import World
 from tests.integration.uploads.desk import MAX_BYTES, UploadDesk
 from tests.support.redis_servers import running_server
@@ -28,16 +28,33 @@ def server():
 
 
 @pytest.fixture
-async def desk(tmp_path, server):
+async def store(tmp_path):
+    async with open_store(StoreSettings(path=tmp_path / "trellis.duckdb")) as store:
+        yield store
+
+
+@pytest.fixture
+def open_desk(store, server):
+    """Opens what an engine has, over one data file and one server: again after it was killed."""
     with contextlib.closing(server.client()) as client:
         client.flushall()
-        async with open_store(StoreSettings(path=tmp_path / "trellis.duckdb")) as store:
-            world = World(store, server, client)
-            async with (
-                world.open() as jobs,
-                open_uploads(
-                    jobs, store.writer, store.reader, DATASETS, max_bytes=MAX_BYTES
-                ) as uploads,
-            ):
+        rules = make_upload_rules(store.reader)
+        world = World(store, server, client, hooks=rules.hooks)
+
+        @contextlib.asynccontextmanager
+        async def open_one(*, until_killed=False):
+            async with world.open_until_killed() if until_killed else world.open() as jobs:
+                # Whatever the queue's building does to uploads, it does before they are open.
                 await jobs.wait_queue_open()
-                yield UploadDesk(store, jobs, uploads, DATASETS)
+                async with open_uploads(
+                    jobs, rules, store.writer, store.reader, DATASETS, max_bytes=MAX_BYTES
+                ) as uploads:
+                    yield UploadDesk(store, jobs, uploads, DATASETS)
+
+        yield open_one
+
+
+@pytest.fixture
+async def desk(open_desk):
+    async with open_desk() as desk:
+        yield desk

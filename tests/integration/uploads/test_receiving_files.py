@@ -7,12 +7,18 @@ import pyarrow as pa
 import pytest
 import trio
 
-from engine.errors import InvalidArgumentError, NotFoundError, ResourceExhaustedError
+from engine.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+)
 from engine.jobs import JobFailure, JobState
 from engine.records import Append, WriteRequest
-from engine.uploads import UploadHeader, open_uploads
+from engine.uploads import UploadHeader, UploadReceipt, make_upload_rules, open_uploads
 from tests.integration.uploads.desk import MAX_BYTES
 
+UNDER_WAY = "SELECT count(*) FROM uploads WHERE status = 'RECEIVED'"
 LARGE = bytes(range(256)) * 4096 * 9 + b"end"  # 9 MiB and a bit
 
 
@@ -80,6 +86,59 @@ async def test_what_failed_may_be_sent_again(desk):
     assert (await desk.send(b"[]", idempotency_key="k")).upload_id == second.upload_id
 
 
+async def test_failed_upload_that_was_sent_again_is_not_retried(desk):
+    first = await desk.send(b"[]", idempotency_key="k")
+    await desk.jobs.cancel(first.job_id)
+    second = await desk.send(b"[1]", idempotency_key="k")
+
+    with pytest.raises(FailedPreconditionError, match=second.upload_id):
+        await desk.jobs.retry(first.job_id)
+
+    assert (await desk.uploads.get(first.upload_id)).status == "CANCELLED"
+    # The one that took its place has failed too: now that one may be retried, or be replaced.
+    await desk.jobs.cancel(second.job_id)
+    await desk.jobs.retry(second.job_id)
+    assert (await desk.uploads.get(second.upload_id)).status == "RECEIVED"
+
+
+async def test_failed_upload_that_is_retried_is_the_one_that_is_sent_again(desk):
+    first = await desk.send(b"[]")
+    await desk.jobs.cancel(first.job_id)
+    await desk.jobs.retry(first.job_id)
+
+    again = await desk.send(b"[]", idempotency_key="k")
+
+    assert (again.upload_id, again.duplicate) == (first.upload_id, True)
+    view = await desk.uploads.get(first.upload_id)
+    assert (view.status, view.error_code, view.finished_at_us) == ("RECEIVED", "", None)
+
+
+async def test_failed_upload_is_retried_or_sent_again_though_both_are_asked_for_at_once(desk):
+    for number in range(20):
+        content = b"[%d]" % number
+        first = await desk.send(content)
+        await desk.jobs.cancel(first.job_id)
+        sent: list[UploadReceipt] = []
+        refused = []
+
+        async def send(content=content, sent=sent):
+            sent.append(await desk.send(content))
+
+        async def retry(job_id=first.job_id, refused=refused):
+            try:
+                await desk.jobs.retry(job_id)
+            except FailedPreconditionError:
+                refused.append(job_id)
+
+        async with trio.open_nursery() as nursery:
+            # In either order: the nursery starts them in one of its own choice.
+            nursery.start_soon(send)
+            nursery.start_soon(retry)
+
+        assert sent[0].duplicate == (not refused)
+        assert await desk.rows(UNDER_WAY) == [(number + 1,)]
+
+
 async def test_file_over_the_limit_is_refused_and_leaves_nothing(desk):
     with pytest.raises(ResourceExhaustedError, match=r"uploads\.max_bytes"):
         await desk.send(b"x" * (MAX_BYTES + 1))
@@ -139,7 +198,12 @@ async def test_parts_that_a_killed_engine_left_are_deleted_at_the_start(desk):
     await store.writer.submit(WriteRequest((Append("upload_parts", parts),)))
 
     async with open_uploads(
-        desk.jobs, store.writer, store.reader, desk.datasets, max_bytes=MAX_BYTES
+        desk.jobs,
+        make_upload_rules(store.reader),
+        store.writer,
+        store.reader,
+        desk.datasets,
+        max_bytes=MAX_BYTES,
     ):
         assert await desk.count("upload_parts") == 10
     assert await desk.read(kept.upload_id) == LARGE

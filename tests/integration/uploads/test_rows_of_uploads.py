@@ -137,6 +137,16 @@ async def test_cancelled_upload_is_told_apart(desk):
     assert (await desk.uploads.get(receipt.upload_id)).status == "CANCELLED"
 
 
+async def test_upload_whose_job_ends_before_uploads_are_open_is_told_of_it(open_desk):
+    async with open_desk(until_killed=True) as killed:
+        receipt = await killed.send(b"[]")
+        await killed.claim()
+        await killed.jobs.cancel(receipt.job_id)  # promised, and not kept by this engine
+
+    async with open_desk() as desk:
+        assert (await desk.uploads.get(receipt.upload_id)).status == "CANCELLED"
+
+
 async def test_first_rejects_are_shown_and_all_counted(desk):
     receipt = await desk.send(b"[]")
     job = await desk.claim()
