@@ -15,7 +15,8 @@ def memory_ceiling(headroom_bytes: int) -> Iterator[None]:
     """Let allocations fail, here, that would take the process this far beyond what it has now.
 
     A library then raises an error where the process would otherwise be killed. The limit is the
-    process's, so what other threads allocate meanwhile counts.
+    process's: what other threads allocate meanwhile counts, and may fail, which the checking
+    thread survives. Keep the block to calls of the library.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     pages = int(_STATM.read_text(encoding="ascii").split()[_DATA_PAGES])
@@ -23,8 +24,9 @@ def memory_ceiling(headroom_bytes: int) -> Iterator[None]:
     for limit in (soft, hard):
         if limit != resource.RLIM_INFINITY:
             ceiling = min(ceiling, limit)
-    resource.setrlimit(resource.RLIMIT_DATA, (ceiling, hard))
     try:
+        # In here: a cancellation can come right after any call.
+        resource.setrlimit(resource.RLIMIT_DATA, (ceiling, hard))
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
