@@ -99,7 +99,9 @@ def _job_types_have_handlers(settings: AppSettings) -> Iterator[Finding]:
 
 def _pools_have_workers(settings: AppSettings) -> Iterator[Finding]:
     workers = settings.workers
-    if sum(workers.pools.values()) != workers.max_python_workers:
+    # With a token that other machines can have, they may serve the pools that are not here.
+    has_remote = settings.security.control_token is not None
+    if has_remote or sum(workers.pools.values()) != workers.max_python_workers:
         return
     wanted = dict.fromkeys(BUILT_IN_JOB_TYPES, DEFAULT_POOL)
     wanted |= {name: job_type.pool for name, job_type in workers.job_types.items()}
@@ -109,7 +111,8 @@ def _pools_have_workers(settings: AppSettings) -> Iterator[Finding]:
                 ("workers.pools", "workers.job_types", "workers.max_python_workers"),
                 f"no worker for {name}, whose pool is {pool}",
                 f"a pool {pool}, or more max_python_workers than the pools have together, since "
-                "those left over take any job",
+                "those left over take any job, or security.control_token, with which workers on "
+                "other machines take jobs",
             )
 
 

@@ -316,7 +316,8 @@ def test_unfit_value_is_reported(problems: Lines, text: str, problem: str) -> No
             (
                 "workers.pools: found no worker for process_upload, whose pool is default; "
                 "allowed: a pool default, or more max_python_workers than the pools have "
-                "together, since those left over take any job"
+                "together, since those left over take any job, or security.control_token, with "
+                "which workers on other machines take jobs"
             ),
         ),
         (
@@ -426,6 +427,11 @@ def test_loopback_needs_no_protection(problems: Lines, host: str) -> None:
 def test_token_opens_other_addresses(problems: Lines) -> None:
     environ = {"TRELLIS_SECURITY__AUTH_TOKEN": "token"}
     assert problems({"app.yaml": "server_ports: {host: 0.0.0.0}"}, environ=environ) == []
+
+
+def test_other_machines_may_serve_pools_that_have_no_worker_here(problems: Lines) -> None:
+    workers = "workers: {max_python_workers: 1, pools: {train: 1}}"
+    assert problems({"app.yaml": workers + "\nsecurity: {control_token: t}"}) == []
 
 
 def test_refused_value_does_not_break_rules_with_its_default(problems: Lines) -> None:
