@@ -24,7 +24,7 @@ from engine.workers.linux import require_linux
 
 logger = logging.getLogger(__name__)
 
-TOKEN_VARIABLE: Final = "TRELLIS_CONTROL_TOKEN"  # noqa: S105  the name of one
+TOKEN_VARIABLE: Final = "TRELLIS_SECURITY__CONTROL_TOKEN"  # noqa: S105  the name of one
 _MOST_PORT: Final = 65_535
 _ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+)):([0-9]{1,5})", re.ASCII)
 _POOL: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
@@ -51,7 +51,7 @@ _LOOPBACK: Final = ("127.", "::1", "localhost")
     "--token-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help=f"File with the engine's security.control_token; default: ${TOKEN_VARIABLE}.",
+    help=f"File with the engine's security.control_token; default: ${TOKEN_VARIABLE}, as there.",
 )
 @click.option(
     "--tls-ca",
