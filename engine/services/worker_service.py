@@ -117,8 +117,10 @@ class WorkerService(WorkerServiceServicer):  # type: ignore[misc]  # generated c
         self, input_message: pb.ReadUploadRequest
     ) -> AsyncGenerator[pb.ReadUploadResponse, None]:
         """Send a file's content. See `workers.proto`."""
-        self._supervisor.require_worker(input_message.worker_id)
-        async for part in self._uploads.read_content(input_message.upload_id):
+        request = input_message
+        self._supervisor.require_job(request.worker_id, request.job_id, request.token)
+        await self._uploads.require_job(request.upload_id, request.job_id)
+        async for part in self._uploads.read_content(request.upload_id):
             yield pb.ReadUploadResponse(content=part)
 
     async def StageRows(

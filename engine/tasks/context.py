@@ -83,12 +83,15 @@ class JobContext:
         self._progress.count(f"{self.job_type}/{name}", amount)
 
     def read_upload(self, upload_id: str) -> Iterator[bytes]:
-        """Yield the content of an uploaded file in pieces. Rows may be staged between two of them.
+        """Yield the content of the job's uploaded file in pieces.
+
+        Rows may be staged between two of them.
 
         Raises:
+          RefusedError: the job is not this worker's any more, or the upload is another job's.
           EngineUnreachableError: the connection was lost.
         """
-        return self._link.read_upload(upload_id)
+        return self._link.read_upload(self._job, upload_id)
 
     def stage_rows(
         self, upload_id: str, batches: Iterable[Any], rejects: Sequence[RejectedRow] = ()

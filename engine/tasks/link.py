@@ -94,8 +94,8 @@ class EngineLink(Protocol):
     def give_back(self, jobs: Sequence[Job]) -> None:
         """Return jobs that were not begun."""
 
-    def read_upload(self, upload_id: str) -> Iterator[bytes]:
-        """Yield an uploaded file's content."""
+    def read_upload(self, job: Job, upload_id: str) -> Iterator[bytes]:
+        """Yield the content of the file that a job is about."""
 
     def stage_rows(
         self, job: Job, upload_id: str, batches: Iterable[Any], rejects: Sequence[RejectedRow]

@@ -140,9 +140,11 @@ class RpcLink:
         request = pb.GiveBackJobsRequest(worker_id=self._worker_id, jobs=tickets)
         self._call(self._service.GiveBackJobs, request, self._call_s)
 
-    def read_upload(self, upload_id: str) -> Iterator[bytes]:
-        """Yield an uploaded file's content."""
-        request = pb.ReadUploadRequest(worker_id=self._worker_id, upload_id=upload_id)
+    def read_upload(self, job: Job, upload_id: str) -> Iterator[bytes]:
+        """Yield the content of the file that a job is about."""
+        request = pb.ReadUploadRequest(
+            worker_id=self._worker_id, upload_id=upload_id, job_id=job.job_id, token=job.token
+        )
         with self._upload_connection.guarded(), _mapped_errors():
             for response in self._upload_service.ReadUpload(request, timeout_s=_UPLOAD_S):
                 yield response.content

@@ -123,10 +123,15 @@ class Staging:
           NotFoundError: there is no such upload.
           FailedPreconditionError: it is another job's.
         """
+        dataset = await self.fetch_dataset(upload_id, job_id)
+        return StagedUpload(self._writer, upload_id, token, dataset)
+
+    async def fetch_dataset(self, upload_id: str, job_id: str) -> str:
+        """Return the dataset of an upload that a job is about. Raises as `begin`."""
         rows = await self._reader.fetch_rows(_QUERIES["fetch_target"], {"upload_id": upload_id})
         if not rows:
             raise NotFoundError("upload", upload_id[:128])
         [(dataset, owner)] = rows
         if owner != job_id:
             raise FailedPreconditionError(f"the upload {upload_id} is not of the job {job_id}")
-        return StagedUpload(self._writer, upload_id, token, dataset)
+        return str(dataset)

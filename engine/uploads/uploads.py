@@ -67,6 +67,10 @@ class Uploads:
         """Return an upload. Raises NotFoundError if there is none."""
         return await self._lookup.get(upload_id)
 
+    async def require_job(self, upload_id: str, job_id: str) -> None:
+        """Raise NotFoundError or FailedPreconditionError unless an upload is this job's."""
+        await self._staging.fetch_dataset(upload_id, job_id)
+
     def read_content(self, upload_id: str) -> AsyncIterator[bytes]:
         """Iterate over a file's bytes, at most 1 MiB at a time.
 

@@ -72,6 +72,8 @@ class AgentSession:
         self._killed_early: set[str] = set()
         self._events: trio.MemorySendChannel[Event] | None = None
         self._conversation = trio.CancelScope()
+        self._conversation_over = trio.Event()
+        self.is_leaving = False
         self._pings = 0
         self._pinged_at: dict[int, float] = {}
         self._lease_from = read_lease_clock()
@@ -79,7 +81,8 @@ class AgentSession:
     @property
     def join(self) -> Join:
         """The first message for another connection."""
-        return attrs.evolve(self._join, workers=(*self._starting, *self._workers, *self._exited))
+        workers = (*self._starting, *self._workers, *self._exited)
+        return attrs.evolve(self._join, workers=workers, resumed=True)
 
     async def keep_lease(self) -> None:
         """Return when the lease has ended.
@@ -106,6 +109,7 @@ class AgentSession:
         """
         with trio.CancelScope() as self._conversation:
             self._events = events
+            self._conversation_over = trio.Event()
             try:
                 for worker in self._workers.values():
                     self._tell(Spawned(worker.worker_id, worker.pid))
@@ -119,18 +123,27 @@ class AgentSession:
                     nursery.cancel_scope.cancel()
             finally:
                 self._events = None
+                self._conversation_over.set()
 
     async def leave(self) -> None:
-        """Kill all workers and tell the engine, if there is a connection, that none will come.
+        """Kill all workers, tell the engine, and wait until it has heard it and hangs up.
+
+        Without a connection nobody is told.
 
         Cancellation: a checkpoint; the workers die all the same.
         """
+        self.is_leaving = True
+        # First of all: what ends from here on is not held against any job.
+        self._tell(Leave())
         self._host.kill_all()
         for worker in [*self._workers.values()]:
             await worker.wait()
         # The tasks that tell of their ends are to run first.
         await trio.lowlevel.checkpoint()
-        self._tell(Leave())
+        events, self._events = self._events, None
+        if events is not None:
+            events.close()
+            await self._conversation_over.wait()
 
     def _do(self, command: Command) -> None:
         match command:

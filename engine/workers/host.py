@@ -1,12 +1,15 @@
 """What the supervisor knows of worker processes, wherever they run."""
 
 import signal
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
 from engine.workers.exits import WorkerExit
 from engine.workers.page import PageView
+
+LOCAL_HOST: Final = "local"
+"""The name of the engine's own machine."""
 
 
 @attrs.frozen

@@ -1,6 +1,7 @@
 """The agent of a remote host: offers this machine to an engine and runs workers on it."""
 
 import logging
+import ssl
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 _UNSENT_EVENTS: Final = 1_000
 _WELCOME_S: Final = 10.0
 _LEAVE_S: Final = 2.0
-_LAST_WORDS_S: Final = 0.2
 
 _AWAY: Final = {
     StatusCode.UNAVAILABLE,
@@ -64,8 +64,8 @@ async def run_host_agent(settings: AgentSettings, stop: trio.Event) -> None:
     Args:
       stop: when set, the workers are killed, the engine is told, and the agent returns.
     Raises:
-      FailedPreconditionError: this system cannot run workers, or the engine refuses the agent for
-        a reason that stays, such as a wrong token.
+      FailedPreconditionError: this system cannot run workers, or one side refuses the other for a
+        reason that stays, such as a wrong token or a certificate that is not believed.
     Cancellation: the workers are killed; the engine is left to notice.
     """
     require_linux()
@@ -77,6 +77,7 @@ async def run_host_agent(settings: AgentSettings, stop: trio.Event) -> None:
                 await _run_session(settings, channel, stop)
                 delays = backoff_delays(options)
             except UnavailableError as error:
+                _require_trust(channel, settings.engine)
                 logger.warning("cannot join the engine", extra={"reason": str(error)})
             with trio.move_on_after(next(delays)):
                 await stop.wait()
@@ -130,7 +131,7 @@ async def _ask_to_join(channel: Channel, join: Join) -> Welcome:
 
 
 async def _stay_connected(channel: Channel, session: AgentSession) -> None:
-    """Keep a session's connection, or another, until the engine says that the session is over."""
+    """Keep a session's connection, or another, until either side says that the session is over."""
     delays = backoff_delays(ChannelOptions())
     while True:
         try:
@@ -144,6 +145,8 @@ async def _stay_connected(channel: Channel, session: AgentSession) -> None:
             if error.status.status_code not in _AWAY:
                 logger.warning("session over", extra={"reason": reason})
                 return
+        if session.is_leaving:
+            return
         logger.warning("connection to the engine lost", extra={"reason": reason})
         await trio.sleep(next(delays))
 
@@ -155,10 +158,9 @@ async def _end_with_lease(session: AgentSession, scope: trio.CancelScope) -> Non
 
 async def _end_when_told(session: AgentSession, stop: trio.Event, scope: trio.CancelScope) -> None:
     await stop.wait()
+    logger.info("leaving")
     with trio.move_on_after(_LEAVE_S):
         await session.leave()
-        # The connection has other tasks to send what it was told.
-        await trio.sleep(_LAST_WORDS_S)
     scope.cancel()
 
 
@@ -207,6 +209,16 @@ async def _read_welcome(commands: AsyncIterator[Command]) -> Welcome:
     if not isinstance(first, Welcome):
         raise UnavailableError("the engine did not welcome this host")
     return first
+
+
+def _require_trust(channel: Channel, engine: EngineAddress) -> None:
+    """Raise FailedPreconditionError if what answers has proven not to be the engine."""
+    error = channel.connect_error
+    if isinstance(error, ssl.SSLCertVerificationError):
+        raise FailedPreconditionError(
+            f"the certificate of {engine.host}:{engine.port} is not believed: "
+            f"{error.verify_message}"
+        )
 
 
 def _channel_options(engine: EngineAddress) -> ChannelOptions:

@@ -3,13 +3,13 @@
 import trio
 
 from engine.errors import FailedPreconditionError, UnavailableError
-from engine.workers.host import Host, SpawnSpec, WorkerProcess
+from engine.workers.host import LOCAL_HOST, Host, SpawnSpec, WorkerProcess
 
 
 class LateHost:
     """Stands for a host until there is one. Used from the Trio thread only."""
 
-    name = "local"
+    name = LOCAL_HOST
 
     def __init__(self) -> None:
         self._host: Host | None = None

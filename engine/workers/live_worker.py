@@ -294,6 +294,7 @@ class LiveWorker:
             nursery.start_soon(self._wait_exit, process)
             nursery.start_soon(self._wait_over_memory, process)
             nursery.start_soon(self._wait_lease_end)
+            nursery.start_soon(self._wait_host_lost)
             await self._over.wait()
             nursery.cancel_scope.cancel()
 
@@ -312,6 +313,12 @@ class LiveWorker:
     async def _wait_over_memory(self, process: WorkerProcess) -> None:
         used_bytes = await process.wait_over_memory()
         self.give_up(Cause.MEMORY, f"{used_bytes} bytes in use, more than it may have")
+
+    async def _wait_host_lost(self) -> None:
+        if self._host_lost is None:
+            return
+        await self._host_lost.wait()
+        self.give_up(Cause.HOST_LOST, "its host has left or was not heard from", killed=False)
 
     async def _wait_lease_end(self) -> None:
         while True:

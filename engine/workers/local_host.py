@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from engine.errors import StartFailedError
-from engine.workers.host import EngineAddress, SpawnSpec
+from engine.workers.host import LOCAL_HOST, EngineAddress, SpawnSpec
 from engine.workers.host_resources import open_resources
 from engine.workers.linux import is_child_subreaper, require_linux, set_child_subreaper
 from engine.workers.marks import new_mark
@@ -57,7 +57,7 @@ class LocalHostSettings:
     """
 
     data_dir: Path
-    name: str = "local"
+    name: str = LOCAL_HOST
     entry: str = "engine.tasks.entry:main"
     """What a worker runs; by name, since what is inside a worker stands above this package."""
     check_interval_s: float = 1.0

@@ -32,6 +32,7 @@ def encode_event(event: Event) -> pb.HostEvent:
                 slots=event.slots,
                 session=event.session,
                 workers=event.workers,
+                resumed=event.resumed,
             )
             return pb.HostEvent(join=join)
         case Ping():
@@ -72,7 +73,14 @@ def decode_event(message: pb.HostEvent) -> Event | None:
     match message.WhichOneof("event"):
         case "join":
             join = message.join
-            return Join(join.host, join.pool, join.slots, join.session, tuple(join.workers))
+            return Join(
+                join.host,
+                join.pool,
+                join.slots,
+                join.session,
+                tuple(join.workers),
+                resumed=join.resumed,
+            )
         case "ping":
             return Ping(message.ping.number)
         case "leave":

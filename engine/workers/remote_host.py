@@ -88,19 +88,28 @@ class RemoteHost:
         """
         try:
             await self._wait_until_over()
-            self.lost_because = "it left" if self._left.is_set() else "it was not heard from"
+            if self._left.is_set():
+                logger.info("host leaves", extra={"host": self.name})
+            else:
+                logger.warning("host not heard from", extra={"host": self.name})
+                self._lose("it was not heard from")
+                self._conversation.cancel()
+            # Of one that leaves, each worker's end is still being told.
+            with trio.move_on_after(self._deadline_s + _KILL_MARGIN_S):
+                for worker in [*self._workers.values()]:
+                    await worker.wait()
+            for worker in self._workers.values():
+                worker.presume_dead(_PRESUMED)
         finally:
-            self.lost_because = self.lost_because or "the engine stops"
-            self.lost.set()
+            self._lose("the engine stops")
             self._conversation.cancel()
-            for spawning in self._spawning.values():
-                spawning.answered.set()
-        logger.warning("host lost", extra={"host": self.name, "reason": self.lost_because})
-        if not self._left.is_set() and any(not worker.ended for worker in self._workers.values()):
-            await trio.sleep(self._deadline_s + _KILL_MARGIN_S)
-        for worker in self._workers.values():
-            worker.presume_dead(_PRESUMED)
         return self.lost_because
+
+    def _lose(self, reason: str) -> None:
+        self.lost_because = self.lost_because or reason
+        self.lost.set()
+        for spawning in self._spawning.values():
+            spawning.answered.set()
 
     async def spawn(self, spec: SpawnSpec) -> RemoteWorker:
         """Start a worker there. As `Host.spawn`; outlasts a lost connection."""
@@ -175,10 +184,13 @@ class RemoteHost:
     def _take(self, event: Event) -> None:
         match event:
             case Ping():
-                self._answered_at = trio.current_time()
-                self._send(Pong(event.number))
+                # From the end of the session on, nothing lets its workers live longer.
+                if not self.lost.is_set():
+                    self._answered_at = trio.current_time()
+                    self._send(Pong(event.number))
             case Leave():
                 self._left.set()
+                self._lose("it left")
             case Spawned():
                 self._take_spawned(event)
             case NotSpawned():

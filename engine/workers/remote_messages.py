@@ -17,7 +17,7 @@ class Join:
 
     `session` names a time of unbroken contact, which outlives a connection that is soon followed by
     another; `workers` are then those that run, are being started, or of whose end the agent is
-    about to tell.
+    about to tell. `resumed` is true on every connection but the first.
     """
 
     host: str
@@ -25,6 +25,7 @@ class Join:
     slots: int
     session: str
     workers: tuple[str, ...] = ()
+    resumed: bool = False
 
 
 @attrs.frozen
@@ -36,7 +37,7 @@ class Ping:
 
 @attrs.frozen
 class Leave:
-    """The agent stops. Nothing is left of its workers."""
+    """The agent stops. It kills its workers, tells of the end of each, and hangs up."""
 
 
 @attrs.frozen

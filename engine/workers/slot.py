@@ -201,6 +201,9 @@ class Slot:
             stack = stack or "\n".join(worker.process.last_output())
         cause = Cause.HOST_LOST if worker.is_host_lost else given_up.cause
         job = worker.last_job
+        if job is None and cause is Cause.HOST_LOST:
+            # It may have begun since the host last told.
+            job = next(iter(self._jobs.held(self.name)), None)
         self._decide_restart(worker, cause, lingers=lingers)
         end = AttemptEnd(
             cause,

@@ -10,7 +10,6 @@ import trio
 from engine import metrics
 from engine.errors import (
     FailedPreconditionError,
-    InvalidArgumentError,
     NotFoundError,
     UnavailableError,
 )
@@ -37,7 +36,6 @@ from proto.trellis.v1 import workers_pb2 as pb
 logger = logging.getLogger(__name__)
 
 _JOURNAL_CLOSE_S = 2.0
-_REMOTE_SLOTS_MAX = 1_000
 
 
 class Supervisor:
@@ -153,10 +151,6 @@ class Supervisor:
         """
         return self._find(worker_id).require_job(job_id, token)
 
-    def require_worker(self, worker_id: str) -> None:
-        """Raise NotFoundError if the worker is not one of the engine's."""
-        self._find(worker_id)
-
     def list_workers(self) -> tuple[WorkerView, ...]:
         """Return all slots, by name."""
         return tuple(self._slots[name].view() for name in sorted(self._slots))
@@ -200,13 +194,15 @@ class Supervisor:
         """Return the host of an agent's session; a new one gets the slots it asks for.
 
         Raises:
-          InvalidArgumentError: it asks for none, or too many.
+          FailedPreconditionError: the session has begun, but not with this engine, or it is over.
           UnavailableError: the engine is shutting down.
         """
         host = self._remote.get(join.session)
         if host is None:
-            if not 1 <= join.slots <= _REMOTE_SLOTS_MAX:
-                raise InvalidArgumentError("slots", f"is within 1 to {_REMOTE_SLOTS_MAX}")
+            if join.resumed:
+                raise FailedPreconditionError(
+                    "the session is over, or was another engine's; join with another"
+                )
             host = RemoteHost(join, self._settings.check_deadline_s)
             self.attach_remote(host, join.pool or None, join.slots)
         return host

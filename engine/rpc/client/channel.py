@@ -56,6 +56,8 @@ class Channel:
         self._connection: ClientConnection | None = None
         self._changed = trio.Event()
         self._failure: str | None = None
+        self.connect_error: OSError | WireClosedError | None = None
+        """Why the last attempt to connect failed, where an exception told; None once connected."""
 
     # Connecting.
 
@@ -80,6 +82,7 @@ class Channel:
             try:
                 wire = await self._open_wire()
             except (OSError, WireClosedError) as error:
+                self.connect_error = error
                 self._note(None, f"cannot connect to {self._host}:{self._port}: {error}")
                 return None
             connection = ClientConnection(wire, self._options, self._flusher)
@@ -93,6 +96,7 @@ class Channel:
         if not connection.accepts_calls:
             self._note(None, connection.lost_because)
             return None
+        self.connect_error = None
         self._note(connection, None)
         return connection
 

@@ -177,12 +177,16 @@ class GiveBackJobsResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ReadUploadRequest(_message.Message):
-    __slots__ = ("worker_id", "upload_id")
+    __slots__ = ("worker_id", "upload_id", "job_id", "token")
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     upload_id: str
-    def __init__(self, worker_id: _Optional[str] = ..., upload_id: _Optional[str] = ...) -> None: ...
+    job_id: str
+    token: str
+    def __init__(self, worker_id: _Optional[str] = ..., upload_id: _Optional[str] = ..., job_id: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
 
 class ReadUploadResponse(_message.Message):
     __slots__ = ("content",)
@@ -247,18 +251,20 @@ class HostEvent(_message.Message):
     def __init__(self, join: _Optional[_Union[HostJoin, _Mapping]] = ..., ping: _Optional[_Union[HostPing, _Mapping]] = ..., leave: _Optional[_Union[HostLeave, _Mapping]] = ..., spawned: _Optional[_Union[WorkerSpawned, _Mapping]] = ..., not_spawned: _Optional[_Union[WorkerNotSpawned, _Mapping]] = ..., stacks: _Optional[_Union[WorkerStacks, _Mapping]] = ..., usage: _Optional[_Union[WorkerUsage, _Mapping]] = ..., exited: _Optional[_Union[WorkerExited, _Mapping]] = ...) -> None: ...
 
 class HostJoin(_message.Message):
-    __slots__ = ("host", "pool", "slots", "session", "workers")
+    __slots__ = ("host", "pool", "slots", "session", "workers", "resumed")
     HOST_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_FIELD_NUMBER: _ClassVar[int]
     host: str
     pool: str
     slots: int
     session: str
     workers: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, host: _Optional[str] = ..., pool: _Optional[str] = ..., slots: _Optional[int] = ..., session: _Optional[str] = ..., workers: _Optional[_Iterable[str]] = ...) -> None: ...
+    resumed: bool
+    def __init__(self, host: _Optional[str] = ..., pool: _Optional[str] = ..., slots: _Optional[int] = ..., session: _Optional[str] = ..., workers: _Optional[_Iterable[str]] = ..., resumed: _Optional[bool] = ...) -> None: ...
 
 class HostPing(_message.Message):
     __slots__ = ("number",)

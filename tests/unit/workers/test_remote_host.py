@@ -166,13 +166,40 @@ async def test_lost_host_is_answered_nothing_more(host, nursery, autojump_clock)
         await host.spawn(SPEC)
 
 
-async def test_agent_that_leaves_is_gone_at_once(host, nursery, autojump_clock):
+async def test_agent_that_leaves_is_gone_when_its_workers_are(host, nursery, autojump_clock):
     agent = await Agent.connect(host, nursery)
+    nursery.start_soon(host.run)
     worker = await agent.start(host)
-    await agent.tell(Exited("w1", KILLED, PAGE, ()), Leave())
-    assert await host.run() == "it left"
-    assert trio.current_time() < 1
+    await agent.tell(Leave())
+    assert host.lost.is_set()
+    assert host.lost_because == "it left"
+    assert not worker.ended
+    await agent.tell(Exited("w1", KILLED, PAGE, ("bye",)))
     assert worker.ended
+    assert worker.last_output() == ("bye",)
+    assert trio.current_time() < 1
+
+
+async def test_agent_that_leaves_and_falls_silent_may_not_keep_its_workers(
+    host, nursery, autojump_clock
+):
+    agent = await Agent.connect(host, nursery)
+    nursery.start_soon(host.run)
+    worker = await agent.start(host)
+    await agent.tell(Leave(), Ping(1))
+    with pytest.raises(trio.WouldBlock):
+        agent.commands.receive_nowait()
+    assert await worker.wait() == KILLED
+    assert trio.current_time() >= DEADLINE_S + 1
+
+
+async def test_spawn_on_a_host_that_leaves_fails_at_once(host, nursery, autojump_clock):
+    agent = await Agent.connect(host, nursery)
+    nursery.start_soon(host.run)
+    nursery.start_soon(agent.tell, Leave())
+    with pytest.raises(StartFailedError):
+        await host.spawn(SPEC)
+    assert trio.current_time() < 1
 
 
 async def test_worker_survives_a_lost_connection(host, nursery, autojump_clock):

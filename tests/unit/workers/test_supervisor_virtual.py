@@ -469,6 +469,36 @@ async def test_a_rolling_restart_replaces_one_after_the_other(autojump_clock):
             world.supervisor.restart("light")
 
 
+async def test_a_session_that_is_not_known_any_more_cannot_go_on(autojump_clock):
+    async with open_world() as world:
+        with pytest.raises(FailedPreconditionError, match="join with another"):
+            world.supervisor.find_host(Join("big", "heavy", 1, "session-0", resumed=True))
+        assert len(world.supervisor.list_workers()) == 1
+
+
+async def test_a_job_handed_out_to_a_host_that_is_lost_counts_as_begun(autojump_clock):
+    """What it did with it since it last told, nobody knows."""
+    async with open_world() as world:
+        join = Join("big", "heavy", 1, "session-1")
+        host = world.supervisor.find_host(join)
+        to_engine, events = trio.open_memory_channel(10)
+        commands, to_agent = trio.open_memory_channel(10)
+        world.host.nursery.start_soon(host.serve, join, events, commands)
+        spawn = await to_agent.receive()
+        await to_engine.send(Spawned(spawn.spec.worker_id, 500))
+        world.supervisor.check(CheckReport(spawn.spec.worker_id, "", 0, None, ""))
+        world.jobs.queue.append(new_job(1))
+        await world.supervisor.take_jobs(spawn.spec.worker_id, 1, 1.0)
+        await until(lambda: len(world.supervisor.list_workers()) == 1, 20.0)
+        ((_, running, end, back_to),) = world.jobs.released
+        assert (running, end.cause, end.charged, back_to) == (
+            "job-1",
+            Cause.HOST_LOST,
+            False,
+            "queue",
+        )
+
+
 async def test_a_host_that_joins_has_slots_until_it_is_lost(autojump_clock):
     async with open_world() as world:
         join = Join("big", "heavy", 2, "session-1")
