@@ -84,6 +84,7 @@ class EngineProcess:
         finally:
             too_late.cancel()
         code = self._process.wait()
+        self._close_files()
         raise RuntimeError(f"the engine ended with {code} before it was ready:\n{self.log_tail()}")
 
     @property
