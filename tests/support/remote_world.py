@@ -16,6 +16,10 @@ T = TypeVar("T")
 
 TOKEN = "token-of-the-control-port"
 CHECK_DEADLINE_S = 2.0
+_JOB_TYPES = (
+    "{process_upload: {pool: far}, "
+    "witness: {handler: 'tests.support.witness_jobs:witness', pool: far}}"
+)
 SETTINGS = (
     f"security.control_token={TOKEN}",
     "workers.max_python_workers=1",
@@ -23,8 +27,7 @@ SETTINGS = (
     "workers.check_interval_s=0.2",
     f"workers.check_deadline_s={CHECK_DEADLINE_S}",
     "workers.stall_s=20",
-    "workers.job_types={process_upload: {pool: far}, "
-    + "witness: {handler: 'tests.support.witness_jobs:witness', pool: far}}",
+    f"workers.job_types={_JOB_TYPES}",
 )
 FINAL = (
     jobs_pb2.JOB_STATE_SUCCEEDED,
