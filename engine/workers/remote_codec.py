@@ -64,6 +64,7 @@ def encode_event(event: Event) -> pb.HostEvent:
                 signal=event.status.signal,
                 page=event.page,
                 last_output=event.last_output,
+                lingers=event.status.lingers,
             )
             return pb.HostEvent(exited=exited)
 
@@ -100,6 +101,7 @@ def decode_event(message: pb.HostEvent) -> Event | None:
             status = ExitStatus(
                 code=exited.code if exited.HasField("code") else None,
                 signal=exited.signal if exited.HasField("signal") else None,
+                lingers=exited.lingers,
             )
             return Exited(exited.worker_id, status, exited.page, tuple(exited.last_output))
     return None

@@ -315,18 +315,20 @@ class WorkerUsage(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., page: _Optional[bytes] = ..., over_limit: _Optional[bool] = ...) -> None: ...
 
 class WorkerExited(_message.Message):
-    __slots__ = ("worker_id", "code", "signal", "page", "last_output")
+    __slots__ = ("worker_id", "code", "signal", "page", "last_output", "lingers")
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
     SIGNAL_FIELD_NUMBER: _ClassVar[int]
     PAGE_FIELD_NUMBER: _ClassVar[int]
     LAST_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    LINGERS_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     code: int
     signal: int
     page: bytes
     last_output: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, worker_id: _Optional[str] = ..., code: _Optional[int] = ..., signal: _Optional[int] = ..., page: _Optional[bytes] = ..., last_output: _Optional[_Iterable[str]] = ...) -> None: ...
+    lingers: bool
+    def __init__(self, worker_id: _Optional[str] = ..., code: _Optional[int] = ..., signal: _Optional[int] = ..., page: _Optional[bytes] = ..., last_output: _Optional[_Iterable[str]] = ..., lingers: _Optional[bool] = ...) -> None: ...
 
 class HostCommand(_message.Message):
     __slots__ = ("welcome", "pong", "spawn", "kill", "capture_stacks", "forget")
