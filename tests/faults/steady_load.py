@@ -8,7 +8,8 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -31,7 +32,8 @@ _CALL_S = 3.0
 _PAUSE_S = 0.05
 _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    # Despite its name, also what each attempt to connect is given at least.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 200),
     ("grpc.use_local_subchannel_pool", 1),
 )
@@ -96,6 +98,19 @@ class EngineClient:
         )
         for reply in call(jobs_pb2.WatchJobRequest(job_id=job_id), timeout=timeout_s):
             yield reply.job
+
+    def wait_ended(self, job_id: str, timeout_s: float = 30.0) -> jobs_pb2.Job:
+        """Wait until a job has ended; return it.
+
+        Raises:
+          TimeoutError: it has not.
+        """
+
+        def ended() -> jobs_pb2.Job | None:
+            job = self.job(job_id)
+            return job if job.state in FINAL else None
+
+        return _insist_until(ended, f"end of job {job_id}", time.monotonic() + timeout_s)
 
     def upload(self, content: bytes, *, key: str, chunk_bytes: int = 65_536) -> str:
         """Send a file of profiles as NDJSON; return its upload's id."""
@@ -215,9 +230,9 @@ class SteadyLoad:
         """
         give_up_at_s = time.monotonic() + timeout_s
         for job_id in self.jobs.values():
-            self._wait(lambda job_id=job_id: self._job_has_ended(job_id), job_id, give_up_at_s)
+            self._client.wait_ended(job_id, give_up_at_s - time.monotonic())
         for file in self.files:
-            self._wait(lambda file=file: self._upload_has_ended(file), file, give_up_at_s)
+            _insist_until(partial(self._has_ended, file), f"end of {file}", give_up_at_s)
 
     def find_violations(self, data_file: Path) -> list[str]:
         """Compare the data file of a stopped engine with what was acknowledged."""
@@ -283,23 +298,23 @@ class SteadyLoad:
             time.sleep(_PAUSE_S)
         return None
 
-    def _job_has_ended(self, job_id: str) -> bool:
-        return self._client.job(job_id).state in FINAL
-
-    def _upload_has_ended(self, file: SentFile) -> bool:
+    def _has_ended(self, file: SentFile) -> bool:
         status = self._client.upload_outcome(file.upload_id).status
-        return status != ingest_pb2.UPLOAD_STATUS_RECEIVED
+        return bool(status != ingest_pb2.UPLOAD_STATUS_RECEIVED)
 
-    def _wait(self, has_ended: Any, what: object, give_up_at_s: float) -> None:
-        while time.monotonic() < give_up_at_s:
-            try:
-                if has_ended():
-                    return
-            except grpc.RpcError as error:
-                if error.code() not in AGAIN:
-                    raise
-            time.sleep(_PAUSE_S)
-        raise TimeoutError(f"{what} has not ended")
+
+def _insist_until(ask: Callable[[], Reply | None], what: str, give_up_at_s: float) -> Reply:
+    """Ask until the answer says yes, whatever the network does meanwhile."""
+    while True:
+        try:
+            if answer := ask():
+                return answer
+        except grpc.RpcError as error:
+            if error.code() not in AGAIN:
+                raise
+        if time.monotonic() > give_up_at_s:
+            raise TimeoutError(what)
+        time.sleep(_PAUSE_S)
 
 
 def _find_job_violations(data_file: Path, acknowledged: dict[str, str]) -> list[str]:

@@ -16,8 +16,14 @@ def free_port() -> int:
 class BrokerProcess:
     """The memory-only broker of the requirements, on a port of its own."""
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, *, advertised_port: int | None = None) -> None:
+        """Choose the ports.
+
+        Args:
+          advertised_port: where the broker tells clients to find it, such as a proxy's.
+        """
         self.port = port or free_port()
+        self._advertised_port = advertised_port or self.port
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -37,7 +43,7 @@ class BrokerProcess:
                 str(binary),
                 "broker",
                 f"--listener-url={url}",
-                f"--advertised-listener-url={url}",
+                f"--advertised-listener-url=tcp://127.0.0.1:{self._advertised_port}",
                 "--storage-engine=memory://tansu/",
             ],
             stdin=subprocess.DEVNULL,

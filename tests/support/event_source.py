@@ -105,7 +105,12 @@ class EventSource:
         for _ in range(self._batch):
             event = self._next_event()
             payload = b'{"user_id": oops' if event is None else json.dumps(event).encode()
-            future = await producer.send(self._topic, payload)
+            try:
+                future = await producer.send(self._topic, payload)
+            except KafkaError:
+                # Not even taken: the broker has been out of reach for so long.
+                self.unacknowledged += 1
+                continue
             waiting.append((future, payload, event))
         for future, payload, event in waiting:
             try:
