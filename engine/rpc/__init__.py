@@ -5,6 +5,7 @@ from purerpc import RpcFailedError, Service, Servicer, Status, StatusCode
 from engine.rpc.interceptors import CallContext, CallPolicy, Token, wrap_service
 from engine.rpc.limits import TransportLimits
 from engine.rpc.listener import BoundAddress
+from engine.rpc.request_ids import current_request_id
 from engine.rpc.server import serve
 from engine.rpc.transport.admission import AdmissionLimits
 
@@ -20,6 +21,7 @@ __all__ = [
     "StatusCode",
     "Token",
     "TransportLimits",
+    "current_request_id",
     "serve",
     "wrap_service",
 ]

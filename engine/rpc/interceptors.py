@@ -6,9 +6,7 @@ the transport beneath. What leaves a wrapped method is a reply, a cancellation o
 """
 
 import hmac
-import itertools
 import logging
-import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -23,12 +21,12 @@ from prometheus_client import Histogram
 from purerpc import Cardinality, RpcFailedError, RPCSignature, Service, StatusCode
 
 from engine.metrics import RPC_SECONDS
+from engine.rpc.request_ids import begin_request
 from engine.rpc.statuses import failed_with, internal_status, status_of
 
 logger = logging.getLogger(__name__)
 
 _STREAMED_REPLIES = (Cardinality.UNARY_STREAM, Cardinality.STREAM_STREAM)
-_GIVEN_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _BEARER = "bearer "
 
 
@@ -193,7 +191,7 @@ class _Observation:
 
     def __init__(self, method: _Method, context: CallContext) -> None:
         self._method = method
-        self._request_id = _request_id_of(context)
+        self._request_id = begin_request(context.custom_metadata)
         self._started_s = time.perf_counter()
 
     def __enter__(self) -> None:
@@ -216,15 +214,3 @@ class _Observation:
                 raise failure from None
             finally:
                 del failure, error, traceback  # or the failure holds this frame, and it the failure
-
-
-_request_id_prefix = secrets.token_hex(4)  # tells the calls of this process from those of others
-_request_numbers = itertools.count(1)
-
-
-def _request_id_of(context: CallContext) -> str:
-    """Return the id the caller gave as metadata `x-request-id`, or a new one."""
-    for name, value in context.custom_metadata:
-        if name == "x-request-id" and _GIVEN_REQUEST_ID.fullmatch(str(value)):
-            return str(value)
-    return f"{_request_id_prefix}-{next(_request_numbers)}"

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from engine.errors import InvalidArgumentError
+from engine.rpc import current_request_id
 from engine.services.feature_rows import set_time
 from engine.uploads import UploadHeader, UploadReceipt, UploadView
 from proto.trellis.v1 import ingest_pb2
@@ -43,7 +44,7 @@ class IngestService(IngestServiceServicer):  # type: ignore[misc]  # generated c
         messages = aiter(input_messages)
         header = _read_header(await anext(messages, None))
         async with aclosing(_chunks(messages)) as chunks:
-            receipt = await self._uploads.receive(header, chunks)
+            receipt = await self._uploads.receive(header, chunks, current_request_id())
         response = ingest_pb2.UploadFileResponse(
             upload_id=receipt.upload_id,
             job_id=receipt.job_id,

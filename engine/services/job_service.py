@@ -8,6 +8,7 @@ from typing import Any
 from engine.config import BUILT_IN_JOB_TYPES, JobTypeConfig
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from engine.jobs import MOST_PAYLOAD_BYTES, JobFilter, Jobs, JobSpec, JobState, JobView, PastAttempt
+from engine.rpc import current_request_id
 from engine.services.arguments import read_page_size
 from engine.services.feature_rows import set_time
 from proto.trellis.v1 import jobs_pb2
@@ -17,6 +18,8 @@ _PAGE_DEFAULT = 100
 _PAGE_MAX = 500
 _PAGE_BYTES = 2 * 1024 * 1024
 """A page ends early rather than outgrow a message: a result may have 1 MiB."""
+_ATTEMPTS_BYTES = 2 * 1024 * 1024
+"""Of a job's attempts, the latest that fit: with a result of 1 MiB they must fit into a message."""
 _STATE = {
     JobState.QUEUED: jobs_pb2.JOB_STATE_QUEUED,
     JobState.SCHEDULED: jobs_pb2.JOB_STATE_SCHEDULED,
@@ -52,6 +55,7 @@ class JobService(JobServiceServicer):  # type: ignore[misc]  # generated code ha
                 idempotency_key=request.idempotency_key or None,
                 delay_s=request.delay_s,
                 max_attempts=job_type.max_attempts,
+                request_id=current_request_id(),
             )
         )
         return jobs_pb2.SubmitJobResponse(job_id=submission.job_id, created=submission.created)
@@ -193,8 +197,8 @@ def _encode(view: JobView) -> jobs_pb2.Job:
         cancel_requested=view.cancel_requested and not view.state.is_final,
         idempotency_key=view.idempotency_key or "",
         request_id=view.request_id,
-        attempts=map(_encode_attempt, view.attempts),
     )
+    _add_attempts(message, view)
     set_time(message.accepted_at, view.accepted_at_us)
     if view.due_at_us is not None:
         set_time(message.due_at, view.due_at_us)
@@ -207,6 +211,19 @@ def _encode(view: JobView) -> jobs_pb2.Job:
         message.progress_total = view.progress.total or 0
         message.progress_note = view.progress.note
     return message
+
+
+def _add_attempts(message: jobs_pb2.Job, view: JobView) -> None:
+    latest: list[jobs_pb2.JobAttempt] = []
+    size_bytes = 0
+    for past in reversed(view.attempts):
+        attempt = _encode_attempt(past)
+        size_bytes += attempt.ByteSize()
+        if size_bytes > _ATTEMPTS_BYTES:
+            break
+        latest.append(attempt)
+    message.attempts.extend(reversed(latest))
+    message.attempts_left_out = view.attempts_left_out + len(view.attempts) - len(latest)
 
 
 def _encode_attempt(past: PastAttempt) -> jobs_pb2.JobAttempt:

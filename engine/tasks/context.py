@@ -19,7 +19,8 @@ class JobContext:
     """One job: its input, and its ways to the engine.
 
     `scratch` is a folder of the worker's own, that is removed with it; a job's code cleans up what
-    it does not want the next job to find.
+    it does not want the next job to find. `request_id` names the call that made the job,
+    as the logs do; it is empty if none did.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class JobContext:
         self.job_id = job.job_id
         self.job_type = job.job_type
         self.attempt = job.attempt
+        self.request_id = job.request_id
         self.payload = payload
         self.scratch = scratch
         self.logger = logging.getLogger(f"job.{job.job_type}")

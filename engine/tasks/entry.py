@@ -32,11 +32,11 @@ _BETWEEN_CHECKS: Final = 0.25
 def main(start: WorkerStart) -> int:
     """Work until there is a reason to leave; return it as an exit code."""
     settings = settings_of(start)
-    configure_worker_log(settings.log_level)
     page = PageWriter(start.page_fd)
     progress = Progress(page)
     cancellation = Cancellation()
     hand = Hand()
+    configure_worker_log(settings.log_level, lambda: hand.running)
     orders = Orders()
     own_state = OwnState(Path(settings.folder), [1, 2, start.stacks_fd])
     # A connection a thread: the checks must not wait for what the main thread is about.

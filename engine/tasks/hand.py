@@ -51,6 +51,8 @@ class Hand:
         self._lock = threading.Lock()
         self._waiting: collections.deque[Job] = collections.deque()
         self._outcomes: list[Outcome] = []
+        self.running: Job | None = None
+        """What the main thread is about."""
         self.handing_in = threading.Lock()
         """Held from taking the outcomes until the engine has them: who leaves must not leave while
         the other thread is about it."""

@@ -130,6 +130,7 @@ class Runtime:
         """Do one job, whatever it does."""
         interrupted = False
         try:
+            self._hand.running = job
             self._progress.begin(job.token)
             self._orders.begin_job()
             with self._cancellation.running(job.token):
@@ -146,6 +147,7 @@ class Runtime:
                 os._exit(0)
             self._orders.end_job()
             self._progress.end()
+            self._hand.running = None
             self._cancellation.forget(job.token)
             if interrupted:
                 # Between any two steps, of a library too, or of a call to the engine.

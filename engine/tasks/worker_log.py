@@ -2,16 +2,40 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Final
 
-_FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
+from engine.tasks.hand import Job
+
+_FORMAT: Final = "%(levelname)s %(name)s%(job)s: %(message)s"
 
 
-def configure_worker_log(level: str) -> None:
-    """Log to standard error, each line with its level first, where the host looks for it.
+class _WorkerFormatter(logging.Formatter):
+    """Has each line begin with its level and the job it is about, where the host looks for them."""
+
+    def __init__(self, job_in_hand: Callable[[], Job | None]) -> None:
+        super().__init__(_FORMAT)
+        self._job_in_hand = job_in_hand
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.job = _mark(self._job_in_hand())
+        return super().format(record)
+
+
+def configure_worker_log(level: str, job_in_hand: Callable[[], Job | None]) -> None:
+    """Log to standard error.
 
     Raises:
       ValueError: no level is named so.
     """
-    logging.basicConfig(stream=sys.stderr, format=_FORMAT, level=level.upper(), force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_WorkerFormatter(job_in_hand))
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(capture=True)
+
+
+def _mark(job: Job | None) -> str:
+    if job is None:
+        return ""
+    request = f" request {job.request_id}" if job.request_id else ""
+    return f" [job {job.job_id}{request}]"

@@ -22,6 +22,8 @@ _TAIL_LINES: Final = 20
 _TAIL_LINE_CHARS: Final = 1_000  # they go into a row of the data file
 
 _LEVEL: Final = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
+_JOB: Final = re.compile(r"(\S+ \S+) \[job ([0-9A-Z]{26})(?: request ([A-Za-z0-9._:-]{1,64}))?\]:")
+"""How `engine.tasks.worker_log` begins a line while there is a job."""
 
 
 class ProcessOutput:
@@ -85,7 +87,7 @@ class ProcessOutput:
             self._tell_dropped()
             match = _LEVEL.match(text)
             level = logging.getLevelNamesMapping()[match[1]] if match else logging.INFO
-            logger.log(level, self._event, extra={**self._facts, "line": text})
+            logger.log(level, self._event, extra={**self._facts, **_read_line(text)})
 
     def _remember(self, lines: list[str]) -> None:
         self._tail.extend(escape_controls(line[:_TAIL_LINE_CHARS]) for line in lines)
@@ -95,3 +97,12 @@ class ProcessOutput:
             facts = {**self._facts, "lines": self._dropped}
             logger.warning("%s dropped", self._event, extra=facts)
             self._dropped = 0
+
+
+def _read_line(text: str) -> dict[str, str]:
+    """Return a line, and what it was written for if it tells."""
+    match = _JOB.match(text)
+    if match is None:
+        return {"line": text}
+    facts = {"job_id": match[2], "line": f"{match[1]}:{text[match.end() :]}"}
+    return facts if match[3] is None else {"request_id": match[3], **facts}

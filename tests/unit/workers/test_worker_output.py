@@ -73,3 +73,29 @@ def test_anything_is_remembered_safely(data):
     output.feed(data + b"\n", 0.0)
     assert not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text(output))
     assert all(len(line) < 10_000 for line in output.last_lines)
+
+
+def test_a_line_about_a_job_names_it_and_its_request(caplog):
+    caplog.set_level(logging.INFO)
+    job_id = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    ProcessOutput("output", {}).feed(
+        f"WARNING job.score [job {job_id} request r-1:2]: low: [job]\n"
+        f"INFO job.score [job {job_id}]: alone\n"
+        f"print [job {job_id}]: no log\n"
+        f"INFO job.score [job {job_id} request a b]: no id\n".encode(),
+        0.0,
+    )
+    facts = [
+        {name: vars(record).get(name) for name in ("job_id", "request_id", "line")}
+        for record in caplog.records
+    ]
+    assert facts == [
+        {"job_id": job_id, "request_id": "r-1:2", "line": "WARNING job.score: low: [job]"},
+        {"job_id": job_id, "request_id": None, "line": "INFO job.score: alone"},
+        {"job_id": None, "request_id": None, "line": f"print [job {job_id}]: no log"},
+        {
+            "job_id": None,
+            "request_id": None,
+            "line": f"INFO job.score [job {job_id} request a b]: no id",
+        },
+    ]
