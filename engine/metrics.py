@@ -126,6 +126,20 @@ JOB_COUNTER = Counter(
 BACKEND_UP = Gauge("trellis_backend_up", "1 while the backend answers.", ["backend"])
 BACKEND_RESTARTS = Counter("trellis_backend_restarts", "Restarts of embedded servers.", ["backend"])
 
+# Blobs
+BLOB_READ_BYTES = Counter("trellis_blob_read_bytes", "Content read from the blob store.")
+BLOB_WRITTEN_BYTES = Counter("trellis_blob_written_bytes", "Content stored in the blob store.")
+BLOB_RETRIES = Counter("trellis_blob_retries", "Requests to the blob store that were repeated.")
+BLOB_CORRUPT = Counter(
+    "trellis_blob_corrupt",
+    "Times content was refused because it was not what was written or asked for.",
+    ["found_in"],
+)
+ARTIFACT_CACHE_READS = Counter(
+    "trellis_artifact_cache_reads", "Artifacts read by where they were found.", ["source"]
+)
+ARTIFACT_CACHE_BYTES = Gauge("trellis_artifact_cache_bytes", "Size of the cached artifacts.")
+
 # Engine
 LOOP_LAG_SECONDS = Histogram(
     "trellis_loop_lag_seconds", "How late the event loop woke a sleeping task.", buckets=_FAST_S

@@ -316,14 +316,27 @@ class RedisConfig:
 
 @attrs.frozen
 class BlobsConfig:
-    """The artifact store. Without an account it is the folder `paths.blobs`. Not used yet."""
+    """The artifact store. Without an account it is the folder `paths.blobs`."""
 
     container: Container = setting("trellis", "Container of the account.")
     account_url: AccountUrl | None = setting(
-        None, "Azure account to use with the identity of the machine."
+        None, "Azure account (https) to use with the identity of the machine."
     )
     connection_string: Password | None = setting(
         None, "Azure account to use with the key or SAS token in this string."
+    )
+    create_container: Annotated[bool, Switch()] = setting(
+        True, "Whether to make the container if the account has none of its name."
+    )
+    timeout_s: ShortDuration = setting(
+        30.0,
+        "Time for one step of an operation, repetitions included: a request to the account of up "
+        "to 4 MiB of content, or an access to the disk.",
+    )
+    cache_bytes: Annotated[int, Size(MIB, 1024 * GIB)] = setting(
+        GIB,
+        "Most bytes of fetched artifacts in `paths.model_cache`; past it the least recently "
+        "used are removed.",
     )
 
 

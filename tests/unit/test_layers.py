@@ -36,6 +36,7 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
 ONLY_MODULE_FOR = {
     "aiokafka": "engine/intake",
+    "azure": "engine/backends/blobs",
     "trio_asyncio": "engine/intake",
     "duckdb": "engine/store",
     "hypercorn": "engine/web",
