@@ -21,7 +21,7 @@ _QUERIES = load_queries("engine.features")
 
 STATUS_SUFFIX = "__status"
 
-_UPLOADED_SQL = {
+UPLOADED_SQL = {
     "int64": (
         "CASE WHEN json_type({text}) IN ('BIGINT', 'UBIGINT') THEN TRY_CAST({text} AS BIGINT) END"
     ),
@@ -35,7 +35,7 @@ _UPLOADED_SQL = {
         "CASE WHEN json_type({text}) = 'BOOLEAN' THEN json_extract_string({text}, '$') = 'true' END"
     ),
 }
-"""From JSON text to the declared type; the same rules as `uploaded`."""
+"""From JSON text to the declared type of a column of a dataset; the same rules as `uploaded`."""
 
 
 async def fetch_training_set(
@@ -179,7 +179,7 @@ def _draft_uploads(draft: _Draft, selection: Selection, columns: UploadedColumns
             text = f"{name}.text{columns.position(feature)}"
             draft.add_feature(
                 selection.slots[feature.name],
-                _UPLOADED_SQL[feature.type].format(text=text),
+                UPLOADED_SQL[feature.type].format(text=text),
                 f"{name}.event_us",
                 feature.ttl_us,
             )
