@@ -63,6 +63,14 @@ class PastAttempt:
 
 
 @attrs.frozen
+class PastAttempts:
+    """The latest attempts of a job, in order, and how many there were before them."""
+
+    shown: tuple[PastAttempt, ...] = ()
+    left_out: int = 0
+
+
+@attrs.frozen
 class JobFilter:
     """Which jobs to list; what is left empty matches all."""
 
@@ -113,12 +121,16 @@ class JobHistory:
         rows = await self._reader.fetch_rows(self._sql["facts"], {"job_ids": list(job_ids)})
         return {row[0]: _facts(row) for row in rows}
 
-    async def fetch_attempts(self, job_id: str) -> list[PastAttempt]:
-        """Return the attempts of all runs that have ended, in order."""
-        rows = await self._reader.fetch_rows(self._sql["attempts"], {"job_id": job_id})
-        return [
-            PastAttempt(run, attempt, Cause(cause), *rest) for run, attempt, cause, *rest in rows
-        ]
+    async def fetch_attempts(self, job_id: str, most: int) -> PastAttempts:
+        """Return the latest attempts of all runs that have ended, in order."""
+        rows = await self._reader.fetch_rows(
+            self._sql["attempts"], {"job_id": job_id, "most": most}
+        )
+        shown = tuple(
+            PastAttempt(run, attempt, Cause(cause), *rest)
+            for _, run, attempt, cause, *rest in reversed(rows)
+        )
+        return PastAttempts(shown, left_out=rows[0][0] - len(rows) if rows else 0)
 
     async def find_ended(self, keys: Sequence[str]) -> set[str]:
         """Return which of the outcome keys are taken."""

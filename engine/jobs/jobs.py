@@ -9,6 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
+import attrs
 import trio
 
 from engine import metrics
@@ -241,8 +242,9 @@ class Jobs:
             return False
         seen = lease.progress
         lease.worker_id = worker_id
-        if seen is None or (seen.counter, seen.total, seen.note) != (counter, total, note):
-            lease.progress = Progress(counter, total, note, self._clock.now_us())
+        told = Progress(counter, total, note, self._clock.now_us())
+        if seen is None or attrs.evolve(seen, since_us=told.since_us) != told:
+            lease.progress = told
             self._changes.tell(job_id)
         return True
 

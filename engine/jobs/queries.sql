@@ -87,8 +87,31 @@ LEFT JOIN (SELECT * FROM job_outcomes SEMI JOIN asked USING (job_id)) AS o
 ORDER BY a.job_id
 
 -- name: attempts
--- The attempts of a job that ended otherwise than in success, and how its runs ended, in order.
+-- The attempts of a job that ended otherwise than in success, and those that succeeded: how many
+-- there are, and the latest of them, the latest first.
+WITH past AS (
+    SELECT
+        run,
+        attempt,
+        cause,
+        charged,
+        worker_id,
+        slot,
+        pid,
+        started_at,
+        logged_at AS ended_at,
+        detail,
+        stack
+    FROM job_log
+    WHERE job_id = $job_id AND change = 'attempt_ended'
+    UNION ALL
+    SELECT
+        run, attempt, 'completed', FALSE, worker_id, slot, pid, started_at, finished_at, '', ''
+    FROM job_outcomes
+    WHERE job_id = $job_id AND state = 'SUCCEEDED'
+)
 SELECT
+    (SELECT count(*) FROM past),
     run,
     attempt,
     cause,
@@ -97,27 +120,12 @@ SELECT
     coalesce(slot, ''),
     pid,
     epoch_us(started_at),
-    epoch_us(logged_at),
+    epoch_us(ended_at),
     coalesce(detail, ''),
     coalesce(stack, '')
-FROM job_log
-WHERE job_id = $job_id AND change = 'attempt_ended'
-UNION ALL
-SELECT
-    run,
-    attempt,
-    'completed',
-    FALSE,
-    coalesce(worker_id, ''),
-    coalesce(slot, ''),
-    pid,
-    epoch_us(started_at),
-    epoch_us(finished_at),
-    '',
-    ''
-FROM job_outcomes
-WHERE job_id = $job_id AND state = 'SUCCEEDED'
-ORDER BY 1, 2
+FROM past
+ORDER BY run DESC, attempt DESC
+LIMIT $most
 
 -- name: outcome_keys
 -- Which of the given runs have ended.

@@ -18,6 +18,8 @@ from engine.jobs.views import JobView, build_view, show_progress
 from engine.jobs.watching import JobWatch
 
 MOST_PER_PAGE = 1_000
+_MOST_ATTEMPTS = 200
+"""Read of a job: with long stacks some 7 MB, more than a message can hold."""
 
 
 @attrs.frozen
@@ -73,7 +75,7 @@ class JobReading:
             facts = (await self._history.fetch_facts([job_id])).get(job_id)
             if facts is None:
                 raise NotFoundError("job", job_id)
-            attempts = await self._history.fetch_attempts(job_id)
+            attempts = await self._history.fetch_attempts(job_id, _MOST_ATTEMPTS)
             # If it ended meanwhile, what was read is from before.
             if lease is None or facts.outcome is not None or self._leases.get(job_id) is lease:
                 break

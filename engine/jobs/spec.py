@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from engine.errors import InvalidArgumentError
+from engine.jobs.excerpts import cut_message, cut_note, cut_stack
 from engine.jobs.job_ids import is_job_id
 from engine.jobs.places import MOST_PRIORITY
 from engine.jobs.states import Cause, JobState
@@ -100,7 +101,7 @@ class Progress:
     """Advances while the job does."""
     total: int | None
     """What it will be at the end, if that is known."""
-    note: str
+    note: str = attrs.field(converter=cut_note)
     since_us: int
     """When it was first said."""
 
@@ -137,10 +138,10 @@ class JobFailure:
     token: str
     code: str
     """Stable, lower case, such as `malformed_file`."""
-    message: str
+    message: str = attrs.field(converter=cut_message)
     permanent: bool = False
     """Another attempt would end the same."""
-    stack: str = ""
+    stack: str = attrs.field(default="", converter=cut_stack)
     retry_after_s: float | None = None
     worker_id: str = ""
     pid: int | None = None
@@ -152,8 +153,8 @@ class AttemptEnd:
     """Why an attempt ended without a word of its handler."""
 
     cause: Cause
-    detail: str = ""
-    stack: str = ""
+    detail: str = attrs.field(default="", converter=cut_message)
+    stack: str = attrs.field(default="", converter=cut_stack)
     charged: bool = False
     """Whether it counts towards the job's `max_attempts`."""
     worker_id: str = ""

@@ -1,14 +1,14 @@
 """A job as clients see it: what is on disk, joined with what is going on. Pure."""
 
-from collections.abc import Sequence
-
 import attrs
 
-from engine.jobs.history import JobFacts, PastAttempt
+from engine.jobs.history import JobFacts, PastAttempt, PastAttempts
 from engine.jobs.leases import Lease
 from engine.jobs.queue_records import LiveRecord, LiveState
 from engine.jobs.spec import Progress
 from engine.jobs.states import JobState
+
+_NO_ATTEMPTS = PastAttempts()
 
 
 @attrs.frozen
@@ -40,7 +40,9 @@ class JobView:
     error_message: str | None
     progress: Progress | None = None
     attempts: tuple[PastAttempt, ...] = ()
-    """Those of all runs that have ended, where they were asked for."""
+    """The latest of those of all runs that have ended, in order, where they were asked for."""
+    attempts_left_out: int = 0
+    """How many there were before."""
 
 
 def build_view(
@@ -49,7 +51,7 @@ def build_view(
     lease: Lease | None,
     live: LiveRecord | None,
     now_us: int,
-    attempts: Sequence[PastAttempt] = (),
+    attempts: PastAttempts = _NO_ATTEMPTS,
 ) -> JobView:
     """Join what is known of a job.
 
@@ -105,7 +107,7 @@ def _view(
     state: JobState,
     attempt: int,
     failures: int,
-    attempts: Sequence[PastAttempt],
+    attempts: PastAttempts,
 ) -> JobView:
     return JobView(
         job_id=facts.job_id,
@@ -130,5 +132,6 @@ def _view(
         result_json=None,
         error_code=None,
         error_message=None,
-        attempts=tuple(attempts),
+        attempts=attempts.shown,
+        attempts_left_out=attempts.left_out,
     )

@@ -25,49 +25,49 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bproto/trellis/v1/jobs.proto\x12\ntrellis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x01\n\nJobAttempt\x12\x0b\n\x03run\x18\x01 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\x12\x0f\n\x07\x63harged\x18\x04 \x01(\x08\x12\x11\n\tworker_id\x18\x05 \x01(\t\x12\x0c\n\x04slot\x18\x06 \x01(\t\x12\x0b\n\x03pid\x18\x07 \x01(\x05\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\r\n\x05stack\x18\x0b \x01(\t\"\x99\x05\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08job_type\x18\x02 \x01(\t\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12#\n\x05state\x18\x05 \x01(\x0e\x32\x14.trellis.v1.JobState\x12\x0b\n\x03run\x18\x06 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x10\n\x08\x66\x61ilures\x18\x08 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\t \x01(\x05\x12\x14\n\x0cpayload_json\x18\n \x01(\t\x12\x13\n\x0bresult_json\x18\x0b \x01(\t\x12\x12\n\nerror_code\x18\x0c \x01(\t\x12\x15\n\rerror_message\x18\r \x01(\t\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tworker_id\x18\x12 \x01(\t\x12\x0c\n\x04slot\x18\x13 \x01(\t\x12\x18\n\x10\x63\x61ncel_requested\x18\x14 \x01(\x08\x12\x10\n\x08progress\x18\x15 \x01(\x03\x12\x16\n\x0eprogress_total\x18\x16 \x01(\x03\x12\x15\n\rprogress_note\x18\x17 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x18 \x01(\t\x12\x12\n\nrequest_id\x18\x19 \x01(\t\x12(\n\x08\x61ttempts\x18\x1a \x03(\x0b\x32\x16.trellis.v1.JobAttempt\"v\n\x10SubmitJobRequest\x12\x10\n\x08job_type\x18\x01 \x01(\t\x12\x14\n\x0cpayload_json\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65lay_s\x18\x05 \x01(\x01\"4\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\".\n\x0eGetJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.trellis.v1.Job\"}\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12#\n\x05state\x18\x03 \x01(\x0e\x32\x14.trellis.v1.JobState\x12\x10\n\x08job_type\x18\x04 \x01(\t\x12\x0c\n\x04pool\x18\x05 \x01(\t\"J\n\x10ListJobsResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.trellis.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x10WatchJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.trellis.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"1\n\x11\x43\x61ncelJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.trellis.v1.Job\"!\n\x0fRetryJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x10RetryJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.trellis.v1.Job\"\x11\n\x0fGetQueueRequest\"s\n\tPoolQueue\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x03\x12\x0f\n\x07\x64\x65layed\x18\x03 \x01(\x03\x12\x0e\n\x06leased\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x65\x61\x64\x18\x05 \x01(\x03\x12\x1a\n\x12oldest_ready_age_s\x18\x06 \x01(\x01\"8\n\x10GetQueueResponse\x12$\n\x05pools\x18\x01 \x03(\x0b\x32\x15.trellis.v1.PoolQueue*\xc7\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x17\n\x13JOB_STATE_SCHEDULED\x10\x02\x12\x15\n\x11JOB_STATE_RUNNING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x12\n\x0eJOB_STATE_DEAD\x10\x07\x32\xff\x03\n\nJobService\x12H\n\tSubmitJob\x12\x1c.trellis.v1.SubmitJobRequest\x1a\x1d.trellis.v1.SubmitJobResponse\x12?\n\x06GetJob\x12\x19.trellis.v1.GetJobRequest\x1a\x1a.trellis.v1.GetJobResponse\x12\x45\n\x08ListJobs\x12\x1b.trellis.v1.ListJobsRequest\x1a\x1c.trellis.v1.ListJobsResponse\x12G\n\x08WatchJob\x12\x1b.trellis.v1.WatchJobRequest\x1a\x1c.trellis.v1.WatchJobResponse0\x01\x12H\n\tCancelJob\x12\x1c.trellis.v1.CancelJobRequest\x1a\x1d.trellis.v1.CancelJobResponse\x12\x45\n\x08RetryJob\x12\x1b.trellis.v1.RetryJobRequest\x1a\x1c.trellis.v1.RetryJobResponse\x12\x45\n\x08GetQueue\x12\x1b.trellis.v1.GetQueueRequest\x1a\x1c.trellis.v1.GetQueueResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bproto/trellis/v1/jobs.proto\x12\ntrellis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x01\n\nJobAttempt\x12\x0b\n\x03run\x18\x01 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\x12\x0f\n\x07\x63harged\x18\x04 \x01(\x08\x12\x11\n\tworker_id\x18\x05 \x01(\t\x12\x0c\n\x04slot\x18\x06 \x01(\t\x12\x0b\n\x03pid\x18\x07 \x01(\x05\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\r\n\x05stack\x18\x0b \x01(\t\"\xb4\x05\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08job_type\x18\x02 \x01(\t\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12#\n\x05state\x18\x05 \x01(\x0e\x32\x14.trellis.v1.JobState\x12\x0b\n\x03run\x18\x06 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x10\n\x08\x66\x61ilures\x18\x08 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\t \x01(\x05\x12\x14\n\x0cpayload_json\x18\n \x01(\t\x12\x13\n\x0bresult_json\x18\x0b \x01(\t\x12\x12\n\nerror_code\x18\x0c \x01(\t\x12\x15\n\rerror_message\x18\r \x01(\t\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tworker_id\x18\x12 \x01(\t\x12\x0c\n\x04slot\x18\x13 \x01(\t\x12\x18\n\x10\x63\x61ncel_requested\x18\x14 \x01(\x08\x12\x10\n\x08progress\x18\x15 \x01(\x03\x12\x16\n\x0eprogress_total\x18\x16 \x01(\x03\x12\x15\n\rprogress_note\x18\x17 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x18 \x01(\t\x12\x12\n\nrequest_id\x18\x19 \x01(\t\x12(\n\x08\x61ttempts\x18\x1a \x03(\x0b\x32\x16.trellis.v1.JobAttempt\x12\x19\n\x11\x61ttempts_left_out\x18\x1b \x01(\x03\"v\n\x10SubmitJobRequest\x12\x10\n\x08job_type\x18\x01 \x01(\t\x12\x14\n\x0cpayload_json\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65lay_s\x18\x05 \x01(\x01\"4\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\".\n\x0eGetJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.trellis.v1.Job\"}\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12#\n\x05state\x18\x03 \x01(\x0e\x32\x14.trellis.v1.JobState\x12\x10\n\x08job_type\x18\x04 \x01(\t\x12\x0c\n\x04pool\x18\x05 \x01(\t\"J\n\x10ListJobsResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.trellis.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x10WatchJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.trellis.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"1\n\x11\x43\x61ncelJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.trellis.v1.Job\"!\n\x0fRetryJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x10RetryJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.trellis.v1.Job\"\x11\n\x0fGetQueueRequest\"s\n\tPoolQueue\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x03\x12\x0f\n\x07\x64\x65layed\x18\x03 \x01(\x03\x12\x0e\n\x06leased\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x65\x61\x64\x18\x05 \x01(\x03\x12\x1a\n\x12oldest_ready_age_s\x18\x06 \x01(\x01\"8\n\x10GetQueueResponse\x12$\n\x05pools\x18\x01 \x03(\x0b\x32\x15.trellis.v1.PoolQueue*\xc7\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x17\n\x13JOB_STATE_SCHEDULED\x10\x02\x12\x15\n\x11JOB_STATE_RUNNING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x12\n\x0eJOB_STATE_DEAD\x10\x07\x32\xff\x03\n\nJobService\x12H\n\tSubmitJob\x12\x1c.trellis.v1.SubmitJobRequest\x1a\x1d.trellis.v1.SubmitJobResponse\x12?\n\x06GetJob\x12\x19.trellis.v1.GetJobRequest\x1a\x1a.trellis.v1.GetJobResponse\x12\x45\n\x08ListJobs\x12\x1b.trellis.v1.ListJobsRequest\x1a\x1c.trellis.v1.ListJobsResponse\x12G\n\x08WatchJob\x12\x1b.trellis.v1.WatchJobRequest\x1a\x1c.trellis.v1.WatchJobResponse0\x01\x12H\n\tCancelJob\x12\x1c.trellis.v1.CancelJobRequest\x1a\x1d.trellis.v1.CancelJobResponse\x12\x45\n\x08RetryJob\x12\x1b.trellis.v1.RetryJobRequest\x1a\x1c.trellis.v1.RetryJobResponse\x12\x45\n\x08GetQueue\x12\x1b.trellis.v1.GetQueueRequest\x1a\x1c.trellis.v1.GetQueueResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.trellis.v1.jobs_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBSTATE']._serialized_start=1902
-  _globals['_JOBSTATE']._serialized_end=2101
+  _globals['_JOBSTATE']._serialized_start=1929
+  _globals['_JOBSTATE']._serialized_end=2128
   _globals['_JOBATTEMPT']._serialized_start=77
   _globals['_JOBATTEMPT']._serialized_end=322
   _globals['_JOB']._serialized_start=325
-  _globals['_JOB']._serialized_end=990
-  _globals['_SUBMITJOBREQUEST']._serialized_start=992
-  _globals['_SUBMITJOBREQUEST']._serialized_end=1110
-  _globals['_SUBMITJOBRESPONSE']._serialized_start=1112
-  _globals['_SUBMITJOBRESPONSE']._serialized_end=1164
-  _globals['_GETJOBREQUEST']._serialized_start=1166
-  _globals['_GETJOBREQUEST']._serialized_end=1197
-  _globals['_GETJOBRESPONSE']._serialized_start=1199
-  _globals['_GETJOBRESPONSE']._serialized_end=1245
-  _globals['_LISTJOBSREQUEST']._serialized_start=1247
-  _globals['_LISTJOBSREQUEST']._serialized_end=1372
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1374
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1448
-  _globals['_WATCHJOBREQUEST']._serialized_start=1450
-  _globals['_WATCHJOBREQUEST']._serialized_end=1483
-  _globals['_WATCHJOBRESPONSE']._serialized_start=1485
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1533
-  _globals['_CANCELJOBREQUEST']._serialized_start=1535
-  _globals['_CANCELJOBREQUEST']._serialized_end=1569
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1571
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1620
-  _globals['_RETRYJOBREQUEST']._serialized_start=1622
-  _globals['_RETRYJOBREQUEST']._serialized_end=1655
-  _globals['_RETRYJOBRESPONSE']._serialized_start=1657
-  _globals['_RETRYJOBRESPONSE']._serialized_end=1705
-  _globals['_GETQUEUEREQUEST']._serialized_start=1707
-  _globals['_GETQUEUEREQUEST']._serialized_end=1724
-  _globals['_POOLQUEUE']._serialized_start=1726
-  _globals['_POOLQUEUE']._serialized_end=1841
-  _globals['_GETQUEUERESPONSE']._serialized_start=1843
-  _globals['_GETQUEUERESPONSE']._serialized_end=1899
-  _globals['_JOBSERVICE']._serialized_start=2104
-  _globals['_JOBSERVICE']._serialized_end=2615
+  _globals['_JOB']._serialized_end=1017
+  _globals['_SUBMITJOBREQUEST']._serialized_start=1019
+  _globals['_SUBMITJOBREQUEST']._serialized_end=1137
+  _globals['_SUBMITJOBRESPONSE']._serialized_start=1139
+  _globals['_SUBMITJOBRESPONSE']._serialized_end=1191
+  _globals['_GETJOBREQUEST']._serialized_start=1193
+  _globals['_GETJOBREQUEST']._serialized_end=1224
+  _globals['_GETJOBRESPONSE']._serialized_start=1226
+  _globals['_GETJOBRESPONSE']._serialized_end=1272
+  _globals['_LISTJOBSREQUEST']._serialized_start=1274
+  _globals['_LISTJOBSREQUEST']._serialized_end=1399
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1401
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1475
+  _globals['_WATCHJOBREQUEST']._serialized_start=1477
+  _globals['_WATCHJOBREQUEST']._serialized_end=1510
+  _globals['_WATCHJOBRESPONSE']._serialized_start=1512
+  _globals['_WATCHJOBRESPONSE']._serialized_end=1560
+  _globals['_CANCELJOBREQUEST']._serialized_start=1562
+  _globals['_CANCELJOBREQUEST']._serialized_end=1596
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1598
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1647
+  _globals['_RETRYJOBREQUEST']._serialized_start=1649
+  _globals['_RETRYJOBREQUEST']._serialized_end=1682
+  _globals['_RETRYJOBRESPONSE']._serialized_start=1684
+  _globals['_RETRYJOBRESPONSE']._serialized_end=1732
+  _globals['_GETQUEUEREQUEST']._serialized_start=1734
+  _globals['_GETQUEUEREQUEST']._serialized_end=1751
+  _globals['_POOLQUEUE']._serialized_start=1753
+  _globals['_POOLQUEUE']._serialized_end=1868
+  _globals['_GETQUEUERESPONSE']._serialized_start=1870
+  _globals['_GETQUEUERESPONSE']._serialized_end=1926
+  _globals['_JOBSERVICE']._serialized_start=2131
+  _globals['_JOBSERVICE']._serialized_end=2642
 # @@protoc_insertion_point(module_scope)

@@ -56,7 +56,7 @@ class JobAttempt(_message.Message):
     def __init__(self, run: _Optional[int] = ..., attempt: _Optional[int] = ..., cause: _Optional[str] = ..., charged: _Optional[bool] = ..., worker_id: _Optional[str] = ..., slot: _Optional[str] = ..., pid: _Optional[int] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., detail: _Optional[str] = ..., stack: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "job_type", "pool", "priority", "state", "run", "attempt", "failures", "max_attempts", "payload_json", "result_json", "error_code", "error_message", "accepted_at", "due_at", "started_at", "finished_at", "worker_id", "slot", "cancel_requested", "progress", "progress_total", "progress_note", "idempotency_key", "request_id", "attempts")
+    __slots__ = ("job_id", "job_type", "pool", "priority", "state", "run", "attempt", "failures", "max_attempts", "payload_json", "result_json", "error_code", "error_message", "accepted_at", "due_at", "started_at", "finished_at", "worker_id", "slot", "cancel_requested", "progress", "progress_total", "progress_note", "idempotency_key", "request_id", "attempts", "attempts_left_out")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_TYPE_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class Job(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     job_type: str
     pool: str
@@ -109,7 +110,8 @@ class Job(_message.Message):
     idempotency_key: str
     request_id: str
     attempts: _containers.RepeatedCompositeFieldContainer[JobAttempt]
-    def __init__(self, job_id: _Optional[str] = ..., job_type: _Optional[str] = ..., pool: _Optional[str] = ..., priority: _Optional[int] = ..., state: _Optional[_Union[JobState, str]] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., failures: _Optional[int] = ..., max_attempts: _Optional[int] = ..., payload_json: _Optional[str] = ..., result_json: _Optional[str] = ..., error_code: _Optional[str] = ..., error_message: _Optional[str] = ..., accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., worker_id: _Optional[str] = ..., slot: _Optional[str] = ..., cancel_requested: _Optional[bool] = ..., progress: _Optional[int] = ..., progress_total: _Optional[int] = ..., progress_note: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., request_id: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[JobAttempt, _Mapping]]] = ...) -> None: ...
+    attempts_left_out: int
+    def __init__(self, job_id: _Optional[str] = ..., job_type: _Optional[str] = ..., pool: _Optional[str] = ..., priority: _Optional[int] = ..., state: _Optional[_Union[JobState, str]] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., failures: _Optional[int] = ..., max_attempts: _Optional[int] = ..., payload_json: _Optional[str] = ..., result_json: _Optional[str] = ..., error_code: _Optional[str] = ..., error_message: _Optional[str] = ..., accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., worker_id: _Optional[str] = ..., slot: _Optional[str] = ..., cancel_requested: _Optional[bool] = ..., progress: _Optional[int] = ..., progress_total: _Optional[int] = ..., progress_note: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., request_id: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[JobAttempt, _Mapping]]] = ..., attempts_left_out: _Optional[int] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
     __slots__ = ("job_type", "payload_json", "priority", "idempotency_key", "delay_s")

@@ -219,3 +219,37 @@ async def test_the_queue_is_counted_by_pool(jobs):
 
     # Redis is told after the submission returns.
     await eventually(is_counted, within_s=5)
+
+
+async def test_attempts_with_long_stacks_fit_into_a_message_the_latest_of_them(jobs):
+    job_id = await submit(jobs, max_attempts=1_000)
+    for number in range(70):
+        job = await claim(jobs)
+        stack = f"first {number}\n{'frame é ' * 100_000}\nlast {number}"
+        message = "x" * 1_000_000
+        failure = JobFailure(job_id, job.token, "e", message, stack=stack, retry_after_s=0.0)
+        await jobs.fail("slot", failure)
+
+    told = (await JobService(jobs, {}).GetJob(pb.GetJobRequest(job_id=job_id))).job
+
+    assert told.ByteSize() < 3 * 1024 * 1024
+    shown = [attempt.attempt for attempt in told.attempts]
+    assert len(shown) > 20
+    assert shown == list(range(70 - len(shown) + 1, 71))
+    assert told.attempts_left_out == 70 - len(shown)
+    assert told.attempts[-1].stack.startswith("first 69\n")
+    assert told.attempts[-1].stack.endswith("last 69")
+    assert "left out" in told.attempts[-1].stack
+    assert len(told.attempts[-1].detail) < 5_000
+
+
+async def test_only_the_latest_of_very_many_attempts_are_shown(jobs):
+    job_id = await submit(jobs, max_attempts=1_000)
+    for _ in range(210):
+        job = await claim(jobs)
+        await jobs.fail("slot", JobFailure(job_id, job.token, "e", "", retry_after_s=0.0))
+
+    told = (await JobService(jobs, {}).GetJob(pb.GetJobRequest(job_id=job_id))).job
+
+    assert [attempt.attempt for attempt in told.attempts] == list(range(11, 211))
+    assert told.attempts_left_out == 10
