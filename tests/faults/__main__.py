@@ -1,4 +1,8 @@
-"""A campaign of kills: `python -m tests.faults --seed 1 --rounds 100`."""
+"""A campaign of faults: `python -m tests.faults --seed 1 --minutes 30`.
+
+`--rounds N` without `--minutes` is the older campaign, which only kills the engine, under a heavy
+load of events, and works out again what it answered.
+"""
 
 import argparse
 import statistics
@@ -6,22 +10,57 @@ import sys
 import tempfile
 from pathlib import Path
 
+import trio
+
+from tests.faults.campaign import Options, known_faults, run_campaign
 from tests.faults.engine_kills import kill_and_restart
+from tests.faults.report import Report
 
 
 def main() -> int:
-    """Run the campaign, print its sums, return 1 if anything was lost, repeated or differs."""
+    """Run the campaign, print its sums, return 1 if any invariant did not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1, help="chooses the moments and the events")
-    parser.add_argument("--rounds", type=int, default=10, help="kills of the engine")
+    parser.add_argument("--seed", type=int, default=1, help="chooses faults, moments and events")
+    parser.add_argument("--minutes", type=float, help="faults of all kinds for so long")
+    parser.add_argument("--round", type=int, help="only this round, as it was with the same seed")
+    parser.add_argument("--only", action="append", default=[], metavar="FAULT", help="repeatable")
+    parser.add_argument("--list", action="store_true", help="list the faults")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report there")
+    parser.add_argument("--rounds", type=int, default=10, help="kills of the engine, nothing else")
     options = parser.parse_args()
+    if options.list:
+        for name, who in known_faults().items():
+            print(f"{name:<32}{who}")
+        return 0
+    if options.minutes is None and options.round is None and not options.only:
+        return _kill_engines(options.seed, options.rounds)
+    if unknown := set(options.only) - known_faults().keys():
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}; see --list")
+    single = options.minutes is None
+    campaign = Options(
+        seed=options.seed,
+        minutes=options.minutes,
+        rounds=1 if single else None,
+        first_round=options.round or 0,
+        only=frozenset(options.only),
+    )
+    return _run(campaign, options.json)
+
+
+def _run(campaign: Options, json_path: Path | None) -> int:
+    report = Report(campaign.seed)
+    try:
+        trio.run(run_campaign, campaign, report, _say)
+    finally:
+        print("\n".join(report.lines()))
+        if json_path is not None:
+            json_path.write_text(report.to_json())
+    return 1 if report.violations else 0
+
+
+def _kill_engines(seed: int, rounds: int) -> int:
     with tempfile.TemporaryDirectory(prefix="trellis-faults-") as folder:
-        outcome = kill_and_restart(
-            Path(folder),
-            rounds=options.rounds,
-            seed=options.seed,
-            report=lambda line: print(line, file=sys.stderr, flush=True),
-        )
+        outcome = kill_and_restart(Path(folder), rounds=rounds, seed=seed, report=_say)
     for detail in outcome.details:
         print(detail)
     print(
@@ -31,6 +70,10 @@ def main() -> int:
         f"{statistics.median(outcome.seconds_to_ready):.2f} s (median)"
     )
     return 0 if outcome.clean else 1
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,18 @@ import trio
 from engine.workers.proctable import children_of, read_stat
 from tests.support.engine_process import EngineProcess
 
-MODULES = ("tests.faults.process_faults",)
-"""Modules with a sequence `FAULTS`, and perhaps one `FACILITIES`."""
+MODULES = (
+    "tests.faults.process_faults",
+    "tests.faults.upload_faults",
+    "tests.faults.kept_broker",
+)
+"""Modules with a sequence `FAULTS` or `FACILITIES`, or both."""
 
 SERVER_PORTS = ("service_a", "service_b", "service_d", "control", "metrics")
+
+
+class NothingToHitError(Exception):
+    """A fault has found nothing that it could be done to."""
 
 
 class Fault(Protocol):
@@ -49,6 +57,9 @@ class Fault(Protocol):
     async def inject(self, target: "Target", rng: random.Random) -> str:
         """Do it, mend it, and return one line that says what was done.
 
+        Raises:
+          NothingToHitError: it was not done.
+          trio.TooSlowError: what it waits for should have been there.
         Cancellation: mends it first.
         """
 
@@ -62,7 +73,8 @@ class Installed:
       settings: `section.key=value` for the engine, stronger than the campaign's own.
       environment: for the engine.
       addresses: `host:port` by key of `server_ports`, to be used by clients (for `control`: by
-        remote workers) in place of the engine's own.
+        remote workers) in place of the engine's own. And as `kafka`, where to send events if what
+        the broker acknowledges there outlives the engine.
     """
 
     handle: Any
@@ -124,6 +136,18 @@ class Hit:
 
 
 @attrs.define
+class EngineEnd:
+    """An end of the engine; `causes` are those that attempts under way may end with.
+
+    `until_ns` is when the next one was ready; None: not yet.
+    """
+
+    at_ns: int
+    causes: frozenset[str]
+    until_ns: int | None = None
+
+
+@attrs.define
 class Target:
     """The world under test."""
 
@@ -135,8 +159,9 @@ class Target:
     """Handles by facility."""
     client_addresses: Mapping[str, str] = attrs.field(factory=dict)
     hits: list[Hit] = attrs.field(factory=list)
-    engine_starts: list[int] = attrs.field(factory=list)
-    """Monotonic nanoseconds at which an engine was ready."""
+    engine_ends: list[EngineEnd] = attrs.field(factory=list)
+    violations: list[str] = attrs.field(factory=list)
+    """What a fault itself found to be wrong."""
     engine_lock: trio.Lock = attrs.field(factory=trio.Lock)
     """Held by a fault that ends the engine, or that must not find it gone."""
 
@@ -184,6 +209,14 @@ class Target:
             now_ns = time.monotonic_ns()
             self.hits.append(Hit(fault, pid, stat.start_ticks, now_ns, frozenset(causes)))
 
+    def note_engine_end(self, causes: Iterable[str]) -> None:
+        """Say that the engine is about to be ended. `engine_lock` is held."""
+        self.engine_ends.append(EngineEnd(time.monotonic_ns(), frozenset(causes)))
+
+    def note_engine_start(self) -> None:
+        """Say that the next engine is ready. `engine_lock` is held."""
+        self.engine_ends[-1].until_ns = time.monotonic_ns()
+
 
 def title_of(pid: int) -> str:
     """Return what `ps` shows of a process, nothing if it is gone."""
@@ -198,7 +231,8 @@ def collect_faults(modules: Sequence[str] = MODULES) -> dict[str, Fault]:
     """Return all faults from outside by name."""
     found: dict[str, Fault] = {}
     for module in modules:
-        found |= {fault.name: fault for fault in importlib.import_module(module).FAULTS}
+        faults = getattr(importlib.import_module(module), "FAULTS", ())
+        found |= {fault.name: fault for fault in faults}
     return found
 
 

@@ -1,0 +1,190 @@
+"""Rounds of faults in worlds of several kinds, until the time is over."""
+
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from tests.faults.audit import audit
+from tests.faults.effects import audit_effects
+from tests.faults.feature_answers import wait_until_consumed
+from tests.faults.leaks import LeakCheck, find_marked
+from tests.faults.misdeeds import MISDEEDS
+from tests.faults.plan import Intensity, PlannedJob, plan_round
+from tests.faults.registry import Facility, collect_facilities, collect_faults
+from tests.faults.report import Report, Violation
+from tests.faults.rounds import Round, RoundOutcome
+from tests.faults.world import World, open_world, stop_engine
+from tests.support.event_source import EventSource
+
+ROUNDS_A_WORLD: Final = 4
+TOPIC: Final = "trellis.events"
+KINDS: Final[tuple[tuple[str, ...], ...]] = ((), ("kept_broker",))
+"""Facilities of the worlds, which come in turns."""
+_EVENTS_PER_SECOND: Final = 300.0
+_CONSUMED_S: Final = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """What campaign to run.
+
+    Attributes:
+      minutes: no round begins after that.
+      rounds: nor more than so many.
+      first_round: for a replay; rounds are numbered from 0.
+      only: names of faults, from outside or of jobs; empty: all.
+      kinds: facilities of the worlds, which come in turns.
+    """
+
+    seed: int
+    minutes: float | None = None
+    rounds: int | None = None
+    first_round: int = 0
+    only: frozenset[str] = frozenset()
+    intensity: Intensity = attrs.field(factory=Intensity)
+    kinds: Sequence[tuple[str, ...]] = KINDS
+    rounds_a_world: int = ROUNDS_A_WORLD
+
+
+def known_faults() -> dict[str, str]:
+    """Return the names of all faults, with who commits them."""
+    return {
+        **dict.fromkeys(sorted(collect_faults()), "from outside"),
+        **dict.fromkeys(sorted(MISDEEDS), "a job"),
+    }
+
+
+async def run_campaign(options: Options, report: Report, say: Callable[[str], None]) -> None:
+    """Run it; `report` grows as it goes, and is whole at any time.
+
+    Cancellation: everything that was started is killed.
+    """
+    campaign = _Campaign(options, report, say)
+    with tempfile.TemporaryDirectory(prefix="trellis-faults-") as folder:
+        await campaign.run(Path(folder))
+
+
+class _Campaign:
+    def __init__(self, options: Options, report: Report, say: Callable[[str], None]) -> None:
+        self._options = options
+        self._report = report
+        self._say = say
+        self._faults = collect_faults()
+        self._facilities = collect_facilities()
+        self._number = options.first_round
+        self._deadline_s = trio.current_time() + 60 * (options.minutes or 1e6)
+        self._kept: Path | None = None
+
+    @property
+    def _is_over(self) -> bool:
+        done = self._number - self._options.first_round
+        enough = self._options.rounds is not None and done >= self._options.rounds
+        return enough or trio.current_time() >= self._deadline_s
+
+    async def run(self, folder: Path) -> None:
+        while not self._is_over:
+            await self._run_world(folder / f"world-{self._number}")
+
+    async def _run_world(self, folder: Path) -> None:
+        options = self._options
+        kind = options.kinds[self._number // options.rounds_a_world % len(options.kinds)]
+        facilities: list[Facility] = [self._facilities[name] for name in kind]
+        self._say(f"world: {', '.join(kind) or 'embedded servers'}")
+        jobs: dict[str, PlannedJob] = {}
+        succeeded: set[str] = set()
+        leaks = LeakCheck()
+        async with (
+            open_world(folder, facilities, seed=options.seed) as world,
+            _events(world, options.seed) as source,
+        ):
+            while True:
+                outcome = await self._run_round(world, leaks)
+                jobs |= outcome.jobs
+                succeeded |= outcome.succeeded
+                self._number += 1
+                if outcome.stuck:
+                    # Its log goes with its folder.
+                    self._say(world.target.engine.log_tail(60))
+                    return
+                if self._is_over or self._number % options.rounds_a_world == 0:
+                    break
+            await self._end_world(world, source, jobs, succeeded)
+
+    async def _run_round(self, world: World, leaks: LeakCheck) -> RoundOutcome:
+        options, number = self._options, self._number
+        usable = [fault.name for fault in self._faults.values() if fault.needs <= world.tags]
+        only = options.only
+        plan = plan_round(
+            options.seed,
+            number,
+            options.intensity,
+            sorted(name for name in usable if not only or name in only),
+            [name for name in MISDEEDS if not only or name in only],
+        )
+        outcome = await Round(world, plan, self._faults).run(leaks)
+        self._report.add_round(outcome)
+        self._say(
+            f"round {number}: {len(outcome.jobs)} jobs, {outcome.by_jobs.total()} faults by jobs, "
+            f"{len(outcome.from_outside)} from outside, {outcome.seconds:.1f} s, "
+            f"{len(outcome.findings.violations)} violations"
+        )
+        for fault in sorted(outcome.from_outside, key=lambda fault: fault.began_ns):
+            self._say(f"  {fault.name}: {fault.description}")
+        for violation in outcome.findings.violations:
+            self._say(f"  VIOLATION {violation}")
+        return outcome
+
+    async def _end_world(
+        self,
+        world: World,
+        source: EventSource | None,
+        jobs: dict[str, PlannedJob],
+        succeeded: set[str],
+    ) -> None:
+        """Stop the engine in order and look at what it has left."""
+        found: list[str] = []
+        engine = world.target.engine
+        if source is not None:
+            await trio.to_thread.run_sync(source.stop)
+            await trio.to_thread.run_sync(wait_until_consumed, engine, 0, _CONSUMED_S)
+        code = await stop_engine(world)
+        if code != 0:
+            found.append(f"the engine ended with {code} on SIGTERM: {engine.log_tail()}")
+        found += [
+            f"process {pid} outlived its engine" for pid in find_marked(world.target.data_dir)
+        ]
+        found += _tracebacks(engine.log_path)
+        found += await trio.to_thread.run_sync(audit_effects, world.data_file, jobs, succeeded)
+        if source is not None:
+            check = partial(audit, world.data_file, TOPIC, source.sent(), all_consumed=True)
+            events = await trio.to_thread.run_sync(check)
+            self._report.events += events.events
+            if not events.clean:
+                found.append(f"events: {attrs.evolve(events, details=events.details[:10])}")
+        self._report.violations += [Violation(self._number - 1, text) for text in found]
+        self._say(f"world ended: {len(found)} violations")
+        for text in found:
+            self._say(f"  VIOLATION {text}")
+
+
+def _tracebacks(log: Path) -> list[str]:
+    """Return lines of the engine's log that no fault may lead to."""
+    lines = log.read_text(errors="replace").splitlines()
+    return [f"the engine's log: {line[:600]}" for line in lines if "Traceback" in line]
+
+
+@asynccontextmanager
+async def _events(world: World, seed: int) -> AsyncIterator[EventSource | None]:
+    """Send events to a broker that outlives the engine, if there is one."""
+    if world.kafka is None:
+        yield None
+        return
+    source = EventSource(world.kafka, TOPIC, seed=seed, events_per_second=_EVENTS_PER_SECOND)
+    with source:
+        yield source

@@ -1,0 +1,77 @@
+"""The data file of a stopped engine: did every effect land once?"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from tests.faults.plan import PlannedJob
+
+_EMPTY_TABLES: Final = ("upload_rows",)
+
+
+def audit_effects(
+    data_file: Path, jobs: Mapping[str, PlannedJob], succeeded: Iterable[str]
+) -> list[str]:
+    """Return everything in the file that contradicts what clients were told.
+
+    Args:
+      data_file: no engine may hold it.
+      jobs: all that were accepted, by their ids.
+      succeeded: ids of those that ended so.
+    """
+    good = set(succeeded)
+    with duckdb.connect(str(data_file), read_only=True) as connection:
+        return [
+            *_audit_jobs(connection, jobs),
+            *_audit_uploads(connection, jobs, good),
+            *_audit_left(connection),
+        ]
+
+
+def _audit_jobs(connection: duckdb.DuckDBPyConnection, jobs: Mapping[str, PlannedJob]) -> list[str]:
+    found = []
+    for table, condition in (("job_outcomes", "true"), ("job_log", "change = 'accepted'")):
+        counts = dict(
+            connection.execute(
+                f"SELECT job_id, count(*) FROM {table} WHERE {condition} GROUP BY job_id"
+            ).fetchall()
+        )
+        found += [
+            f"job {job_id}: {counts.get(job_id, 0)} rows in {table}"
+            for job_id in jobs.keys() | counts.keys()
+            if counts.get(job_id, 0) != (job_id in jobs)
+        ]
+    return found
+
+
+def _audit_uploads(
+    connection: duckdb.DuckDBPyConnection, jobs: Mapping[str, PlannedJob], good: set[str]
+) -> list[str]:
+    found = []
+    for job_id, job in jobs.items():
+        if not job.is_upload:
+            continue
+        [counts] = connection.execute(
+            "SELECT count(*), count(DISTINCT entity_key), "
+            "count(*) FILTER (json_extract_string(fields, '$.plan') = ?) "
+            "FROM feature_history WHERE entity_key BETWEEN ? AND ?",
+            [job.key, job.entities[0], job.entities[-1]],
+        ).fetchall()
+        rows = len(job.entities) if job_id in good else 0
+        if counts != (rows, rows, rows):
+            found.append(
+                f"upload of job {job_id} ({job.key}): rows, entities and right values are "
+                f"{counts}, not {rows} each"
+            )
+    return found
+
+
+def _audit_left(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    found = []
+    for table in _EMPTY_TABLES:
+        [(rows,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+        if rows:
+            found.append(f"{rows} rows are left in {table}")
+    return found
