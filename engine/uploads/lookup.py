@@ -6,9 +6,13 @@ import attrs
 
 from engine.errors import NotFoundError
 from engine.store.queries import load_queries
+from engine.uploads.content import BLOCK_BYTES, PART_BYTES
 from engine.uploads.ports import RowReader
 
 MOST_REJECTS_SHOWN = 100
+_CHUNK_BYTES = 1 << 20
+_PARTS_A_READ = BLOCK_BYTES // PART_BYTES
+_PARTS_A_CHUNK = _CHUNK_BYTES // PART_BYTES
 
 _QUERIES = load_queries("engine.uploads")
 
@@ -90,9 +94,11 @@ class UploadLookup:
         if content is not None:
             yield content
             return
-        part = 0
-        while rows := await self._reader.fetch_rows(
-            _QUERIES["fetch_part"], {**of_upload, "part": part}
+        begin = 0
+        while parts := await self._reader.fetch_rows(
+            _QUERIES["fetch_parts"],
+            {**of_upload, "begin": begin, "end": begin + _PARTS_A_READ},
         ):
-            yield rows[0][0]
-            part += 1
+            for first in range(0, len(parts), _PARTS_A_CHUNK):
+                yield b"".join(part for (part,) in parts[first : first + _PARTS_A_CHUNK])
+            begin += _PARTS_A_READ

@@ -51,9 +51,12 @@ SELECT count(DISTINCT row_number) FROM upload_rejects WHERE upload_id = $upload_
 -- What a small file holds; NULL for one that is in parts.
 SELECT content FROM uploads WHERE upload_id = $upload_id
 
--- name: fetch_part
--- One part of a large file.
-SELECT content FROM upload_parts WHERE upload_id = $upload_id AND part = $part
+-- name: fetch_parts
+-- Some parts of a large file, in order.
+SELECT content
+FROM upload_parts
+WHERE upload_id = $upload_id AND part >= $begin AND part < $end
+ORDER BY part
 
 -- name: fetch_target
 -- What rows are staged for, and by which job.
@@ -74,3 +77,4 @@ SELECT
 FROM upload_rows
 WHERE upload_id = $upload_id AND job_token = $job_token
 GROUP BY entity_key
+ORDER BY entity_key
