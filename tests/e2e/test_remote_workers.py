@@ -1,5 +1,6 @@
 """Workers of other machines: `python main.py worker` beside the real engine."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -8,6 +9,7 @@ import psutil
 import pytest
 
 from proto.trellis.v1 import jobs_pb2
+from tests.integration.rpc_transport.test_tls import make_identity
 from tests.support.agent_process import AgentProcess
 from tests.support.engine_process import EngineProcess
 from tests.support.remote_world import (
@@ -155,6 +157,30 @@ def test_agent_joins_the_restarted_engine_with_new_workers(tmp_path, number):
                 assert agent.pid
 
 
+def test_machine_that_was_cut_off_comes_back_too_late_to_change_anything(world):
+    with agent_for(world) as agent:
+        job_id = world.submit()
+        old = world.running(job_id, "away")
+        with agent_for(world, "spare"):
+            world.idle("spare")
+            agent.signal_all(signal.SIGSTOP)
+            new = world.running(job_id, "spare")
+            # It finds its work done, as soon as it can look.
+            world.release(old.pid)
+            agent.signal_all(signal.SIGCONT)
+            eventually(lambda: not is_alive(old.pid))
+            [fresh] = world.idle("away")
+            assert fresh.worker_id != old.worker_id
+            job = world.job(job_id)
+            assert (job.state, job.worker_id) == (jobs_pb2.JOB_STATE_RUNNING, new.worker_id)
+
+            world.release()
+            job = world.ended(job_id)
+            assert job.state == SUCCEEDED
+            assert ends_of(job) == [("host_lost", False), ("completed", False)]
+            assert json.loads(job.result_json) == {"pid": new.pid}
+
+
 def test_uploads_are_processed_by_a_worker_there(world):
     with agent_for(world) as agent:
         [worker] = world.idle("away")
@@ -174,3 +200,36 @@ def test_wrong_token_ends_the_command_with_one_clear_line(world):
         assert "Traceback" not in agent.log()
         assert "another" not in agent.log()
         assert world.workers("away") == []
+
+
+def test_over_tls_the_machine_believes_only_the_authority_it_was_given(tmp_path):
+    authority, name, key = make_identity(tmp_path, "authority", None)
+    server, _, _ = make_identity(tmp_path, "server", (name, key))
+    stranger, _, _ = make_identity(tmp_path, "stranger", None)
+    settings = (
+        *SETTINGS,
+        f"security.tls_certificate={server.certificate}",
+        f"security.tls_private_key={server.key}",
+    )
+    with (
+        EngineProcess(tmp_path / "data", settings=settings) as engine,
+        remote_world(engine, tmp_path, authority.certificate.read_bytes()) as world,
+    ):
+        with agent_for(world, arguments=["--tls-ca", str(stranger.certificate)]) as agent:
+            assert agent.wait() == 1
+            [error] = [line for line in agent.log().splitlines() if line.startswith("error:")]
+            assert "is not believed" in error
+        with agent_for(world, "plain") as agent:
+            eventually(lambda: "cannot join the engine" in agent.log())
+            assert TOKEN not in agent.log()
+        arguments = ["--tls-ca", str(authority.certificate)]
+        with agent_for(world, "trusting", arguments=arguments) as agent:
+            job_id = world.submit()
+            world.running(job_id, "trusting")
+            world.release()
+            assert world.ended(job_id).state == SUCCEEDED
+            agent.signal(signal.SIGTERM)
+            assert agent.wait() == 0
+        with agent_for(world, "forger", "another", arguments=arguments) as agent:
+            assert agent.wait() == 1
+            assert "refuses this host" in agent.log()

@@ -158,13 +158,20 @@ class RemoteWorld:
         lines = path.read_text().splitlines() if path.exists() else []
         return [rest for who, _, rest in (line.partition(" ") for line in lines) if who == job_id]
 
-    def release(self) -> None:
-        """Let all witnesses end."""
-        (self.folder / "release").touch()
+    def release(self, pid: int | None = None) -> None:
+        """Let all witnesses end, or that of one process."""
+        (self.folder / ("release" if pid is None else f"release-{pid}")).touch()
 
 
 @contextmanager
-def remote_world(engine: EngineProcess, folder: Path) -> Iterator[RemoteWorld]:
-    """Speak to a running engine."""
-    with grpc.insecure_channel(engine.address("service_d")) as channel:
+def remote_world(
+    engine: EngineProcess, folder: Path, authority: bytes | None = None
+) -> Iterator[RemoteWorld]:
+    """Speak to a running engine; `authority` is the PEM of who vouches for it, if it has TLS."""
+    address = engine.address("service_d")
+    if authority is None:
+        channel = grpc.insecure_channel(address)
+    else:
+        channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(authority))
+    with channel:
         yield RemoteWorld(engine, channel, folder)

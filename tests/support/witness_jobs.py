@@ -9,6 +9,8 @@ from pathlib import Path
 def witness(job):
     """Note beginning and end in `<folder>/journal`; in between, wait for `<folder>/release`.
 
+    Or for `<folder>/release-PID`, which is for the process of that number alone.
+
     Says so in the journal if the same job is being run by another process at the same time.
     """
     folder = Path(job.payload["folder"])
@@ -24,7 +26,8 @@ def witness(job):
     except BlockingIOError:
         note("overlaps")
     note("begins")
-    while not (folder / "release").exists():
+    releases = folder / "release", folder / f"release-{os.getpid()}"
+    while not any(map(Path.exists, releases)):
         job.advance()
         time.sleep(0.01)
     note("ends")

@@ -56,8 +56,8 @@ class Channel:
         self._connection: ClientConnection | None = None
         self._changed = trio.Event()
         self._failure: str | None = None
-        self.connect_error: OSError | WireClosedError | None = None
-        """Why the last attempt to connect failed, where an exception told; None once connected."""
+        self.connect_error: BaseException | None = None
+        """What the system said when the last attempt to connect failed; None once connected."""
 
     # Connecting.
 
@@ -82,7 +82,7 @@ class Channel:
             try:
                 wire = await self._open_wire()
             except (OSError, WireClosedError) as error:
-                self.connect_error = error
+                self.connect_error = error.__cause__ or error
                 self._note(None, f"cannot connect to {self._host}:{self._port}: {error}")
                 return None
             connection = ClientConnection(wire, self._options, self._flusher)

@@ -106,7 +106,7 @@ class Wire:
             except ssl.SSLWantWriteError:
                 await trio.lowlevel.wait_writable(wrapped)
             except OSError as error:
-                raise WireClosedError(str(error)) from None
+                raise WireClosedError(str(error)) from error
         if wrapped.selected_alpn_protocol() != "h2":
             raise WireClosedError("the peer does not offer HTTP/2 (ALPN h2)")
 
