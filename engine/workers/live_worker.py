@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 _LATE_S: Final = 0.5
 """An engine that looks at a deadline this late was asleep itself."""
 _FORGIVENESS_S: Final = 1.0
+"""From when the next check is due."""
 _CALLS_BEFORE_STALL: Final = 3
 """A worker without jobs that asks for some is answered so many times before its silence counts."""
 
@@ -101,6 +102,11 @@ class GivenUp:
     killed: bool
     """Whether that is to be seen to, or has happened already."""
 
+    @property
+    def wants_stacks(self) -> bool:
+        """Whether what it was doing is worth knowing before it is killed."""
+        return self.killed and self.cause is not Cause.SHUTDOWN
+
 
 class LiveWorker:
     """A worker as the engine deals with it. Used from the Trio thread only."""
@@ -144,6 +150,7 @@ class LiveWorker:
         self._host_lost = host_lost
         self._lease_scope = trio.CancelScope()
         self._over = trio.Event()
+        self._awaits_stacks = False
         self._claiming = trio.Lock()
         self._claim = trio.CancelScope()
         self._job_began_us: dict[str, int] = {}
@@ -183,9 +190,13 @@ class LiveWorker:
     def check(self, report: CheckReport) -> CheckReply:
         """Take a check: the lease goes on.
 
+        One that was given up is not told so before its stacks are taken: it would be gone.
+
         Raises:
           NotFoundError: it has been given up.
         """
+        if self._awaits_stacks and not self.is_host_lost:
+            return CheckReply(Order.CONTINUE)
         self._require()
         now_s = trio.current_time()
         if self.lease.checked_s is not None:
@@ -275,12 +286,17 @@ class LiveWorker:
         """Be done with it; the first reason counts."""
         if self.given_up is None:
             self.given_up = GivenUp(cause, detail, killed)
+            self._awaits_stacks = self.given_up.wants_stacks
             # Now: while its stacks are captured it may run on, and end a job that it cannot
             # deliver any more.
             self.last_job = self.job_in_hand()
             self._over.set()
             self.starting.cancel()
             self._claim.cancel()
+
+    def note_stacks_taken(self) -> None:
+        """From now on it is told that it was given up."""
+        self._awaits_stacks = False
 
     async def close(self) -> None:
         """Return when nothing can be handed to it any more; it has been given up."""
@@ -327,7 +343,7 @@ class LiveWorker:
             now_s = trio.current_time()
             if now_s - self._lease_scope.deadline > _LATE_S:
                 logger.warning("the engine was asleep; workers are given time to check in")
-                self.lease.forgive(now_s, _FORGIVENESS_S)
+                self.lease.forgive(now_s, self._settings.check_interval_s + _FORGIVENESS_S)
             verdict = self.lease.verdict(now_s)
             if verdict is not None:
                 self.give_up(*self._explain(verdict))

@@ -193,8 +193,9 @@ class Slot:
         await worker.close()
         stack, detail, lingers = "", given_up.detail, False
         if worker.process is not None:
-            if given_up.killed and given_up.cause is not Cause.SHUTDOWN:
+            if given_up.wants_stacks:
                 stack = await _capture(worker.process)
+                worker.note_stacks_taken()
             status = await worker.process.kill()
             if status.lingers:
                 lingers, detail = True, f"{detail}; {status.describe()}"

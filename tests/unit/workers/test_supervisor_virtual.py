@@ -1,6 +1,7 @@
 """The supervisor in virtual time: workers that do as the tests say."""
 
 import math
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
@@ -53,6 +54,7 @@ class FakeWorker:
     gone: trio.Event = attrs.field(factory=trio.Event)
     order: Order = Order.CONTINUE
     lingers: bool = False
+    while_captured: Callable[[], object] = lambda: None
 
     async def wait(self):
         await self.gone.wait()
@@ -70,6 +72,7 @@ class FakeWorker:
             self.gone.set()
 
     async def capture_stacks(self, timeout_s=0.1):
+        self.while_captured()
         return f"stacks of {self.worker_id}"
 
     async def wait_over_memory(self):
@@ -377,6 +380,17 @@ async def test_a_slot_that_can_never_have_a_worker_says_so_and_is_not_tried_agai
         )
         await world.supervisor.drain(5.0)
         assert world.supervisor.list_workers() == ()
+
+
+async def test_a_worker_given_up_is_not_told_so_before_its_stacks_are_taken(autojump_clock):
+    """Told, it would leave at once, and with it the stack that says where it was stuck."""
+    async with open_world() as world:
+        worker = await world.take(new_job(1))
+        orders = []
+
+        worker.while_captured = lambda: orders.append(world.check(worker).order)
+        await until(lambda: world.jobs.released)
+        assert (world.causes, orders) == ([Cause.STALLED], [Order.CONTINUE])
 
 
 async def test_a_worker_given_up_is_answered_no_more(autojump_clock):
