@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], metavar="FAULT", help="repeatable")
     parser.add_argument("--list", action="store_true", help="list the faults")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report there")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave logs and data there")
     parser.add_argument("--rounds", type=int, default=10, help="kills of the engine, nothing else")
     options = parser.parse_args()
     if options.list:
@@ -43,6 +44,7 @@ def main() -> int:
         rounds=1 if single else None,
         first_round=options.round or 0,
         only=frozenset(options.only),
+        folder=options.keep,
     )
     return _run(campaign, options.json)
 

@@ -50,6 +50,8 @@ class Options:
     intensity: Intensity = attrs.field(factory=Intensity)
     kinds: Sequence[tuple[str, ...]] = KINDS
     rounds_a_world: int = ROUNDS_A_WORLD
+    folder: Path | None = None
+    """Where to leave everything behind; None: nowhere."""
 
 
 def known_faults() -> dict[str, str]:
@@ -66,6 +68,9 @@ async def run_campaign(options: Options, report: Report, say: Callable[[str], No
     Cancellation: everything that was started is killed.
     """
     campaign = _Campaign(options, report, say)
+    if options.folder is not None:
+        await campaign.run(options.folder)
+        return
     with tempfile.TemporaryDirectory(prefix="trellis-faults-") as folder:
         await campaign.run(Path(folder))
 
@@ -79,7 +84,6 @@ class _Campaign:
         self._facilities = collect_facilities()
         self._number = options.first_round
         self._deadline_s = trio.current_time() + 60 * (options.minutes or 1e6)
-        self._kept: Path | None = None
 
     @property
     def _is_over(self) -> bool:
@@ -99,6 +103,7 @@ class _Campaign:
         jobs: dict[str, PlannedJob] = {}
         succeeded: set[str] = set()
         leaks = LeakCheck()
+        folder.mkdir(parents=True)
         async with (
             open_world(folder, facilities, seed=options.seed) as world,
             _events(world, options.seed) as source,

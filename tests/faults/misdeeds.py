@@ -114,11 +114,13 @@ def sleep_forever(_: Advance) -> None:
 
 
 def sleep_in_c(_: Advance) -> None:
-    _C_LIBRARY.sleep(_LONG_S)
+    while True:
+        _C_LIBRARY.sleep(_LONG_S)  # returns with any signal
 
 
 def hold_interpreter_lock(_: Advance) -> None:
-    _C_LIBRARY_LOCKED.sleep(_LONG_S)
+    while True:
+        _C_LIBRARY_LOCKED.sleep(_LONG_S)
 
 
 def ignore_signals(_: Advance) -> None:
