@@ -33,8 +33,12 @@ _COMMANDS: Final = {
     "upload": LazyCommand(
         "engine.cli.upload", "upload", "Upload a file whose rows become feature values."
     ),
-    "jobs": LazyCommand("engine.cli.jobs", "jobs", "List jobs; show, watch, cancel or retry one."),
-    "workers": LazyCommand("engine.cli.workers", "workers", "List the workers, or replace them."),
+    "jobs": LazyCommand(
+        "engine.cli.jobs", "jobs", "List jobs; submit, show, watch, cancel or retry one."
+    ),
+    "workers": LazyCommand(
+        "engine.cli.workers", "workers", "List the workers, show one, or replace them."
+    ),
     "worker": LazyCommand(
         "engine.cli.worker", "worker", "Run workers on this machine for an engine elsewhere."
     ),

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from engine.cli.client import open_service
+from engine.cli.job_submission import read_submission, show_submitted, submission_options
 from engine.cli.job_text import (
     STATE_NAMES,
     describe_job,
@@ -18,7 +19,7 @@ from engine.cli.job_text import (
     read_state,
     show_change,
 )
-from engine.cli.options import CommonOptions, common_options
+from engine.cli.options import CommonOptions, common_options, given
 from engine.cli.running import find_engine
 from engine.errors import UnavailableError
 from proto.trellis.v1.jobs_grpc import JobServiceServicer
@@ -36,6 +37,7 @@ from proto.trellis.v1.jobs_pb2 import (
 PORT: Final = "service_d"
 _PAGE_SIZE: Final = 500
 _LIST: Final = "list"
+_SUBMIT: Final = "submit"
 
 
 @click.command(
@@ -44,9 +46,11 @@ _LIST: Final = "list"
 )
 @common_options
 @click.argument(
-    "action", type=click.Choice([_LIST, "show", "watch", "cancel", "retry"]), default=_LIST
+    "action",
+    type=click.Choice([_LIST, _SUBMIT, "show", "watch", "cancel", "retry"]),
+    default=_LIST,
 )
-@click.argument("job_id", metavar="[ID]", required=False)
+@click.argument("target", metavar="[ID|TYPE]", required=False)
 @click.option("--state", type=click.Choice(STATE_NAMES), help="list: only those in this state.")
 @click.option("--type", "job_type", metavar="TYPE", help="list: only those of this type.")
 @click.option("--pool", metavar="POOL", help="list: only those of this pool.")
@@ -56,6 +60,8 @@ _LIST: Final = "list"
     metavar="N",
     help="list: at most N, the latest first; default: 50.",
 )
+@submission_options
+@click.option("--wait", is_flag=True, help="submit: wait until the job has ended.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; watch: one object a line.")
 @click.pass_obj
 def jobs(
@@ -63,46 +69,61 @@ def jobs(
     /,
     *,
     action: str,
-    job_id: str | None,
+    target: str | None,
     state: str | None,
     job_type: str | None,
     pool: str | None,
     limit: int | None,
+    wait: bool,
     as_json: bool,
+    **submission: Any,
 ) -> None:
-    """List jobs, or show, watch, cancel or retry the job ID.
+    """List jobs, submit one of the type TYPE, or show, watch, cancel or retry the job ID.
 
-    watch ends with the job; its exit code is 1 unless the job has succeeded. cancel ends a job that
-    waits at once and asks one that runs to end. retry starts a job that did not succeed once more.
+    submit is done when the job is on disk; with --wait its exit code is that of watch. watch ends
+    with the job; its exit code is 1 unless the job has succeeded. cancel ends a job that waits at
+    once and asks one that runs to end. retry starts a job that did not succeed once more.
     """
-    if action == _LIST and job_id is not None:
-        raise click.UsageError(f"list takes no ID; did you mean: jobs show {job_id}")
-    if action != _LIST and job_id is None:
+    if action == _LIST and target is not None:
+        raise click.UsageError(f"list takes no ID; did you mean: jobs show {target}")
+    if action == _SUBMIT and target is None:
+        raise click.UsageError("submit wants the TYPE of the job, one of workers.job_types")
+    if action != _LIST and target is None:
         raise click.UsageError(f"{action} wants the ID of a job, as `jobs list` shows it")
     if action != _LIST and (state, job_type, pool, limit) != (None, None, None, None):
         raise click.UsageError("--state, --type, --pool and --limit go with list")
+    if action != _SUBMIT and (wait or given(submission)):
+        raise click.UsageError("--payload, --priority, --key, --delay and --wait go with submit")
+    request = read_submission(str(target), **submission) if action == _SUBMIT else None
     config = options.load()
     with open_service(
         find_engine(config.paths.data), PORT, JobServiceServicer, config.security
     ) as service:
+        if request is not None:
+            submitted = service.SubmitJob(request)
+            show_submitted(submitted, as_json, wait=wait)
+            if wait:
+                show = _show_json if as_json else show_change
+                sys.exit(0 if has_succeeded(watch_job(service, submitted.job_id, show)) else 1)
+            return
         match action:
             case "list":
-                request = ListJobsRequest(
+                wanted = ListJobsRequest(
                     state=read_state(state) if state else None,
                     job_type=job_type or "",
                     pool=pool or "",
                 )
-                _show_list(_list_pages(service, request, limit or 50), as_json)
+                _show_list(_list_pages(service, wanted, limit or 50), as_json)
                 return
             case "show":
-                job = service.GetJob(GetJobRequest(job_id=job_id)).job
+                job = service.GetJob(GetJobRequest(job_id=target)).job
             case "watch":
                 show = _show_json if as_json else show_change
-                sys.exit(0 if has_succeeded(watch_job(service, str(job_id), show)) else 1)
+                sys.exit(0 if has_succeeded(watch_job(service, str(target), show)) else 1)
             case "cancel":
-                job = service.CancelJob(CancelJobRequest(job_id=job_id)).job
+                job = service.CancelJob(CancelJobRequest(job_id=target)).job
             case _:
-                job = service.RetryJob(RetryJobRequest(job_id=job_id)).job
+                job = service.RetryJob(RetryJobRequest(job_id=target)).job
     if as_json:
         click.echo(json.dumps(describe_job(job), indent=2))
     elif action == "show":

@@ -7,10 +7,13 @@ from typing import Any, Final
 import click
 
 from engine.cli.client import open_service
+from engine.cli.job_text import print_stack
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import find_engine
 from engine.cli.tables import print_table
 from engine.cli.times import show_time
+from engine.errors import NotFoundError
+from engine.workers.stack_text import summarize_stack
 from proto.trellis.v1.workers_grpc import WorkerServiceServicer
 from proto.trellis.v1.workers_pb2 import (
     ListWorkersRequest,
@@ -23,21 +26,42 @@ _PORT: Final = "service_d"
 _MIB: Final = 2**20
 
 
-@click.command("workers", epilog="Example: python main.py workers restart --pool train")
+@click.command("workers", epilog="Example: python main.py workers show any-0")
 @common_options
-@click.argument("action", type=click.Choice(["list", "restart"]), default="list")
-@click.option("--pool", metavar="POOL", help="Only the workers of this pool; default: all.")
+@click.argument("action", type=click.Choice(["list", "show", "restart"]), default="list")
+@click.argument("slot", metavar="[SLOT]", required=False)
+@click.option(
+    "--pool", metavar="POOL", help="list, restart: only the workers of this pool; default: all."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def workers(options: CommonOptions, /, *, action: str, pool: str | None, as_json: bool) -> None:
-    """List the workers, or replace them one after the other, each at the end of its job."""
+def workers(
+    options: CommonOptions,
+    /,
+    *,
+    action: str,
+    slot: str | None,
+    pool: str | None,
+    as_json: bool,
+) -> None:
+    """List the workers, or replace them one after the other, each at the end of its job.
+
+    show tells all of the slot SLOT, with the stacks of the last worker that was killed there.
+    """
+    if action == "show" and (slot is None or pool is not None):
+        raise click.UsageError("show wants a SLOT, as `workers` lists them, and no --pool")
+    if action != "show" and slot is not None:
+        raise click.UsageError(f"{action} takes no SLOT; did you mean: workers show {slot}")
     config = options.load()
     with open_service(
         find_engine(config.paths.data), _PORT, WorkerServiceServicer, config.security
     ) as service:
-        if action == "list":
+        if action != "restart":
             found = service.ListWorkers(ListWorkersRequest()).workers
-            _show_list([one for one in found if pool in (None, one.pool)], as_json)
+            if slot is not None:
+                _show(_find(found, slot), as_json)
+            else:
+                _show_list([one for one in found if pool in (None, one.pool)], as_json)
             return
         response: RestartWorkersResponse = service.RestartWorkers(
             RestartWorkersRequest(pool=pool or "")
@@ -76,6 +100,26 @@ def _show_list(found: Sequence[Worker], as_json: bool) -> None:
     )
 
 
+def _find(found: Sequence[Worker], slot: str) -> Worker:
+    for worker in found:
+        if worker.slot == slot:
+            return worker
+    raise NotFoundError("slot", slot, [worker.slot for worker in found])
+
+
+def _show(worker: Worker, as_json: bool) -> None:
+    facts = _describe(worker)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    stack = facts.pop("last_stack")
+    print_table(
+        ("field", "value"), [(name, fact) for name, fact in facts.items() if fact is not None]
+    )
+    if stack:
+        print_stack(f"The last worker, {worker.last_cause}:", stack)
+
+
 def _state(worker: Worker) -> str:
     if worker.starts_in_s > 0:
         return f"{worker.state}, starts in {worker.starts_in_s:.0f} s"
@@ -83,7 +127,9 @@ def _state(worker: Worker) -> str:
 
 
 def _last_end(worker: Worker) -> str:
-    return ": ".join(part for part in (worker.last_cause, worker.last_detail) if part)
+    told = ": ".join(part for part in (worker.last_cause, worker.last_detail) if part)
+    at = summarize_stack(worker.last_stack)
+    return f"{told}, in {at}" if at else told
 
 
 def _describe(worker: Worker) -> dict[str, Any]:
@@ -101,6 +147,7 @@ def _describe(worker: Worker) -> dict[str, Any]:
         "restarts": worker.restarts,
         "last_cause": worker.last_cause or None,
         "last_detail": worker.last_detail or None,
+        "last_job_id": worker.last_job_id or None,
         "last_stack": worker.last_stack or None,
         "last_ended_at": show_time(worker.last_ended_at)
         if worker.HasField("last_ended_at")

@@ -3,15 +3,24 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from tests.support.engine_process import ROOT, EngineProcess
 
-DOCUMENTS = ("README.md", "docs/operations.md", "docs/features.md", "benchmarks/README.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/operations.md",
+    "docs/features.md",
+    "docs/jobs.md",
+    "docs/uploads.md",
+    "benchmarks/README.md",
+)
 
 RUN_ELSEWHERE = {
     "bash ops/run.sh --demo": "started by this module's engine fixture",
@@ -27,8 +36,13 @@ RUN_ELSEWHERE = {
 
 def commands_of(document: str) -> list[str]:
     """Return the commands of a document: lines that start with `$ ` in console blocks."""
-    blocks = re.findall(r"```console\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
-    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    lines = "".join(blocks_of(document, "console")).splitlines()
+    return [line[2:] for line in lines if line.startswith("$ ")]
+
+
+def blocks_of(document: str, language: str) -> list[str]:
+    text = (ROOT / document).read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def commands_to_run() -> list[str]:
@@ -43,7 +57,15 @@ def commands_to_run() -> list[str]:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     folder = tmp_path_factory.mktemp("docs")
-    with EngineProcess(folder / "data", arguments=["run", "--demo"]) as engine:
+    config_dir = shutil.copytree(ROOT / "configs", folder / "configs")
+    settings = yaml.safe_load((config_dir / "app.yaml").read_text())
+    for block in blocks_of("docs/jobs.md", "yaml"):
+        for section, values in yaml.safe_load(block).items():
+            settings[section].update(values)
+    (config_dir / "app.yaml").write_text(yaml.safe_dump(settings))
+    with EngineProcess(
+        folder / "data", config_dir=config_dir, arguments=["run", "--demo"]
+    ) as engine:
         yield engine
         assert engine.stop() == 0
 
@@ -68,6 +90,14 @@ def test_documented_command_succeeds(demo: EngineProcess, command: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_shown_part_of_the_example_is_that_of_its_file() -> None:
+    [shown] = blocks_of("docs/jobs.md", "python")
+    lines = [line for line in shown.splitlines() if line.strip() != "..."]
+    assert len(lines) > 3
+    rest = iter((ROOT / "docs/examples/purchase_totals.py").read_text().splitlines())
+    assert all(line in rest for line in lines)
 
 
 def test_commands_that_are_not_run_are_still_documented() -> None:
