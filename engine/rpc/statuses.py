@@ -4,6 +4,7 @@ from purerpc import RpcFailedError, Status, StatusCode
 
 from engine.errors import (
     AlreadyExistsError,
+    DataFileFailedError,
     DeadlineExceededError,
     FailedPreconditionError,
     InvalidArgumentError,
@@ -24,6 +25,12 @@ _CODES: tuple[tuple[type[TrellisError], StatusCode], ...] = (
 )
 """Errors that a caller can act on. All others are faults of ours and become INTERNAL."""
 
+_DATA_FILE_FAILED = (
+    "the data file cannot be written; the engine stops, and what it has not acknowledged can be "
+    "sent again to the next one"
+)
+"""The error itself is for the operator: it names files and tells what to do about them."""
+
 _MESSAGE_BYTES_MAX = 2_000
 """A status text travels percent-encoded, up to three times its size, in a trailer; clients refuse
 trailers above 8 KiB and would then report that instead of the text."""
@@ -31,6 +38,8 @@ trailers above 8 KiB and would then report that instead of the text."""
 
 def status_of(error: Exception) -> Status | None:
     """Return the status a caller gets for an error, or None where the error is a fault of ours."""
+    if isinstance(error, DataFileFailedError):
+        return Status(StatusCode.UNAVAILABLE, _DATA_FILE_FAILED)
     for kind, code in _CODES:
         if isinstance(error, kind):
             return Status(code, cut_message(_with_retry_hint(error)))

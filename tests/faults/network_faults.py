@@ -58,7 +58,8 @@ class KafkaProxy:
                     # Without a group: rejoining one takes longer than most faults.
                     "kafka.group_id=null",
                 )
-                yield Installed({"kafka": proxy}, settings)
+                addresses = {"kafka": proxy.address}
+                yield Installed({"kafka": proxy}, settings, addresses=addresses)
 
 
 @attrs.frozen

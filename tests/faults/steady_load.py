@@ -27,6 +27,8 @@ JOB_TYPES_SETTING = (
 )
 """What an engine under this load is to be started with."""
 ROWS_A_FILE = 20
+UPDATED_AT = "2026-01-01T00:00:00Z"
+"""Far from the edges of what is accepted, also where the clock is set back."""
 _FIRST_ENTITY = 1_000_000
 _CALL_S = 3.0
 _PAUSE_S = 0.05

@@ -35,13 +35,19 @@ def test_what_a_caller_can_act_on_has_a_status_of_its_own(
         errors.TrellisError("x"),
         errors.StoreError("x"),
         errors.SchemaMismatchError("x"),
-        errors.DataFileFailedError("x"),
         ValueError("x"),
         TimeoutError("x"),
     ],
 )
 def test_faults_of_ours_have_none(error: Exception) -> None:
     assert status_of(error) is None
+
+
+def test_a_data_file_that_failed_is_an_engine_that_is_away_and_names_no_files() -> None:
+    status = status_of(errors.DataFileFailedError("writing /var/lib/trellis.duckdb failed"))
+    assert status is not None
+    assert status.status_code is StatusCode.UNAVAILABLE
+    assert "/var/lib" not in status.status_message
 
 
 def test_an_internal_status_tells_the_id_only() -> None:
