@@ -34,7 +34,7 @@ class Lease:
     """
 
     def __init__(self, now_s: float, *, start_timeout_s: float, check_deadline_s: float) -> None:
-        """Begin when the worker is started, which has `start_timeout_s` to check in."""
+        """Begin when a worker is asked for, which has `start_timeout_s` to exist and check in."""
         self._check_deadline_s = check_deadline_s
         self._check_due_s = now_s + start_timeout_s
         self._work: _Work | None = None
@@ -62,6 +62,11 @@ class Lease:
                 deadline_s = min(deadline_s, work.cancelled_by_s)
         return max(deadline_s, self._not_before_s)
 
+    def on_start(self, now_s: float, first_check_s: float) -> None:
+        """Note that there is a process: what it is waited for now is its first check."""
+        if self._checked_s is None:
+            self._check_due_s = now_s + first_check_s
+
     def on_check(self, now_s: float, token: str, progress: int, stall_s: float) -> None:
         """Take a check.
 
@@ -84,8 +89,17 @@ class Lease:
             self._work.cancelled_by_s = now_s + grace_s
 
     def forgive(self, now_s: float, grace_s: float) -> None:
-        """Let it live a little longer: it was the engine that slept, and checks may be waiting."""
+        """Let it live a little longer: it was the engine that slept, and checks may be waiting.
+
+        What the job has not done since the last check is not held against it: the whole machine may
+        have slept.
+        """
         self._not_before_s = now_s + grace_s
+        work, checked_s = self._work, self._checked_s
+        if work is not None and checked_s is not None:
+            work.progressed_s = min(now_s, work.progressed_s + now_s - checked_s)
+            if work.cancelled_by_s is not None:
+                work.cancelled_by_s += now_s - checked_s
 
     def verdict(self, now_s: float) -> Verdict | None:
         """Return why the lease has ended, None if it has not."""

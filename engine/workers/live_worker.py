@@ -33,6 +33,8 @@ _LATE_S: Final = 0.5
 """An engine that looks at a deadline this late was asleep itself."""
 _FORGIVENESS_S: Final = 1.0
 """From when the next check is due."""
+_FIRST_CHECK_S: Final = 5.0
+"""A shorter deadline is not meant for what a process does before it checks in at all."""
 _CALLS_BEFORE_STALL: Final = 3
 """A worker without jobs that asks for some is answered so many times before its silence counts."""
 
@@ -306,6 +308,7 @@ class LiveWorker:
 
     async def watch(self, process: WorkerProcess) -> None:
         """Return once it has been given up, for whatever reason, its own end included."""
+        self.lease.on_start(trio.current_time(), self._first_check_s)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._wait_exit, process)
             nursery.start_soon(self._wait_over_memory, process)
@@ -353,7 +356,7 @@ class LiveWorker:
         settings = self._settings
         match verdict:
             case Verdict.SILENT if self.lease.checked_s is None:
-                return Cause.SILENT, f"no check within {settings.start_timeout_s:g} s of its start"
+                return Cause.SILENT, f"no check within {self._first_check_s:g} s of its start"
             case Verdict.SILENT:
                 return Cause.SILENT, f"no check for {settings.check_deadline_s:g} s"
             case Verdict.STALLED:
@@ -366,6 +369,10 @@ class LiveWorker:
                     Cause.CANCELLED,
                     f"the job did not end within {settings.cancel_grace_s:g} s of its cancellation",
                 )
+
+    @property
+    def _first_check_s(self) -> float:
+        return max(self._settings.check_deadline_s, _FIRST_CHECK_S)
 
     def _stall_s(self, token: str) -> float:
         if not token:

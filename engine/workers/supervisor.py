@@ -165,12 +165,13 @@ class Supervisor:
           NotFoundError: no slot is of this pool.
           UnavailableError: the engine is shutting down.
         """
+        nursery = self._open_nursery()
         slots = [slot for slot in self._slots.values() if pool is None or slot.pool == pool]
         if pool is not None and not slots:
             pools = {slot.pool for slot in self._slots.values() if slot.pool is not None}
             raise NotFoundError("pool", pool, sorted(pools))
         rolled = [(slot, slot.worker) for slot in slots if slot.worker is not None]
-        self._open_nursery().start_soon(self._roll, rolled)
+        nursery.start_soon(self._roll, rolled)
         return len(rolled)
 
     async def converse(

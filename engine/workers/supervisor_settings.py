@@ -19,7 +19,7 @@ class SupervisorSettings:
     """A worker whose main thread, without a job, has asked the engine nothing for this long is
     replaced. Longer than any of its calls may take."""
     start_timeout_s: float = 30.0
-    """From a worker's start to its first check."""
+    """From asking for a worker, for which there may have to be a zygote first, to its process."""
     cancel_grace_s: float = 5.0
     """From telling a worker that its job is cancelled to killing it."""
     restart_intensity: int = 10

@@ -15,6 +15,15 @@ def test_a_new_worker_has_its_start_time():
     assert lease.verdict(30.0) is Verdict.SILENT
 
 
+def test_a_process_that_has_started_has_so_long_for_its_first_check():
+    lease = new_lease()
+    lease.on_start(12.0, 5.0)
+    assert lease.deadline_s == 17.0
+    lease.on_check(13.0, "", 0, 60.0)
+    lease.on_start(13.5, 50.0)
+    assert lease.deadline_s == 18.0
+
+
 def test_a_check_moves_the_deadline():
     lease = new_lease()
     lease.on_check(2.0, "", 0, 60.0)
@@ -73,6 +82,28 @@ def test_what_the_engine_slept_through_is_forgiven():
     lease.forgive(20.0, 1.0)
     assert lease.verdict(20.0) is None
     assert lease.verdict(21.0) is Verdict.SILENT
+
+
+def test_a_job_is_not_held_to_have_stood_still_while_the_engine_slept():
+    lease = new_lease()
+    lease.on_check(0.0, "t1", 3, 10.0)
+    lease.on_check(4.0, "t1", 3, 10.0)
+    lease.on_cancel(4.0, 2.5)
+    lease.forgive(30.0, 1.0)
+    lease.on_check(30.5, "t1", 3, 10.0)
+    assert lease.deadline_s == 32.5
+    assert lease.verdict(32.5) is Verdict.UNCANCELLED
+
+
+def test_after_the_engine_has_slept_a_job_that_stands_still_has_what_it_had_left():
+    lease = new_lease()
+    lease.on_check(0.0, "t1", 3, 10.0)
+    lease.on_check(4.0, "t1", 3, 10.0)
+    lease.forgive(30.0, 1.0)
+    for now_s in (30.5, 34.0):
+        lease.on_check(now_s, "t1", 3, 10.0)
+    assert lease.deadline_s == 36.0
+    assert lease.verdict(36.0) is Verdict.STALLED
 
 
 @given(st.lists(st.tuples(st.floats(0, 4), st.sampled_from(["", "a", "b"]), st.integers(0, 2))))
