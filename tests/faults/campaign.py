@@ -103,7 +103,6 @@ class _Campaign:
         jobs: dict[str, PlannedJob] = {}
         succeeded: set[str] = set()
         leaks = LeakCheck()
-        folder.mkdir(parents=True)
         async with (
             open_world(folder, facilities, seed=options.seed) as world,
             _events(world, options.seed) as source,

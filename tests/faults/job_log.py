@@ -90,9 +90,10 @@ def read_log(folder: Path) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.at_ns)
 
 
-def make_log(folder: Path) -> None:
-    """Make the folder of a log."""
+def make_log(folder: Path) -> Path:
+    """Make the folder of a log, and those above it; return it."""
     (folder / "jobs").mkdir(parents=True)
+    return folder
 
 
 def _line(attempt: Attempt, event: str, facts: dict[str, Any]) -> str:

@@ -120,7 +120,7 @@ class Intensity:
     jobs: int = 36
     uploads: int = 6
     faults: int = 10
-    spread_s: float = 10.0
+    spread_s: float = 20.0
     """The time over which jobs and faults are spread."""
 
 

@@ -69,7 +69,7 @@ async def _terminate_worker(target: Target, rng: random.Random) -> str:
 
 
 async def _kill_all_workers(target: Target, _: random.Random) -> str:
-    pids = [*target.processes().workers.values()]
+    pids = await _find(target, lambda found: [*found.workers.values()] or None)
     for pid in pids:
         target.note_hit("kill_all_workers", pid, {"died"})
     for pid in pids:

@@ -13,7 +13,7 @@ import trio
 from tests.faults.api import Api
 from tests.faults.registry import Fault, NothingToHitError, Target
 
-_SEARCH_S: Final = 8.0
+_SEARCH_S: Final = 25.0
 _SEARCH_PAUSE_S: Final = 0.01
 _LONGEST_WAIT_S: Final = 0.5
 """About what it takes from an upload's begin to its end."""

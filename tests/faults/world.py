@@ -24,6 +24,7 @@ WORKERS: Final = 4
 CHECK_DEADLINE_S: Final = 1.5
 STALL_S: Final = 3.0
 _READY_S: Final = 120.0
+_POLL_S: Final = 0.1
 _STOP_S: Final = 60.0
 _FIRST_PORT, _LAST_PORT = 12_000, 19_999  # below those of outgoing connections and the engine's own
 _EMBEDDED_WITHOUT: Final = {
@@ -87,8 +88,7 @@ async def open_world(
 
     The caller ends the engine itself; what still runs at the end of the block is killed.
     """
-    log_folder = folder / "log"
-    make_log(log_folder)
+    log_folder = make_log(folder / "log")
     ports = _choose_ports()
     async with AsyncExitStack() as stack:
         installed: dict[str, Installed] = {}
@@ -128,7 +128,15 @@ async def open_world(
             if not any(setting.startswith(f"{key}=") for setting in settings):
                 tags.add(tag)
         with Api(target) as api:
+            await _wait_staffed(target)
             yield World(target, api, log_folder, addresses.get("kafka"), frozenset(tags))
+
+
+async def _wait_staffed(target: Target) -> None:
+    """Wait until there is somebody to be hit."""
+    with trio.fail_after(_READY_S):
+        while len(target.processes().workers) < WORKERS:  # noqa: ASYNC110 - nobody tells
+            await trio.sleep(_POLL_S)
 
 
 async def stop_engine(world: World) -> int:
