@@ -279,8 +279,7 @@ class SteadyLoad:
         first = _FIRST_ENTITY + number * ROWS_A_FILE
         users = range(first, first + ROWS_A_FILE)
         content = "".join(
-            json.dumps({"user_id": user, "plan": "pro", "age": 30, "updated_at": time.time()})
-            + "\n"
+            json.dumps({"user_id": user, "plan": "pro", "age": 30, "updated_at": UPDATED_AT}) + "\n"
             for user in users
         ).encode()
         upload_id = self._insist(lambda: self._client.upload(content, key=f"file-{number}"))
