@@ -4,7 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . ops/venv.sh
+. ops/azurite.sh
 ensure_venv requirements-dev.lock
+ensure_azurite
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy --strict engine main.py

@@ -17,7 +17,13 @@ from azure.storage.blob import BlobBlock, BlobClient, BlobProperties, ContainerC
 from engine.backends.blobs.azure_calls import AzureCalls
 from engine.backends.blobs.azure_client import BLOCK_BYTES
 from engine.backends.blobs.azure_failures import Failure, FailureKind
-from engine.backends.blobs.azure_records import read_record, write_id_of, write_metadata
+from engine.backends.blobs.azure_records import (
+    read_etag,
+    read_record,
+    write_etag,
+    write_id_of,
+    write_metadata,
+)
 from engine.backends.blobs.driver import BlobInfo, BlobPage, PutCondition
 from engine.backends.blobs.errors import (
     BlobChangedError,
@@ -164,7 +170,7 @@ class _AzureUpload:
             if etag is None:
                 raise self._explain(written)
         else:
-            etag = str(written["etag"])
+            etag = read_etag(written["etag"])
         return BlobInfo(self._name, size_bytes, sha256, etag)
 
     async def _find_own_etag(self) -> str | None:
@@ -172,7 +178,7 @@ class _AzureUpload:
         found = await self._driver.call(self._blob.get_blob_properties)
         if isinstance(found, Failure) or write_id_of(found) != self._write_id:
             return None
-        return str(found.etag)
+        return read_etag(found.etag)
 
     def _explain(self, failure: Failure) -> TrellisError:
         if failure.kind is FailureKind.EXISTS and self._condition.if_absent:
@@ -207,7 +213,7 @@ class _AzureDownload:
             lambda: self._blob.download_blob(
                 offset,
                 size_bytes,
-                etag=self.info.etag,
+                etag=write_etag(self.info.etag),
                 match_condition=MatchConditions.IfNotModified,
             ).readall()
         )
@@ -247,5 +253,8 @@ def _conditions(condition: PutCondition) -> dict[str, Any]:
     if condition.if_absent:
         return {"match_condition": MatchConditions.IfMissing}
     if condition.if_etag is not None:
-        return {"etag": condition.if_etag, "match_condition": MatchConditions.IfNotModified}
+        return {
+            "etag": write_etag(condition.if_etag),
+            "match_condition": MatchConditions.IfNotModified,
+        }
     return {}

@@ -25,7 +25,17 @@ def read_record(name: str, found: BlobProperties, size_bytes: int) -> BlobInfo:
     sha256 = str((found.metadata or {}).get(_SHA256_KEY, ""))
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise BlobCorruptError(name, "its metadata has no sha256, so it was written by others")
-    return BlobInfo(name, size_bytes, sha256, str(found.etag))
+    return BlobInfo(name, size_bytes, sha256, read_etag(found.etag))
+
+
+def read_etag(text: object) -> str:
+    """Return an etag without the quotes that headers have around it and listings have not."""
+    return str(text).strip('"')
+
+
+def write_etag(etag: str) -> str:
+    """Return an etag as a header has it."""
+    return f'"{etag}"'
 
 
 def write_id_of(found: BlobProperties) -> str | None:
