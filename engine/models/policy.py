@@ -1,0 +1,155 @@
+"""When a model is trained again, and which version answers. Pure: facts in, decisions out.
+
+Times are microseconds UTC. What metrics measure is in `engine.tasks.training`; here only which of
+two values is better.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from engine.config import PolicySpec, Task
+
+LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "rmse", "mae"})
+_DEFAULT_METRIC: Final = {Task.CLASSIFICATION: "roc_auc", Task.REGRESSION: "rmse"}
+_SECOND_US: Final = 1_000_000
+
+
+class Role(StrEnum):
+    """What becomes of a new version."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+
+
+class Cause(StrEnum):
+    """What called for a training."""
+
+    CALL = "call"
+    DRIFT = "drift"
+    SCHEDULE = "schedule"
+    FIRST = "first"
+
+
+@attrs.frozen
+class Measured:
+    """A metric's value with its interval of 95 % confidence."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+@attrs.frozen
+class Promotion:
+    """What becomes of a new version, and why, in words for the model's log."""
+
+    role: Role
+    reason: str
+
+
+def metric_of(policy: PolicySpec, task: Task) -> str:
+    """Return the metric that versions are compared by."""
+    return policy.metric or _DEFAULT_METRIC[task]
+
+
+def is_past(metric: str, value: float, bound: float) -> bool:
+    """Return whether a value is worse than a bound."""
+    return value > bound if metric in LOWER_IS_BETTER else value < bound
+
+
+def decide_promotion(
+    policy: PolicySpec,
+    metric: str,
+    challenger: Sequence[Measured],
+    champion: Sequence[Measured] | None,
+) -> Promotion:
+    """Return what becomes of a new version.
+
+    Args:
+      metric: the name of what counts.
+      challenger: of the new version, on the rows it was judged by.
+      champion: of the present champion on the same rows; None if there is no champion.
+    """
+    new = _find(challenger, metric)
+    if new is None:
+        return Promotion(Role.CHALLENGER, f"{metric} could not be measured")
+    if champion is None:
+        bound = policy.at_least
+        if bound is not None and is_past(metric, new, bound):
+            return Promotion(
+                Role.CHALLENGER, f"{metric} {new:.4g} does not reach at_least {bound:g}"
+            )
+        return Promotion(Role.CHAMPION, f"the first version, {metric} {new:.4g}")
+    if policy.promote == "manual":
+        return Promotion(Role.CHALLENGER, "promotion is manual")
+    old = _find(champion, metric)
+    if old is None:
+        return Promotion(Role.CHAMPION, f"{metric} {new:.4g}; the champion's cannot be measured")
+    gain = old - new if metric in LOWER_IS_BETTER else new - old
+    compared = f"{metric} {new:.4g} against {old:.4g}"
+    if gain > policy.least_gain:
+        return Promotion(Role.CHAMPION, f"better: {compared}")
+    wanted = f", a gain of more than {policy.least_gain:g} is wanted"
+    return Promotion(Role.CHALLENGER, f"not better: {compared}{wanted}")
+
+
+@attrs.frozen
+class TrainingHistory:
+    """What the decision to train knows of the trainings so far."""
+
+    under_way: bool
+    last_started_us: int | None
+    """Of a training that no person called for; None if there was none."""
+
+
+def refuse_training(
+    policy: PolicySpec, cause: Cause, history: TrainingHistory, now_us: int
+) -> str | None:
+    """Return why no training is to start now, None if one is.
+
+    A call of a person waits for no cool-down.
+    """
+    if history.under_way:
+        return "a training is under way"
+    if cause is Cause.DRIFT and not policy.on_drift:
+        return "policy.on_drift is false"
+    last_us = history.last_started_us
+    if cause is Cause.CALL or last_us is None:
+        return None
+    rest_s = (last_us - now_us) / _SECOND_US + policy.cool_down
+    if rest_s > 0:
+        return f"policy.cool_down lasts {rest_s:.0f} s more"
+    return None
+
+
+def is_due(every_s: int | None, last_us: int | None, now_us: int) -> bool:
+    """Return whether something that happens every so often is due; at once if it never was."""
+    if every_s is None:
+        return False
+    return last_us is None or now_us - last_us >= every_s * _SECOND_US
+
+
+def decide_rollback(
+    policy: PolicySpec, metric: str, live: Sequence[Measured], outcomes: int
+) -> str | None:
+    """Return why the champion is to give way to the one before, None if it is not.
+
+    Args:
+      live: what its predictions turned out to be worth.
+      outcomes: on how many predictions that rests.
+    """
+    bound = policy.roll_back_below
+    if bound is None or outcomes < policy.least_outcomes:
+        return None
+    value = _find(live, metric)
+    if value is None or not is_past(metric, value, bound):
+        return None
+    return f"live {metric} {value:.4g} of {outcomes} outcomes is past roll_back_below {bound:g}"
+
+
+def _find(measured: Sequence[Measured], metric: str) -> float | None:
+    return next((one.value for one in measured if one.name == metric), None)
