@@ -24,7 +24,12 @@ from tests.support.event_source import EventSource
 
 ROUNDS_A_WORLD: Final = 4
 TOPIC: Final = "trellis.events"
-KINDS: Final[tuple[tuple[str, ...], ...]] = ((), ("kept_broker",))
+KINDS: Final[tuple[tuple[str, ...], ...]] = (
+    (),
+    ("redis_proxy", "kafka_proxy", "client_proxies"),
+    ("kept_broker",),
+    ("remote_agent",),
+)
 """Facilities of the worlds, which come in turns."""
 _EVENTS_PER_SECOND: Final = 300.0
 _CONSUMED_S: Final = 60.0

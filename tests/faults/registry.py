@@ -23,6 +23,7 @@ MODULES = (
     "tests.faults.process_faults",
     "tests.faults.upload_faults",
     "tests.faults.kept_broker",
+    "tests.faults.network_faults",
 )
 """Modules with a sequence `FAULTS` or `FACILITIES`, or both."""
 

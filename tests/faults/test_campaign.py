@@ -1,0 +1,32 @@
+"""One round with a fault of every kind that a world of embedded servers has."""
+
+import trio
+
+from tests.faults.campaign import Options, run_campaign
+from tests.faults.misdeeds import MISDEEDS
+from tests.faults.plan import Intensity
+from tests.faults.process_faults import EMBEDDED_KAFKA, EMBEDDED_REDIS
+from tests.faults.registry import collect_faults
+from tests.faults.report import Report
+
+_LONGEST_S = 240.0
+"""It takes less than a minute on an idle machine of two cores."""
+_UPLOAD_FAULTS = {"kill_upload", "stop_upload"}
+"""These find no upload if the engine is down in the few seconds in which there are some."""
+
+
+async def test_no_fault_loses_or_repeats_a_job_or_leaves_anything_behind() -> None:
+    embedded = {EMBEDDED_REDIS, EMBEDDED_KAFKA}
+    faults = {name for name, fault in collect_faults().items() if fault.needs <= embedded}
+    options = Options(
+        seed=20_260_101,
+        rounds=1,
+        intensity=Intensity(jobs=len(MISDEEDS) + 6, uploads=4, faults=len(faults), spread_s=10.0),
+    )
+    report = Report(options.seed)
+    lines: list[str] = []
+    with trio.fail_after(_LONGEST_S):
+        await run_campaign(options, report, lines.append)
+    assert report.violations == [], "\n".join(lines)
+    assert report.by_jobs.keys() == MISDEEDS.keys()
+    assert report.from_outside.keys() >= faults - _UPLOAD_FAULTS
