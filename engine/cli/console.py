@@ -1,6 +1,7 @@
 """What a person at a terminal sees of a running engine: a banner, then one live line."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -11,13 +12,19 @@ from rich.live import Live
 from rich.text import Text
 
 from engine import metrics
+from engine.jobs import JobState
 from engine.ready import ReadyInfo
+from engine.uploads import UPLOAD_JOB_TYPE
+from engine.workers.views import SlotState
 
 _INTERVAL_S: Final = 0.5
+_EMPTY: Final = (SlotState.WAITING, SlotState.PARKED)
+"""States of slots in which there is no worker."""
 
 _ADDRESSES: Final = (
     ("service_b", "features, models", "grpc://"),
-    ("service_a", "intake", "grpc://"),
+    ("service_a", "uploads, intake", "grpc://"),
+    ("service_d", "jobs, workers", "grpc://"),
     ("metrics", "metrics, health", "http://"),
 )
 
@@ -33,6 +40,11 @@ class EngineStats:
       commits: transactions since the start, and how long they took together.
       entities: entities in memory.
       restarts: restarts of embedded servers since the start.
+      workers: worker processes that are there, of which busy ones have a job in hand.
+      parked: slots whose workers failed too often.
+      replaced: workers since the start that ended and were replaced.
+      jobs: jobs that have ended since the start.
+      uploads: of these, uploaded files whose rows were taken.
     """
 
     events: float
@@ -42,10 +54,17 @@ class EngineStats:
     commit_seconds: float
     entities: float
     restarts: float
+    workers: float
+    busy: float
+    parked: float
+    replaced: float
+    jobs: float
+    uploads: float
 
 
 def read_stats() -> EngineStats:
     """Read this process's own metrics."""
+    slots = _by_label(metrics.WORKERS, "state")
     return EngineStats(
         events=_total(metrics.INTAKE_EVENTS, "_total"),
         rejected=_total(metrics.INTAKE_REJECTED, "_total"),
@@ -54,17 +73,37 @@ def read_stats() -> EngineStats:
         commit_seconds=_total(metrics.WRITER_COMMIT_SECONDS, "_sum"),
         entities=_total(metrics.ONLINE_ENTITIES),
         restarts=_total(metrics.BACKEND_RESTARTS, "_total"),
+        workers=sum(count for state, count in slots.items() if state not in _EMPTY),
+        busy=slots.get(SlotState.RUNNING, 0.0),
+        parked=slots.get(SlotState.PARKED, 0.0),
+        replaced=_total(metrics.WORKER_RESTARTS, "_total"),
+        jobs=_total(metrics.JOBS_FINISHED, "_total"),
+        uploads=_total(
+            metrics.JOBS_FINISHED,
+            "_total",
+            {"job_type": UPLOAD_JOB_TYPE, "state": JobState.SUCCEEDED},
+        ),
     )
 
 
-def _total(metric: prometheus.MetricWrapperBase, suffix: str = "") -> float:
-    """Return a metric's value, summed over its labels."""
+def _total(
+    metric: prometheus.MetricWrapperBase,
+    suffix: str = "",
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> float:
+    """Return a metric's value, summed over its series with these labels."""
     return sum(
         sample.value
         for family in metric.collect()
         for sample in family.samples
-        if sample.name == family.name + suffix
+        if sample.name == family.name + suffix and labels.items() <= sample.labels.items()
     )
+
+
+def _by_label(metric: prometheus.MetricWrapperBase, label: str) -> dict[str, float]:
+    """Return a gauge's values by its one label."""
+    samples = (sample for family in metric.collect() for sample in family.samples)
+    return {sample.labels[label]: sample.value for sample in samples}
 
 
 def compute_line(before: EngineStats, now: EngineStats, elapsed_s: float) -> str:
@@ -77,10 +116,18 @@ def compute_line(before: EngineStats, now: EngineStats, elapsed_s: float) -> str
         f"lag {now.lag_messages:,.0f}",
         "commit –" if commit_ms is None else f"commit {commit_ms:.1f} ms",
         f"{now.entities:,.0f} entities",
+        f"{now.workers:,.0f} workers, {now.busy:,.0f} busy",
+        f"{now.jobs:,.0f} jobs",
+        f"{now.uploads:,.0f} uploads",
     ]
-    if now.rejected:
-        parts.append(f"{now.rejected:,.0f} refused")
-    parts.append(f"{now.restarts:,.0f} restarts")
+    for count, meaning in (
+        (now.rejected, "refused"),
+        (now.replaced, "replaced"),
+        (now.parked, "parked"),
+        (now.restarts, "servers restarted"),
+    ):
+        if count:
+            parts.append(f"{count:,.0f} {meaning}")
     return "  ·  ".join(parts)
 
 

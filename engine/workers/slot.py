@@ -258,7 +258,7 @@ class Slot:
         told = {"cause": end.cause, "detail": end.detail, "job_id": job_id}
         told["at"] = summarize_stack(end.stack)
         shown = {name: fact for name, fact in told.items() if fact}
-        logger.log(level, "worker ended", extra={**facts, **shown})
+        logger.log(level, "worker ended", extra={"slot": self.name, **shown, **facts})
         if self._pause.parked and not self._stuck and not self._hopeless:
             logger.error(
                 "workers of a slot fail too often; it is parked",

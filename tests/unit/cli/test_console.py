@@ -29,28 +29,44 @@ ZERO = EngineStats(
     commit_seconds=0,
     entities=0,
     restarts=0,
+    workers=0,
+    busy=0,
+    parked=0,
+    replaced=0,
+    jobs=0,
+    uploads=0,
 )
 
 
 def test_the_line_tells_rates_of_the_interval() -> None:
     before = attrs.evolve(ZERO, events=1_000, commits=10, commit_seconds=1.0)
     now = attrs.evolve(
-        ZERO, events=11_000, commits=14, commit_seconds=1.01, lag_messages=1234, entities=50_000
+        ZERO,
+        events=11_000,
+        commits=14,
+        commit_seconds=1.01,
+        lag_messages=1234,
+        entities=50_000,
+        workers=2,
+        busy=1,
+        jobs=1_500,
+        uploads=12,
     )
 
     line = compute_line(before, now, 0.5)
 
     assert line == (
-        "20,000 events/s  ·  lag 1,234  ·  commit 2.5 ms  ·  50,000 entities  ·  0 restarts"
+        "20,000 events/s  ·  lag 1,234  ·  commit 2.5 ms  ·  50,000 entities  ·  "
+        "2 workers, 1 busy  ·  1,500 jobs  ·  12 uploads"
     )
 
 
-def test_the_line_without_commits_and_with_refusals() -> None:
-    line = compute_line(ZERO, attrs.evolve(ZERO, rejected=3, restarts=1), 0.5)
+def test_the_line_without_commits_and_with_what_went_wrong() -> None:
+    now = attrs.evolve(ZERO, rejected=3, restarts=1, replaced=4, parked=2)
+    line = compute_line(ZERO, now, 0.5)
 
     assert "commit –" in line
-    assert "3 refused" in line
-    assert "1 restarts" in line
+    assert line.endswith("3 refused  ·  4 replaced  ·  2 parked  ·  1 servers restarted")
 
 
 def test_stats_are_read_from_the_metrics_summed_over_labels() -> None:
@@ -60,12 +76,22 @@ def test_stats_are_read_from_the_metrics_summed_over_labels() -> None:
     metrics.WRITER_COMMIT_SECONDS.observe(0.25)
     metrics.BACKEND_RESTARTS.labels(backend="one").inc()
     metrics.BACKEND_RESTARTS.labels(backend="two").inc(2)
+    for state in ("idle", "running", "waiting", "parked"):
+        metrics.WORKERS.labels(state).inc()
+    metrics.WORKER_RESTARTS.labels("died").inc(2)
+    metrics.JOBS_FINISHED.labels("process_upload", "SUCCEEDED").inc(5)
+    metrics.JOBS_FINISHED.labels("process_upload", "FAILED").inc()
+    metrics.JOBS_FINISHED.labels("mine", "SUCCEEDED").inc()
 
     now = read_stats()
     assert now.events - before.events == 7
     assert now.commits - before.commits == 1
     assert now.commit_seconds - before.commit_seconds == pytest.approx(0.25)
     assert now.restarts - before.restarts == 3
+    assert now.workers - before.workers == 2
+    assert (now.busy - before.busy, now.parked - before.parked) == (1, 1)
+    assert now.replaced - before.replaced == 2
+    assert (now.jobs - before.jobs, now.uploads - before.uploads) == (7, 5)
 
 
 async def test_the_live_line_is_redrawn_and_leaves_nothing_behind(
