@@ -73,11 +73,12 @@ class VirtualJobs:
         with trio.move_on_after(wait_s):
             while not self._claimable(slot):
                 await self._changed.wait()
-        # The answer is on its way for a moment, in which the call may be cancelled.
+        # The server's answer is waited for, whatever happens meanwhile.
+        with trio.CancelScope(shield=True):
+            await trio.sleep(0.01)
         taken = self._claimable(slot)[:most]
         for job in taken:
             job.state, job.slot, job.attempt = "held", slot, job.attempt + 1
-        await trio.sleep(0.01)
         return [job.claimed() for job in taken]
 
     async def complete(self, slot, results):
