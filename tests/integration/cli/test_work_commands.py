@@ -340,6 +340,17 @@ def test_one_request_id_leads_from_the_call_to_the_workers_log(desk: Desk) -> No
     assert line["line"].startswith("INFO job.purchase_totals: 24 purchases of ")
 
 
+def test_a_request_id_leads_from_an_upload_to_its_job(desk: Desk) -> None:
+    done = desk.run("upload", "docs/examples/profiles.csv", "--dataset", "profiles", "--json")
+    request_id = desk.job(done.json["job_id"])["request_id"]
+
+    def calls() -> Sequence[str]:
+        logged = desk.log_lines("call")
+        return [line["rpc"] for line in logged if line["request_id"] == request_id]
+
+    assert wait_for(calls, "the call is logged") == ["trellis.v1.IngestService/UploadFile"]
+
+
 def counted(metrics: str, prefix: str) -> float:
     """Return the sum of the series that begin so."""
     lines = [line for line in metrics.splitlines() if line.startswith(prefix)]
