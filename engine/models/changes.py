@@ -7,9 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.models.artifact_rows import row_of_artifact
 from engine.models.definitions import Model, ModelVersion
-from engine.records import Append, Operation, Upsert
+from engine.records import Append, Operation, Statement, Upsert
 
+DELETE_ALIAS = "delete_alias"
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times in the data file are UTC and carry no zone
 
 _VERSIONS = pa.schema(
@@ -49,7 +51,7 @@ def rows_of_model(model: Model) -> Upsert:
 
 
 def rows_of_version(version: ModelVersion) -> tuple[Operation, ...]:
-    """Return the rows of a new version."""
+    """Return the rows of a new version, trained or not."""
     row = {
         "model": version.model,
         "version": version.version,
@@ -65,9 +67,23 @@ def rows_of_version(version: ModelVersion) -> tuple[Operation, ...]:
         }
         for position, feature in enumerate(version.features)
     ]
-    return (
+    rows = (
         Append("model_versions", pa.RecordBatch.from_pylist([row], schema=_VERSIONS)),
         Append("model_features", pa.RecordBatch.from_pylist(features, schema=_FEATURES)),
+    )
+    if version.trained is None:
+        return rows
+    return (*rows, row_of_artifact(version, version.trained))
+
+
+def row_of_alias(at_us: int, model: str, alias: str, version: int | None) -> Operation:
+    """Return what points an alias to a version, or with None takes it away."""
+    if version is None:
+        return Statement(DELETE_ALIAS, {"model_alias": f"{model}/{alias}"})
+    return Upsert(
+        "model_aliases",
+        ("model_alias", "model", "alias", "version", "updated_at"),
+        [(f"{model}/{alias}", model, alias, version, _time(at_us))],
     )
 
 
@@ -89,6 +105,11 @@ def _time(at_us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at_us)
 
 
+def to_us(moment: datetime) -> int:
+    """Return a time of the data file as microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
 def now_us() -> int:
     """Return the present time, UTC, microseconds."""
-    return (datetime.now(UTC).replace(tzinfo=None) - _EPOCH) // timedelta(microseconds=1)
+    return to_us(datetime.now(UTC).replace(tzinfo=None))

@@ -12,6 +12,9 @@ from engine.errors import InvalidArgumentError, NotFoundError
 
 CHAMPION = "champion"
 """The alias that names the version served by default."""
+CHALLENGER = "challenger"
+"""The alias that names a version that waits, or is tried beside the champion."""
+ALIASES = (CHAMPION, CHALLENGER)
 
 FEATURES_MAX = 256
 DESCRIPTION_CHARS_MAX = 1_000
@@ -24,17 +27,72 @@ class Source(StrEnum):
 
     DECLARED = "declared"
     REGISTERED = "registered"
+    TRAINED = "trained"
+
+
+@attrs.frozen
+class Measured:
+    """A metric's value with its interval of 95 % confidence."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+@attrs.frozen
+class Importance:
+    """How much a feature matters: the loss of the metric when its values are shuffled."""
+
+    feature: str
+    importance: float
+    spread: float
+
+
+@attrs.frozen
+class BlobRef:
+    """Something in the blob store, and the hash it is verified by."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@attrs.frozen
+class TrainedArtifact:
+    """What came of a training. Times are microseconds UTC."""
+
+    job_id: str
+    cause: str
+    drift_report_id: str | None
+    estimator: str
+    task: str
+    pipeline: BlobRef
+    reference: BlobRef
+    trained_from_us: int
+    trained_until_us: int
+    training_commit_seq: int
+    rows_fitted: int
+    rows_tested: int
+    metrics: tuple[Measured, ...]
+    champion_metrics: tuple[Measured, ...] | None
+    importance: tuple[Importance, ...]
+    lineage_json: str
 
 
 @attrs.frozen
 class ModelVersion:
-    """One version of a model: the features it needs, in the order of its input vector."""
+    """One version of a model: the features it needs, in the order of its input vector.
+
+    A trained one has an artifact, by which it predicts.
+    """
 
     model: str
     version: int
     features: tuple[str, ...]
     source: Source
     created_at_us: int
+    trained: TrainedArtifact | None = None
 
 
 def _frozen(aliases: Mapping[str, int]) -> Mapping[str, int]:
@@ -43,7 +101,7 @@ def _frozen(aliases: Mapping[str, int]) -> Mapping[str, int]:
 
 @attrs.frozen
 class Model:
-    """A model with all its versions, numbered from 1 without gaps, and its aliases."""
+    """A model with all its versions, by number, and its aliases."""
 
     name: str
     entity: str
@@ -58,10 +116,16 @@ class Model:
         return self.versions[-1]
 
     @property
+    def declared(self) -> ModelVersion | None:
+        """The latest version that a declaration made; None if there never was one."""
+        declared = (one for one in reversed(self.versions) if one.source is Source.DECLARED)
+        return next(declared, None)
+
+    @property
     def default(self) -> ModelVersion:
         """The version that the champion alias names, or without one the latest."""
         champion = self.aliases.get(CHAMPION)
-        return self.latest if champion is None else self.versions[champion - 1]
+        return self.latest if champion is None else self.find(champion)
 
     def find(self, version: int) -> ModelVersion:
         """Return a version by number.
@@ -72,10 +136,12 @@ class Model:
         """
         if version < 1:
             raise InvalidArgumentError("version", f"{version} is not a version; they start at 1")
-        if version > len(self.versions):
-            latest = f"{self.name}/{self.latest.version}"
-            raise NotFoundError("model version", f"{self.name}/{version}", [latest])
-        return self.versions[version - 1]
+        # Nearly always without gaps, so the place of a number is known.
+        for found in (*self.versions[version - 1 : version], *reversed(self.versions)):
+            if found.version == version:
+                return found
+        latest = f"{self.name}/{self.latest.version}"
+        raise NotFoundError("model version", f"{self.name}/{version}", [latest])
 
 
 def check_name(name: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from engine.config import PolicySpec, Task
+from engine.models.definitions import Measured
 
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "rmse", "mae"})
 _DEFAULT_METRIC: Final = {Task.CLASSIFICATION: "roc_auc", Task.REGRESSION: "rmse"}
@@ -31,16 +32,6 @@ class Cause(StrEnum):
     DRIFT = "drift"
     SCHEDULE = "schedule"
     FIRST = "first"
-
-
-@attrs.frozen
-class Measured:
-    """A metric's value with its interval of 95 % confidence."""
-
-    name: str
-    value: float
-    low: float
-    high: float
 
 
 @attrs.frozen

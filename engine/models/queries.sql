@@ -13,3 +13,12 @@ ORDER BY v.model, v.version
 -- name: model_aliases
 -- Every alias.
 SELECT model, alias, version FROM model_aliases ORDER BY model_alias
+
+-- name: model_artifacts
+-- What came of every training; times as microseconds.
+SELECT * REPLACE (
+    epoch_us(trained_from) AS trained_from,
+    epoch_us(trained_until) AS trained_until,
+    epoch_us(created_at) AS created_at
+)
+FROM model_artifacts

@@ -2,23 +2,37 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import attrs
+import pyarrow as pa
 import trio
 
-from engine.errors import FailedPreconditionError, NotFoundError
-from engine.models.changes import now_us, row_of_log, rows_of_model, rows_of_version
+from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from engine.models.artifact_rows import read_artifact
+from engine.models.changes import (
+    now_us,
+    row_of_alias,
+    row_of_log,
+    rows_of_model,
+    rows_of_version,
+)
 from engine.models.definitions import (
+    ALIASES,
+    CHALLENGER,
+    CHAMPION,
     Model,
     ModelVersion,
     Source,
+    TrainedArtifact,
     check_description,
     check_features,
     check_name,
     close_names,
 )
-from engine.records import Operation, Receipt, WriteRequest
+from engine.models.following import follow
+from engine.models.policy import Promotion, Role
+from engine.records import Commit, Operation, Receipt, WriteRequest
 from engine.store.queries import load_queries
 
 logger = logging.getLogger(__name__)
@@ -32,12 +46,18 @@ class ModelWriter(Protocol):
     async def submit(self, request: WriteRequest) -> Receipt:
         """Write a request in one transaction and wait for its commit."""
 
+    def add_commit_listener(self, listener: Callable[[Commit], None]) -> None:
+        """Call `listener` after every commit, before its senders are answered."""
+
 
 class ModelReader(Protocol):
     """What the registry needs of the store's reader."""
 
     async def fetch_rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a query and return its rows."""
+
+    async def fetch_arrow(self, sql: str) -> pa.Table:
+        """Run a query and return its result as an Arrow table."""
 
 
 class DeclaredModel(Protocol):
@@ -69,6 +89,14 @@ class Registration:
 
 
 @attrs.frozen
+class TrainedChange:
+    """A trained version that is to be, and the operations that make it one."""
+
+    version: ModelVersion
+    operations: tuple[Operation, ...]
+
+
+@attrs.frozen
 class SyncReport:
     """What a start changed: names of models by what happened to them."""
 
@@ -79,13 +107,13 @@ class SyncReport:
 
 @attrs.frozen
 class _Change:
-    model: Model
-    operations: tuple[Operation, ...]
-    created_version: bool
+    name: str
+    operations: tuple[Operation, ...] = ()
+    new_version: int | None = None
 
 
 class ModelRegistry:
-    """All models in memory, as committed; changes go through the writer first.
+    """All models in memory, as committed: it follows what the writer has written.
 
     Used from the Trio thread only. `load` before anything else.
     """
@@ -109,16 +137,29 @@ class ModelRegistry:
         self._clock_us = clock_us
         self._models: dict[str, Model] = {}
         self._declared: frozenset[str] = frozenset()
+        self._reserved: dict[str, int] = {}
         self._changing = trio.Lock()
+        writer.add_commit_listener(self._follow)
 
     async def load(self) -> None:
         """Read all models from the data file. Raises StoreError."""
         queries = load_queries("engine.models")
+        artifacts = {
+            (row["model"], row["version"]): read_artifact(row)
+            for row in (await self._reader.fetch_arrow(queries["model_artifacts"])).to_pylist()
+        }
         versions: dict[str, list[ModelVersion]] = {}
         for name, number, source, created_at_us, features in await self._reader.fetch_rows(
             queries["model_versions"]
         ):
-            version = ModelVersion(name, number, tuple(features), Source(source), created_at_us)
+            version = ModelVersion(
+                name,
+                number,
+                tuple(features),
+                Source(source),
+                created_at_us,
+                artifacts.get((name, number)),
+            )
             versions.setdefault(name, []).append(version)
         aliases: dict[str, dict[str, int]] = {}
         for name, alias, number in await self._reader.fetch_rows(queries["model_aliases"]):
@@ -192,7 +233,102 @@ class ModelRegistry:
                 )
             change = self._plan(name, asked, description, entity, Source.REGISTERED)
             await self._apply([change])
-            return Registration(change.model.latest, change.created_version)
+            created = change.new_version is not None
+            model = self._models[name]
+            return Registration(model.find(change.new_version or model.latest.version), created)
+
+    def plan_training(
+        self,
+        name: str,
+        features: tuple[str, ...],
+        trained: TrainedArtifact,
+        promotion: Promotion,
+    ) -> TrainedChange:
+        """Plan a new, trained version, and what becomes of it; nothing is changed yet.
+
+        The operations belong into the transaction that ends the training's job. If that is
+        refused, the version's number is skipped.
+
+        Raises:
+          NotFoundError: there is no such model.
+        """
+        model = self.find(name)
+        at_us = self._clock_us()
+        version = ModelVersion(
+            name, self._reserve_version(name), features, Source.TRAINED, at_us, trained
+        )
+        before = model.aliases.get(promotion.role.value)
+        operations: list[Operation] = [
+            *rows_of_version(version),
+            row_of_alias(at_us, name, promotion.role.value, version.version),
+        ]
+        if promotion.role is Role.CHAMPION and CHALLENGER in model.aliases:
+            # It waited to be better than the champion of before.
+            operations.append(row_of_alias(at_us, name, CHALLENGER, None))
+        facts = {
+            "job_id": trained.job_id,
+            "cause": trained.cause,
+            "drift_report_id": trained.drift_report_id,
+            "metrics": {one.name: one.value for one in trained.metrics},
+        }
+        moved = {"alias": promotion.role.value, "before": before, "reason": promotion.reason}
+        operations += [
+            row_of_log(at_us, name, version.version, "trained", facts),
+            row_of_log(at_us, name, version.version, "alias set", moved),
+        ]
+        return TrainedChange(version, tuple(operations))
+
+    async def set_alias(
+        self,
+        name: str,
+        alias: str,
+        version: int | None,
+        *,
+        expected: int | Literal["any"] | None = "any",
+        reason: str = "by call",
+    ) -> int | None:
+        """Point an alias to a trained version, or take it away.
+
+        Args:
+          version: where to; None takes it away, of which `champion` is spared.
+          expected: refuse unless it points there now; None: nowhere.
+          reason: for the model's log.
+        Returns: where it pointed before.
+        Raises:
+          InvalidArgumentError: there is no such alias, or it cannot be taken away.
+          NotFoundError: no such model or version.
+          FailedPreconditionError: the version was never trained, or the alias points elsewhere.
+          UnavailableError: the engine is shutting down.
+        Cancellation: a checkpoint while another change is under way; then nothing is changed.
+        """
+        if alias not in ALIASES:
+            raise InvalidArgumentError("alias", f"{alias[:80]!r} is none of {', '.join(ALIASES)}")
+        async with self._changing:
+            model = self.find(name)
+            before = model.aliases.get(alias)
+            if expected not in ("any", before):
+                raise FailedPreconditionError(
+                    f"the {alias} of {name!r} is {_shown(before)}, not {_shown(expected)}; look at "
+                    "it again"
+                )
+            if version is None and alias == CHAMPION:
+                raise InvalidArgumentError("version", "a champion is replaced, not taken away")
+            if version is not None and model.find(version).trained is None:
+                raise FailedPreconditionError(
+                    f"version {version} of {name!r} is a list of features; train it first"
+                )
+            if version == before:
+                return before
+            at_us = self._clock_us()
+            facts = {"alias": alias, "before": before, "reason": reason}
+            operations = [row_of_alias(at_us, name, alias, version)]
+            if alias == CHAMPION and version == model.aliases.get(CHALLENGER):
+                operations.append(row_of_alias(at_us, name, CHALLENGER, None))
+            change = "alias removed" if version is None else "alias set"
+            operations.append(row_of_log(at_us, name, version, change, facts))
+            await self._apply([_Change(name, tuple(operations))])
+        logger.info(change, extra={"model": name, "version": version, **facts})
+        return before
 
     async def sync_declared(self, declared: Mapping[str, DeclaredModel]) -> SyncReport:
         """Bring what `models.yaml` declares into the registry, in one transaction.
@@ -211,16 +347,14 @@ class ModelRegistry:
                 changes.append(
                     self._plan(name, spec.features, spec.description, spec.entity, Source.DECLARED)
                 )
-            new = tuple(c.model.name for c in changes if c.model.name not in self._models)
+            new = tuple(c.name for c in changes if c.name not in self._models)
             report = SyncReport(
                 created=new,
-                changed=tuple(
-                    c.model.name for c in changes if c.operations and c.model.name not in new
-                ),
+                changed=tuple(c.name for c in changes if c.operations and c.name not in new),
                 removed=tuple(
                     model.name
                     for model in self.list()
-                    if model.latest.source is Source.DECLARED and model.name not in declared
+                    if model.declared is not None and model.name not in declared
                 ),
             )
             await self._apply(changes)
@@ -243,31 +377,39 @@ class ModelRegistry:
             version = ModelVersion(name, 1, features, source, at_us)
             model = Model(name, entity, description, at_us, (version,))
             log = row_of_log(at_us, name, 1, "created", _facts(version, model))
-            return _Change(model, (rows_of_model(model), *rows_of_version(version), log), True)
+            return _Change(name, (rows_of_model(model), *rows_of_version(version), log), 1)
         model = attrs.evolve(known, description=description or known.description)
         operations: list[Operation] = []
         if model.description != known.description:
             operations.append(rows_of_model(model))
-        created_version = features != known.latest.features
-        if created_version:
-            version = ModelVersion(name, known.latest.version + 1, features, source, at_us)
-            model = attrs.evolve(model, versions=(*known.versions, version))
-            operations.extend(rows_of_version(version))
+        new_version = None
+        latest = known.latest
+        if features != latest.features:
+            new_version = self._reserve_version(name)
+            latest = ModelVersion(name, new_version, features, source, at_us)
+            operations.extend(rows_of_version(latest))
         if operations:
-            what = "version added" if created_version else "described"
-            facts = _facts(model.latest, model)
-            operations.append(row_of_log(at_us, name, model.latest.version, what, facts))
-        return _Change(model, tuple(operations), created_version)
+            what = "described" if new_version is None else "version added"
+            facts = _facts(latest, model)
+            operations.append(row_of_log(at_us, name, latest.version, what, facts))
+        return _Change(name, tuple(operations), new_version)
+
+    def _reserve_version(self, name: str) -> int:
+        """Return a number that no version has, nor one whose commit is still to come."""
+        number = max(self._models[name].latest.version, self._reserved.get(name, 0)) + 1
+        self._reserved[name] = number
+        return number
 
     async def _apply(self, changes: Sequence[_Change]) -> None:
         operations = tuple(operation for change in changes for operation in change.operations)
         if operations:
-            # Were the wait given up, the commit could still happen and memory would not know of
-            # it: the next version would get the same number. The writer answers or fails for sure.
+            # Were the wait given up, the lock would be free before memory knows of the commit.
             with trio.CancelScope(shield=True):
                 await self._writer.submit(WriteRequest(operations))
-        for change in changes:
-            self._models[change.model.name] = change.model
+
+    def _follow(self, commit: Commit) -> None:
+        for request in commit.requests:
+            self._models.update(follow(self._models, request.operations))
 
     def _report_lost_features(self) -> None:
         for model in self.list():
@@ -284,6 +426,10 @@ class ModelRegistry:
             logger.info("declared model changed", extra=facts)
         for name in report.removed:
             logger.warning("model is no longer declared; it stays as it is", extra={"model": name})
+
+
+def _shown(version: int | str | None) -> str:
+    return "nowhere" if version is None else f"version {version}"
 
 
 def _facts(version: ModelVersion, model: Model) -> dict[str, Any]:

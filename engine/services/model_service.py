@@ -12,6 +12,7 @@ _PAGE_MAX = 1_000
 _SOURCE = {
     Source.DECLARED: models_pb2.MODEL_SOURCE_DECLARED,
     Source.REGISTERED: models_pb2.MODEL_SOURCE_REGISTERED,
+    Source.TRAINED: models_pb2.MODEL_SOURCE_TRAINED,
 }
 _DEFAULT_ENTITY = "user"
 _AFTER = "after:"

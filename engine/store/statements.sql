@@ -39,3 +39,7 @@ DELETE FROM upload_parts WHERE upload_id NOT IN (SELECT upload_id FROM uploads)
 -- name: delete_other_rejects
 -- Rejected rows that an attempt before the completed one had reported.
 DELETE FROM upload_rejects WHERE upload_id = $upload_id AND job_token <> $job_token
+
+-- name: delete_alias
+-- An alias of a model points nowhere any more.
+DELETE FROM model_aliases WHERE model_alias = $model_alias

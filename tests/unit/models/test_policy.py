@@ -4,9 +4,9 @@ import attrs
 import pytest
 
 from engine.config import PolicySpec, Task
+from engine.models.definitions import Measured
 from engine.models.policy import (
     Cause,
-    Measured,
     Role,
     TrainingHistory,
     decide_promotion,

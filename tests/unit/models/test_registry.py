@@ -241,6 +241,7 @@ class SlowWriter:
 
     def __init__(self, store: Store) -> None:
         self._writer = store.writer
+        self.add_commit_listener = store.writer.add_commit_listener
         self.reached = trio.Event()
         self.go_on = trio.Event()
 
