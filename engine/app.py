@@ -62,9 +62,11 @@ T = TypeVar("T")
 
 _LOOP_LAG_INTERVAL_S = 0.1
 _PRODUCER_RETRY_S = 1.0
-_GC_THRESHOLD = 50_000
-"""Allocations between collections of the youngest objects. The online store keeps millions of
-objects that are never garbage; Python's default of 700 would go over the middle ones all the time.
+_GC_THRESHOLD = 10_000
+"""Allocations between collections of the youngest objects, each of which takes some 2 ms.
+
+Python's default of 700 would go over what lasts more often before it is set apart; see
+`engine.features.collector`.
 """
 
 

@@ -39,6 +39,14 @@ One row an uploaded row: `fields` is a JSON object of its columns. A row a colum
 keys that a point-in-time join has to sort.
 """
 
+LATEST_ROWS_SCHEMA = pa.schema(
+    [
+        pa.field("entity_key", pa.int64(), nullable=False),
+        pa.field("event_us", pa.int64(), nullable=False),
+        pa.field("fields", pa.large_string()),
+    ]
+)
+"""Columns of `LatestRows`."""
 
 _VALUE_BYTES = 16
 """What a value of fixed size is taken to weigh in a queue."""
@@ -93,12 +101,12 @@ class Upsert:
 class LatestRows:
     """What a statement that adds rows to `feature_history` leaves of each entity: its last row.
 
-    `rows` holds event time (microseconds) and `fields` by entity key. Whoever takes in the commit
-    owns it, and may take it apart.
+    `rows` has LATEST_ROWS_SCHEMA, one row an entity in the order of their keys. A big upload has
+    millions: as Python objects they would take a gigabyte, and seconds to make.
     """
 
     dataset: str
-    rows: dict[int, tuple[int, str | None]]
+    rows: pa.RecordBatch
 
 
 @attrs.frozen

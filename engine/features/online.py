@@ -14,6 +14,7 @@ import trio
 from engine import metrics
 from engine.config import OnlineConfig
 from engine.features.accumulators import AFTER_ALL
+from engine.features.collector import CollectorRelief
 from engine.features.entity import Entity, KeptRow
 from engine.features.eventlog import RECORD, EventColumns, pack_by_entity
 from engine.features.keeping import KeepingPlan
@@ -64,6 +65,7 @@ class OnlineStore:
         self._clock = clock
         self._fold_bytes = settings.fold_events * RECORD.size
         self._residents = Residents(settings.max_bytes)
+        self._collector = CollectorRelief()
         self._loading: dict[int, Entity] = {}
         self._latecomers = Latecomers()
         self._latecomers_arrived = trio.Event()
@@ -246,6 +248,7 @@ class OnlineStore:
             for commit in behind:
                 self.apply(commit)
             self._settle()
+            self._collector.set_apart(residents.taken_in_bytes)
         logger.info(
             "online store rebuilt",
             extra={
@@ -322,11 +325,12 @@ class OnlineStore:
     def _apply_latest(self, latest: LatestRows) -> None:
         if latest.dataset not in self.plan.uploads:
             return
-        if len(latest.rows) > _APPLIED_AT_ONCE:
+        if latest.rows.num_rows > _APPLIED_AT_ONCE:
             self._residents.grow(self._latecomers.add(latest))
             self._latecomers_arrived.set()
             return
-        for key, (event_us, text) in latest.rows.items():
+        columns = (column.to_pylist() for column in latest.rows.columns)
+        for key, event_us, text in zip(*columns, strict=True):
             self._take_late(key)
             self._set_upload(key, latest.dataset, event_us, text)
 
@@ -362,5 +366,6 @@ class OnlineStore:
         gone = self._residents.evict()
         if gone:
             metrics.ONLINE_EVICTIONS.inc(gone)
+        self._collector.grow_to(self._residents.taken_in_bytes)
         metrics.ONLINE_ENTITIES.set(len(self._residents))
         metrics.ONLINE_BYTES.set(self._residents.size_bytes)

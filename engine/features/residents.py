@@ -13,6 +13,7 @@ class Residents:
     once ("second chance"), which costs a read one flag where exact recency would cost a reordering.
 
     Attributes:
+      taken_in_bytes: what was ever added, whether or not it is still there.
       complete: nothing was ever left out, so that an absent entity has no history at all.
     """
 
@@ -21,6 +22,7 @@ class Residents:
         self.get = self._entities.get
         self._max_bytes = max_bytes
         self.size_bytes = 0
+        self.taken_in_bytes = 0
         self.complete = True
 
     def __len__(self) -> int:
@@ -34,16 +36,17 @@ class Residents:
     def add(self, key: int, entity: Entity) -> None:
         """Take in an entity that is not there yet."""
         self._entities[key] = entity
-        self.size_bytes += entity.size_bytes
+        self.grow(entity.size_bytes)
 
     def add_all(self, entities: Mapping[int, Entity]) -> None:
         """Take in entities that are not there yet."""
         self._entities.update(entities)
-        self.size_bytes += sum(entity.size_bytes for entity in entities.values())
+        self.grow(sum(entity.size_bytes for entity in entities.values()))
 
     def grow(self, size_bytes: int) -> None:
         """Account for entities that have grown (or shrunk)."""
         self.size_bytes += size_bytes
+        self.taken_in_bytes += max(0, size_bytes)
 
     def evict(self) -> int:
         """Let entities go until the rest fits the budget; return how many went."""

@@ -1,11 +1,19 @@
 """Rows of big uploads: with their entity when it is needed, in commit order."""
 
+import pyarrow as pa
 import pytest
 import trio
 
 from engine.config import OnlineConfig
 from engine.features import Decline, OnlineStore
-from engine.records import Append, Commit, LatestRows, Statement, WriteRequest
+from engine.records import (
+    LATEST_ROWS_SCHEMA,
+    Append,
+    Commit,
+    LatestRows,
+    Statement,
+    WriteRequest,
+)
 from tests.unit.features import naive
 from tests.unit.features.world import FEATURE_SET, SECOND, upload_batch
 
@@ -20,7 +28,9 @@ def online():
 
 
 def big(commit_seq, plan, event_us=NOW_US, entities=MANY):
-    rows = dict.fromkeys(range(entities), (event_us, f'{{"plan":"{plan}"}}'))
+    columns = [range(entities), [event_us] * entities, [f'{{"plan":"{plan}"}}'] * entities]
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, LATEST_ROWS_SCHEMA, strict=True)]
+    rows = pa.RecordBatch.from_arrays(arrays, schema=LATEST_ROWS_SCHEMA)
     statement = Statement("move_staged_rows", {}, applies=LatestRows("profiles", rows))
     return Commit(commit_seq, (WriteRequest((statement,)),))
 
