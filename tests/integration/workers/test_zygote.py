@@ -22,9 +22,14 @@ from tests.support.worker_host import (
 )
 
 
+def zygotes_of(worker):
+    """Return the zygotes of a worker's host, by what `ps` shows of them."""
+    return [pid for pid in marked_like(worker.pid) if title_of(pid) == "trellis zygote"]
+
+
 def zygote_of(worker):
-    """Return the zygote of a worker's host, by what `ps` shows of it."""
-    return next(pid for pid in marked_like(worker.pid) if title_of(pid) == "trellis zygote")
+    (zygote,) = zygotes_of(worker)
+    return zygote
 
 
 async def test_killed_zygote_is_replaced_and_its_workers_live_on(tmp_path):
@@ -49,6 +54,31 @@ async def test_stopped_zygote_is_replaced_before_anybody_needs_it(tmp_path, monk
         await until(lambda: not is_alive(stopped))
         await (await _spawn_in_the_end(host)).kill()
         assert is_alive(worker.pid)
+
+
+async def test_zygote_killed_again_and_again_while_workers_start_costs_no_worker(tmp_path):
+    async with open_test_host(tmp_path) as host:
+        steady = await spawn(host, "sleep")
+        started = []
+
+        async def start():
+            started.append(await _spawn_in_the_end(host))
+
+        for number in range(5):
+            await until(lambda: zygotes_of(steady))
+            killed = zygote_of(steady)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(start)
+                # From before the request is sent until after its answer has come.
+                await trio.sleep(0.004 * number)
+                os.kill(killed, signal.SIGKILL)
+            await until(lambda killed=killed: not is_alive(killed))
+        assert len({worker.pid for worker in started}) == 5
+        assert all(is_alive(worker.pid) for worker in [steady, *started])
+        for worker in started:
+            await worker.kill()
+        # Workers that were forked and of which nobody heard are found, too.
+        await until(lambda: set(marked_like(steady.pid)) == {steady.pid, *zygotes_of(steady)})
 
 
 async def test_spawn_by_a_stopped_zygote_fails_in_time(tmp_path, monkeypatch):
