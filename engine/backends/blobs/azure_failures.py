@@ -110,7 +110,9 @@ def _without_answer(error: Exception, address: str, timeout_s: float) -> Failure
         )
     if isinstance(error, ValueError):
         return Failure(FailureKind.TRANSIENT, f"what answers at {address} is no blob storage")
-    return Failure(FailureKind.TRANSIENT, describe_connection_failure(error, address, timeout_s))
+    # The client raises its own error apart from the one it was caused by.
+    origin = getattr(error, "inner_exception", None) or error
+    return Failure(FailureKind.TRANSIENT, describe_connection_failure(origin, address, timeout_s))
 
 
 def _code_of(error: HttpResponseError) -> str:

@@ -147,6 +147,8 @@ class StoredFile:
         try:
             self._fd = os.open(files.path_of(name), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
+            # A disk that is not mounted has lost no blob: then this says that the folder is gone.
+            files.objects.stat()
             raise blob_not_found(name) from None
         self.borrowed = Borrowed(self._dispose)
         try:

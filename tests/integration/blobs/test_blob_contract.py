@@ -350,7 +350,7 @@ class Model:
         assert listed == [self.infos[n] for n in sorted(self.infos) if n.startswith(prefix)]
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("folder", 60), ("azure", 20)])
+@pytest.mark.parametrize(("kind", "examples"), [("folder", 40), ("azure", 12)])
 def test_any_operations_agree_with_a_dict(open_driver, kind, examples):
     async def run(operations):
         with open_driver(kind) as driver:

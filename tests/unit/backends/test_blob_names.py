@@ -21,7 +21,7 @@ def test_a_name_every_store_can_have_is_accepted(name):
     ],
 )
 def test_any_other_name_is_refused(name):
-    with pytest.raises(InvalidArgumentError, match="blob name: found .* allowed: 1 to 200"):
+    with pytest.raises(InvalidArgumentError, match=r"blob name: found .* allowed: 1 to 200"):
         check_name(name)
 
 
