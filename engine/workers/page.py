@@ -62,8 +62,11 @@ def encode_view(view: PageView) -> bytes:
 def decode_view(page: bytes) -> PageView:
     """Return what a page says; one that no worker has written to yet, or not sanely, is STARTING.
 
-    A job's code can scribble on the page as on any of its process' memory.
+    A job's code can scribble on the page as on any of its process' memory, and what comes from
+    another machine may be shorter than a page.
     """
+    if len(page) < PAGE_BYTES:
+        return PageView(Phase.STARTING, 0, None, 0)
     version, phase, begun, running, progress, *_ = _LAYOUT.unpack(page[:PAGE_BYTES])
     if version != _VERSION or phase >= len(Phase):
         return PageView(Phase.STARTING, 0, None, 0)

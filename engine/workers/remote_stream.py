@@ -43,11 +43,17 @@ async def converse_with_agent(
     host.require_open()
     to_agent, commands = trio.open_memory_channel[Command](_UNREAD_COMMANDS)
     conversation = trio.CancelScope()
+    failure: Exception | None = None
 
     async def serve() -> None:
+        nonlocal failure
         with conversation:
-            async with to_agent, aclosing(_decoded(messages)) as events:
-                await host.serve(join, events, to_agent)
+            async with to_agent:
+                try:
+                    async with aclosing(_decoded(messages)) as events:
+                        await host.serve(join, events, to_agent)
+                except Exception as error:  # noqa: BLE001 - raised below, where the call is
+                    failure = error
 
     nursery.start_soon(serve)
     try:
@@ -55,6 +61,8 @@ async def converse_with_agent(
         async with commands:
             async for command in commands:
                 yield encode_command(command)
+        if failure is not None:
+            raise failure
     finally:
         conversation.cancel()
 
