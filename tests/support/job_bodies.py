@@ -3,6 +3,7 @@
 import ctypes
 import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -78,6 +79,19 @@ def fill_standard_error(job):
 
 def leave_thread(job):
     threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+
+
+def leave_daemon(job):
+    """Leave a daemon in a session of its own, with no environment and no descriptors."""
+    program = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid(); os.closerange(0, 256); os.chdir('/')\n"
+        "    time.sleep(600)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], env={}, check=True)
+    job.advance(note="daemon left")
+    time.sleep(600)
 
 
 def stick_when_done(job):
