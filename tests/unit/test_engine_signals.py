@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 import trio
@@ -18,10 +19,13 @@ STOP, RESTART = signal.SIGUSR1, signal.SIGUSR2
 
 
 @pytest.fixture(autouse=True)
-def _other_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Those that are meant would end the tests if they came too late.
+def _other_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = {number: signal.signal(number, lambda *_: None) for number in (STOP, RESTART)}
     monkeypatch.setattr(early_stop, "read_signal_plan", lambda: SignalPlan((STOP,), (RESTART,)))
     monkeypatch.setattr(early_stop, "hand_over", lambda: None)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 async def test_the_first_signal_asks_to_stop_and_the_second_cancels_everything() -> None:

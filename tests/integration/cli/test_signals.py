@@ -134,9 +134,14 @@ def test_a_hangup_renews_the_workers_of_a_service(tmp_path: Path) -> None:
     assert f'"workers": {WORKERS}' in log
 
 
-def test_a_terminal_that_is_closed_stops_its_engine_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "then", [(), ("/bin/sh", "-c", 'exec "$@" </dev/null', "sh")], ids=["read", "redirected"]
+)
+def test_a_terminal_that_is_closed_stops_its_engine_in_order(
+    tmp_path: Path, then: tuple[str, ...]
+) -> None:
     leader, follower = pty.openpty()
-    with engine(tmp_path, *ON_ITS_OWN_TERMINAL, stdin=follower) as process:
+    with engine(tmp_path, *ON_ITS_OWN_TERMINAL, *then, stdin=follower) as process:
         os.close(follower)
         await_ready(process)
         os.close(leader)
