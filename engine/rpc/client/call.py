@@ -152,6 +152,8 @@ class ClientCall:
             self.response.end(status)
             self._connection.codec.reset_stream(self._stream_id, ErrorCode.CANCEL)
             self._connection.flush_soon()
+            # Another task may be receiving while one that sends finds that it cannot.
+            self._changed.set()
         self.response.messages.clear()
         self._release()
 

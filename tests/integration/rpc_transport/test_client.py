@@ -312,3 +312,14 @@ async def test_a_silent_server_is_found_dead() -> None:
             with pytest.raises(purerpc.UnavailableError, match="pings"), trio.fail_after(3):
                 await bind(SERVICE, channel).Echo(value(b""), timeout_s=None)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_message_over_the_limit_ends_a_streamed_request_at_once() -> None:
+    async def requests() -> AsyncIterator[BytesValue]:
+        yield BytesValue(value=b"fits")
+        yield BytesValue(value=bytes(5 << 20))
+
+    async with open_port() as port, open_channel("127.0.0.1", port.number) as channel:
+        with trio.fail_after(5), pytest.raises(purerpc.RpcFailedError) as caught:
+            await bind(SERVICE, channel).Collect(requests())
+        assert caught.value.status.status_code is purerpc.StatusCode.RESOURCE_EXHAUSTED
