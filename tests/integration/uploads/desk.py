@@ -59,9 +59,11 @@ class UploadDesk:
         for part in parts:
             assert await staged.add_rows(ipc(part)) == len(part)
 
-    async def complete(self, job: ClaimedJob, accepted: int, rejected: int = 0) -> ResultVerdict:
+    async def complete(
+        self, job: ClaimedJob, accepted: int, rejected: int = 0, *, slot: str = "slot"
+    ) -> ResultVerdict:
         result = json.dumps({"rows_accepted": accepted, "rows_rejected": rejected})
-        [verdict] = await self.jobs.complete("slot", [JobResult(job.job_id, job.token, result)])
+        [verdict] = await self.jobs.complete(slot, [JobResult(job.job_id, job.token, result)])
         return verdict
 
     async def read(self, upload_id: str) -> bytes:
