@@ -105,6 +105,9 @@ def _fragments(secret: str) -> set[str]:
         name, separator, value = pair.partition("=")
         if separator and name.strip().lower().endswith(("key", "signature", "password", "token")):
             found.add(value)
+            # Of a SAS token, URLs and messages repeat the signature apart from the rest.
+            signatures = [p[4:] for p in value.split("&") if p.startswith("sig=")]
+            found.update(signatures, map(unquote, signatures))
     return found
 
 

@@ -125,6 +125,16 @@ def test_parts_of_urls_and_connection_strings_are_masked_on_their_own() -> None:
     assert redactor.scrub("signed with Zm9vYmFy==") == "signed with ***"
 
 
+def test_the_signature_of_a_shared_access_token_is_masked_on_its_own() -> None:
+    redactor = Redactor()
+    redactor.add(["BlobEndpoint=https://a/;SharedAccessSignature=sv=2024&sig=Zm9v%2BmFy%3D&se=2"])
+    for text in (
+        "GET /c/b?se=2&sig=Zm9v%2BmFy%3D&sv=2024",
+        "the signature Zm9v+mFy= did not match",
+    ):
+        assert "Zm9v" not in redactor.scrub(text)
+
+
 def test_very_short_secrets_are_left_so_that_lines_stay_readable() -> None:
     redactor = Redactor()
     redactor.add(["", "a"])
