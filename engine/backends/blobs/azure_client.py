@@ -81,7 +81,7 @@ def _with_identity(
             "blobs.account_url must begin with https:// since the token of the machine's identity "
             "is sent there"
         )
-    # Imported only here: it takes another second and 15 MB, which those with a key need not pay.
+    # Imported only here: whoever has a key needs none of it.
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
     credential = stack.enter_context(

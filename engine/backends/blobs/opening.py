@@ -73,7 +73,7 @@ async def open_blobs(
                 yield BlobsBackend(BlobStore(driver), str(folder), report)
         return
 
-    # Imported only when needed: the client takes a second and 30 MB.
+    # Imported only when needed: the client takes a second and 19 MB.
     from engine.backends.blobs.azure_opening import open_azure  # noqa: PLC0415
 
     with open_azure(config) as azure:

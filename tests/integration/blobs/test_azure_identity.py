@@ -1,4 +1,4 @@
-"""An account used with the identity of the machine: no key, but tokens that the machine is given."""
+"""An account used with the identity of the machine: no key, but tokens that it is given."""
 
 import base64
 import datetime
