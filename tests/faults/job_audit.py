@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import attrs
 
@@ -70,6 +71,9 @@ class JobFindings:
     states: Counter[str] = attrs.field(factory=Counter)
     causes: Counter[str] = attrs.field(factory=Counter)
     latencies: list[Latency] = attrs.field(factory=list)
+    undelivered: int = 0
+    """Attempts that were done, but whose worker died before it handed their outcome in: they are
+    not recorded, and the next one has their number."""
 
 
 def find_overlaps(log: Iterable[Entry]) -> list[str]:
@@ -93,9 +97,10 @@ def runs_by_job(log: Iterable[Entry]) -> dict[str, list[Run]]:
                     runs[-1].until_ns = entry.at_ns
                 runs.append(Run(entry.attempt, entry.pid, entry.start_ticks, entry.at_ns, 1 << 63))
             case "fault" | "end":
-                run = next((run for run in runs if run.attempt == entry.attempt), None)
                 # What a job has forked may come back from its misdeed: it is not the attempt.
-                if run is None or run.pid != entry.pid:
+                me = (entry.attempt, entry.pid)
+                run = next((run for run in runs if (run.attempt, run.pid) == me), None)
+                if run is None:
                     continue
                 if entry.event == "fault":
                     run.misdeed, run.fault_ns = entry.facts["misdeed"], entry.at_ns
@@ -120,8 +125,12 @@ def audit_job(
     by_attempt = {attempt.attempt: attempt for attempt in job.attempts}
     if len(by_attempt) != len(job.attempts):
         say(f"an attempt is recorded twice: {[attempt.attempt for attempt in job.attempts]}")
+    again = {one.attempt for one, other in pairwise(runs) if one.attempt == other.attempt}
     for run in runs:
         recorded = by_attempt.get(run.attempt)
+        if run.attempt in again and run.outcome and recorded and recorded.pid != run.pid:
+            findings.undelivered += 1
+            continue
         expected = _expected_causes(run, circumstances)
         if recorded is None:
             say(f"attempt {run.attempt} in {run.pid} began and is not recorded")

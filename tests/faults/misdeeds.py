@@ -153,7 +153,10 @@ def hog_memory_in_child(advance: Advance) -> None:
 
 def outgrow_soft_limit(_: Advance) -> None:
     """Keep memory past the end of the job, for which the worker is replaced."""
-    _KEPT.append(b"x" * SOFT_BYTES)
+    for _number in range(SOFT_BYTES // _HOG_STEP_BYTES + 1):
+        _KEPT.append(b"x" * _HOG_STEP_BYTES)
+        # Filling memory holds the interpreter lock.
+        time.sleep(0.01)
 
 
 def fork_children(_: Advance) -> None:
@@ -277,7 +280,13 @@ MISDEEDS: Final[Mapping[str, Misdeed]] = {
         Misdeed(close_descriptors),
         Misdeed(flood_output),
         Misdeed(leave_thread),
-        Misdeed(swallow_everything, frozenset({"cancelled"}), "swallow_everything", "CANCELLED"),
+        Misdeed(
+            swallow_everything,
+            # Stalled, when nobody answers the call that cancels it for long.
+            frozenset({"cancelled", "stalled"}),
+            "swallow_everything",
+            "CANCELLED",
+        ),
         Misdeed(wait_for_cancellation, frozenset({"cancelled"}), final="CANCELLED"),
     )
 }

@@ -24,8 +24,8 @@ MODULES = (
     "tests.faults.upload_faults",
     "tests.faults.kept_broker",
     "tests.faults.network_faults",
-    "tests.faults.disk",
     "tests.faults.clock",
+    "tests.faults.disk",
 )
 """Modules with a sequence `FAULTS` or `FACILITIES`, or both."""
 

@@ -34,6 +34,7 @@ class Report:
     states: Counter[str] = attrs.field(factory=Counter)
     causes: Counter[str] = attrs.field(factory=Counter)
     latencies: list[Latency] = attrs.field(factory=list)
+    undelivered: int = 0
     violations: list[Violation] = attrs.field(factory=list)
     began_s: float = attrs.field(factory=time.monotonic)
 
@@ -53,6 +54,7 @@ class Report:
         self.states += outcome.findings.states
         self.causes += outcome.findings.causes
         self.latencies += outcome.findings.latencies
+        self.undelivered += outcome.findings.undelivered
         found = outcome.findings.violations
         self.violations += [Violation(outcome.number, text) for text in found]
 
@@ -76,6 +78,7 @@ class Report:
                 for name, values in sorted(self._seconds_by_kind().items())
             ),
             "",
+            f"{self.undelivered} attempts were done again: their worker died with the outcome",
             f"{len(self.violations)} violations",
             *(
                 f"  round {violation.round_number}: {violation.text}\n"
@@ -104,6 +107,7 @@ class Report:
             "jobs_by_state": self.states,
             "attempts_by_cause": self.causes,
             "events": self.events,
+            "done_and_repeated": self.undelivered,
             "seconds_to_running_again": {
                 name: {
                     "count": len(values),

@@ -75,9 +75,9 @@ class Round:
         async with trio.open_nursery() as nursery:
             for planned in self._plan.faults:
                 nursery.start_soon(self._inject, planned)
-            await self._submit()
             async with trio.open_nursery() as cancelling:
                 cancelling.start_soon(self._cancel_what_waits_for_it)
+                await self._submit()
                 outcome.stuck = not await self._wait_final()
                 cancelling.cancel_scope.cancel()
         self._audit()
