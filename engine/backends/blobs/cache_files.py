@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from pathlib import Path
 
 import attrs
@@ -89,8 +90,10 @@ def verify(files: CacheFiles, entry: CacheEntry) -> bool:
 
 
 def _note_use(path: Path) -> None:
+    # Not the file system's own idea of now, which stands still for milliseconds.
+    now_ns = time.time_ns()
     try:
-        os.utime(path)
+        os.utime(path, ns=(now_ns, now_ns))
     except FileNotFoundError:
         return  # removed by hand since; what was read is right all the same
 
