@@ -122,6 +122,14 @@ JOB_COUNTER = Counter(
     "trellis_job_counter", "Sums of what jobs have counted, by type of job.", ["job_type", "name"]
 )
 
+# Models
+TRAININGS = Counter(
+    "trellis_trainings", "Trainings that ended, by what became of them.", ["model", "outcome"]
+)
+MODEL_VERSION = Gauge(
+    "trellis_model_version", "The version that an alias of a model points to.", ["model", "alias"]
+)
+
 # Backends
 BACKEND_UP = Gauge("trellis_backend_up", "1 while the backend answers.", ["backend"])
 BACKEND_RESTARTS = Counter("trellis_backend_restarts", "Restarts of embedded servers.", ["backend"])

@@ -8,6 +8,7 @@ import attrs
 import pyarrow as pa
 import trio
 
+from engine import metrics
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from engine.models.artifact_rows import read_artifact
 from engine.models.changes import (
@@ -175,6 +176,7 @@ class ModelRegistry:
                 tuple(versions[name]),
                 aliases.get(name, {}),
             )
+            _show_aliases(self._models[name])
         self._report_lost_features()
 
     def get(self, name: str, version: int | None = None) -> ModelVersion:
@@ -409,7 +411,10 @@ class ModelRegistry:
 
     def _follow(self, commit: Commit) -> None:
         for request in commit.requests:
-            self._models.update(follow(self._models, request.operations))
+            changed = follow(self._models, request.operations)
+            self._models.update(changed)
+            for model in changed.values():
+                _show_aliases(model)
 
     def _report_lost_features(self) -> None:
         for model in self.list():
@@ -426,6 +431,13 @@ class ModelRegistry:
             logger.info("declared model changed", extra=facts)
         for name in report.removed:
             logger.warning("model is no longer declared; it stays as it is", extra={"model": name})
+
+
+def _show_aliases(model: Model) -> None:
+    """Bring the gauge along; an alias that points nowhere is 0."""
+    for alias in ALIASES:
+        if alias in model.aliases or model.latest.trained is not None:
+            metrics.MODEL_VERSION.labels(model.name, alias).set(model.aliases.get(alias, 0))
 
 
 def _shown(version: int | str | None) -> str:

@@ -1,0 +1,168 @@
+"""What the end of a training means: a new version, or a line in the model's log."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from engine import metrics
+from engine.config import ModelSpec, PolicySpec
+from engine.errors import InvalidArgumentError
+from engine.jobs import ClaimedJob, EndedJob
+from engine.learning.payloads import TrainingRequest, read_training
+from engine.models import (
+    BlobRef,
+    Importance,
+    Measured,
+    ModelRegistry,
+    Promotion,
+    Role,
+    TrainedArtifact,
+)
+from engine.models.changes import now_us, row_of_log
+from engine.models.policy import decide_promotion
+from engine.records import Operation
+
+logger = logging.getLogger(__name__)
+
+_MOST_METRICS = 100
+
+
+class _Blob(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+class _Metric(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+class _Importance(msgspec.Struct, forbid_unknown_fields=True):
+    feature: str
+    importance: float
+    spread: float
+
+
+class _Result(msgspec.Struct):
+    """What a training returns."""
+
+    artifact: _Blob
+    reference: _Blob
+    estimator: str
+    task: str
+    metrics: list[_Metric]
+    champion_metrics: list[_Metric] | None
+    importance: list[_Importance]
+    rows_fitted: int
+    rows_tested: int
+    trained_from_us: int
+    trained_until_us: int
+    lineage: dict[str, Any]
+
+
+class TrainingEndings:
+    """Turns results into versions. Made before the jobs, whose hooks it holds."""
+
+    def __init__(self, declared: Mapping[str, ModelSpec]) -> None:
+        self._declared = declared
+        self._models: ModelRegistry | None = None
+
+    def attach(self, models: ModelRegistry) -> None:
+        """Name the registry; before any worker runs."""
+        self._models = models
+
+    async def complete(self, job: ClaimedJob, result: Mapping[str, Any]) -> tuple[Operation, ...]:
+        """Return the operations that make a version of a result, by the policy of now.
+
+        Raises:
+          InvalidArgumentError: the result is not one of a training.
+          NotFoundError: the model is gone.
+        """
+        assert self._models is not None
+        request = read_training(json.loads(job.payload_json))
+        try:
+            read = msgspec.convert(result, _Result)
+        except msgspec.ValidationError as error:
+            raise InvalidArgumentError("result", f"is not one of a training: {error}") from error
+        trained = _to_artifact(job.job_id, request, read)
+        promotion = self._decide(request, trained)
+        change = self._models.plan_training(request.model, request.features, trained, promotion)
+        metrics.TRAININGS.labels(request.model, promotion.role.value).inc()
+        logger.info(
+            "model trained",
+            extra={
+                "model": request.model,
+                "version": change.version.version,
+                "becomes": promotion.role.value,
+                "reason": promotion.reason,
+                "job_id": job.job_id,
+            },
+        )
+        return change.operations
+
+    def fail(self, ended: EndedJob) -> tuple[Operation, ...]:
+        """Return the line of the model's log that says why there is no new version."""
+        request = read_training(json.loads(ended.payload_json))
+        metrics.TRAININGS.labels(request.model, ended.state.value.lower()).inc()
+        facts = {
+            "job_id": ended.job_id,
+            "cause": request.cause.value,
+            "state": ended.state.value.lower(),
+            "code": ended.code,
+            "detail": ended.message,
+        }
+        logger.warning("training failed", extra={"model": request.model, **facts})
+        return (row_of_log(now_us(), request.model, None, "training failed", facts),)
+
+    def _decide(self, request: TrainingRequest, trained: TrainedArtifact) -> Promotion:
+        assert self._models is not None
+        default = self._models.find(request.model).default
+        champion = default.version if default.trained is not None else None
+        if champion != request.champion_version:
+            return Promotion(
+                Role.CHALLENGER,
+                f"the champion changed while it was trained: it is version {champion} now",
+            )
+        spec = self._declared.get(request.model)
+        policy = PolicySpec() if spec is None else spec.policy
+        return decide_promotion(policy, request.metric, trained.metrics, trained.champion_metrics)
+
+
+def _to_artifact(job_id: str, request: TrainingRequest, result: _Result) -> TrainedArtifact:
+    if len(result.metrics) > _MOST_METRICS:
+        raise InvalidArgumentError("result", f"has more than {_MOST_METRICS} metrics")
+    champion = result.champion_metrics
+    return TrainedArtifact(
+        job_id=job_id,
+        cause=request.cause.value,
+        drift_report_id=request.drift_report_id,
+        estimator=result.estimator,
+        task=result.task,
+        pipeline=_to_blob(result.artifact),
+        reference=_to_blob(result.reference),
+        trained_from_us=result.trained_from_us,
+        trained_until_us=result.trained_until_us,
+        training_commit_seq=request.history.commit_seq,
+        rows_fitted=result.rows_fitted,
+        rows_tested=result.rows_tested,
+        metrics=tuple(map(_to_measured, result.metrics)),
+        champion_metrics=None if champion is None else tuple(map(_to_measured, champion)),
+        importance=tuple(
+            Importance(one.feature, one.importance, one.spread) for one in result.importance
+        ),
+        lineage_json=json.dumps(result.lineage, ensure_ascii=False),
+    )
+
+
+def _to_blob(blob: _Blob) -> BlobRef:
+    return BlobRef(blob.name, blob.sha256, blob.size_bytes)
+
+
+def _to_measured(metric: _Metric) -> Measured:
+    return Measured(metric.name, metric.value, metric.low, metric.high)

@@ -1,0 +1,92 @@
+"""The rows a training is given: features as of each observation, and what came after."""
+
+import io
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import trio
+
+from engine.config import UploadSpec
+from engine.features import FeatureStore, HistoryReader
+from engine.learning.payloads import TrainingRequest
+from engine.models.labels import fetch_labels
+
+_MESSAGE_BYTES = 1024 * 1024
+_BATCH_ROWS = 4_096
+_TIMEOUT_S = 600.0
+"""For each query; five million events take seconds."""
+
+
+async def fetch_training_rows(
+    request: TrainingRequest,
+    features: FeatureStore,
+    reader: HistoryReader,
+    uploads: Mapping[str, UploadSpec],
+) -> pa.Table:
+    """Fetch the rows of a training, the same for the same request.
+
+    Returns: columns entity_key (int64), event_time (timestamp, microseconds, UTC) and label, then a
+      column for each feature of the request, NULL where it is missing; ordered by time and entity.
+    Raises:
+      NotFoundError: a feature, or the label's dataset, is not defined any more.
+      DeadlineExceededError: a query took longer than ten minutes.
+      StoreError: a query failed.
+    Cancellation: the query is interrupted.
+    """
+    labels = await fetch_labels(
+        reader,
+        request.label,
+        request.observations,
+        uploads,
+        request.history,
+        seed=request.split.seed,
+        timeout_s=_TIMEOUT_S,
+    )
+    rows = await features.training_set(
+        labels.select(["entity_key", "event_time"]),
+        request.columns,
+        request.history.commit_seq,
+        timeout_s=_TIMEOUT_S,
+    )
+    return rows.add_column(2, "label", labels["label"])
+
+
+async def stream_table(table: pa.Table) -> AsyncIterator[bytes]:
+    """Yield a table as an Arrow IPC stream, in parts of about 1 MiB.
+
+    Cancellation: a checkpoint after each batch of rows.
+    """
+    parts = _Parts()
+    with pa.ipc.new_stream(parts, table.schema) as writer:
+        for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+            writer.write_batch(batch)
+            if parts.size_bytes >= _MESSAGE_BYTES:
+                yield parts.take()
+            await trio.lowlevel.checkpoint()
+    yield parts.take()
+
+
+class _Parts(io.RawIOBase):
+    """Keeps what Arrow writes until it is taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: list[bytes] = []
+        self.size_bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        content = bytes(data)
+        self._written.append(content)
+        self.size_bytes += len(content)
+        return len(content)
+
+    def take(self) -> bytes:
+        """Return what was written since the last time."""
+        content = b"".join(self._written)
+        self._written.clear()
+        self.size_bytes = 0
+        return content

@@ -1,0 +1,193 @@
+"""Service C: starts trainings, and makes versions of what they return."""
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+import trio
+
+from engine.config import FeaturesFile, ModelSpec
+from engine.config.model_rules import estimator_of
+from engine.errors import FailedPreconditionError
+from engine.features import HistoryReader
+from engine.jobs import JobSpec, JobView, Submission
+from engine.learning.payloads import TRAIN, request_training, write_training
+from engine.models import ModelRegistry
+from engine.models.changes import now_us
+from engine.models.labels import History, find_history_end_us
+from engine.models.policy import Cause, TrainingHistory, refuse_training
+from engine.records import Operation
+from engine.store.queries import load_queries
+
+logger = logging.getLogger(__name__)
+
+_QUERIES = load_queries("engine.learning")
+
+
+class TrainingQueue(Protocol):
+    """What trainings need of the jobs; `engine.jobs.Jobs` has it."""
+
+    async def submit(
+        self, spec: JobSpec, operations: tuple[Operation, ...] = (), job_id: str | None = None
+    ) -> Submission:
+        """Accept a job, in one transaction with the operations."""
+
+    async def get(self, job_id: str) -> JobView:
+        """Return a job."""
+
+
+class LastCommit(Protocol):
+    """What tells the last commit; the store's writer does."""
+
+    @property
+    def commit_seq(self) -> int:
+        """Its sequence number."""
+
+
+@attrs.frozen
+class TrainingStart:
+    """A training that was started, or why none was."""
+
+    job_id: str = ""
+    """Of the one that was started, or is under way."""
+    refusal: str | None = None
+
+
+@attrs.define
+class _Trained:
+    """What is known of a model's trainings."""
+
+    job_id: str | None = None
+    last_started_us: int | None = None
+    """Of one that no person called for."""
+
+
+@attrs.frozen
+class TrainingSettings:
+    """How training jobs are carried out."""
+
+    pool: str
+    max_attempts: int
+
+
+class Trainings:
+    """Starts trainings, one of a model at a time. Used from the Trio thread."""
+
+    def __init__(
+        self,
+        jobs: TrainingQueue,
+        models: ModelRegistry,
+        reader: HistoryReader,
+        last_commit: LastCommit,
+        declared: Mapping[str, ModelSpec],
+        features: FeaturesFile,
+        settings: TrainingSettings,
+    ) -> None:
+        self._jobs = jobs
+        self._models = models
+        self._reader = reader
+        self._last_commit = last_commit
+        self._declared = declared
+        self._features = features
+        self._settings = settings
+        self._trained: dict[str, _Trained] = {}
+        self._starting = trio.Lock()
+
+    async def load(self) -> None:
+        """Read what earlier engines have started. Before anything else. Raises StoreError."""
+        for job_id, model in await self._reader.fetch_rows(_QUERIES["trainings_under_way"]):
+            self._of(model).job_id = job_id
+        for model, started_us in await self._reader.fetch_rows(_QUERIES["last_trainings"]):
+            self._of(model).last_started_us = started_us
+
+    def find_spec(self, model: str) -> ModelSpec:
+        """Return the declaration of a model that can be trained.
+
+        Raises:
+          NotFoundError: there is no such model.
+          FailedPreconditionError: it is not declared in models.yaml, or has no label.
+        """
+        spec = self._declared.get(model)
+        if spec is None:
+            self._models.find(model)
+            raise FailedPreconditionError(
+                f"the model {model!r} was registered by a call; declare it in models.yaml, with a "
+                "label, to train it"
+            )
+        if spec.label is None:
+            raise FailedPreconditionError(
+                f"the model {model!r} has no label; declare one in models.yaml to train it"
+            )
+        return spec
+
+    async def start(
+        self,
+        model: str,
+        cause: Cause,
+        drift_report_id: str | None = None,
+        operations: tuple[Operation, ...] = (),
+        request_id: str = "",
+    ) -> TrainingStart:
+        """Start a training, unless one is under way or the policy is against it.
+
+        Args:
+          operations: written in the transaction that accepts the job; not written without one.
+        Raises:
+          NotFoundError, FailedPreconditionError: as `find_spec`, or there are no events yet.
+          UnavailableError: the engine is shutting down.
+        Cancellation: a checkpoint before the job is accepted; then nothing is started.
+        """
+        spec = self.find_spec(model)
+        async with self._starting:
+            known = self._of(model)
+            under_way = known.job_id is not None and await self._runs(known.job_id)
+            refusal = refuse_training(
+                spec.policy, cause, TrainingHistory(under_way, known.last_started_us), now_us()
+            )
+            if refusal is not None:
+                return TrainingStart(known.job_id if under_way and known.job_id else "", refusal)
+            job_id = await self._submit(spec, cause, drift_report_id, operations, request_id)
+            known.job_id = job_id
+            if cause is not Cause.CALL:
+                known.last_started_us = now_us()
+        logger.info("training started", extra={"model": model, "cause": cause, "job_id": job_id})
+        return TrainingStart(job_id)
+
+    async def _submit(
+        self,
+        spec: ModelSpec,
+        cause: Cause,
+        drift_report_id: str | None,
+        operations: tuple[Operation, ...],
+        request_id: str,
+    ) -> str:
+        commit_seq = self._last_commit.commit_seq
+        end_us = await find_history_end_us(self._reader, commit_seq)
+        if end_us is None:
+            raise FailedPreconditionError("there are no events to learn from yet")
+        request = request_training(
+            spec,
+            estimator_of(spec, self._features),
+            self._models.find(spec.name),
+            History(commit_seq, min(end_us, now_us())),
+            cause,
+            drift_report_id,
+        )
+        submission = await self._jobs.submit(
+            JobSpec(
+                TRAIN,
+                write_training(request),
+                pool=self._settings.pool,
+                max_attempts=self._settings.max_attempts,
+                request_id=request_id,
+            ),
+            operations,
+        )
+        return submission.job_id
+
+    async def _runs(self, job_id: str) -> bool:
+        return not (await self._jobs.get(job_id)).state.is_final
+
+    def _of(self, model: str) -> _Trained:
+        return self._trained.setdefault(model, _Trained())

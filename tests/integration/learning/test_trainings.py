@@ -1,0 +1,308 @@
+"""Trainings over a real data file and real jobs; the worker is played."""
+
+import contextlib
+import io
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pyarrow as pa
+import pytest
+
+from engine.config import (
+    EntitySpec,
+    FeaturesFile,
+    FeatureSpec,
+    LabelSpec,
+    ModelSpec,
+    ObservationsSpec,
+    OnlineConfig,
+    PolicySpec,
+)
+from engine.errors import FailedPreconditionError, NotFoundError
+from engine.features import FeatureStore, OnlineStore, compile_feature_set
+from engine.jobs import ClaimedJob, JobFailure, JobHooks, JobResult, Jobs
+from engine.learning.endings import TrainingEndings
+from engine.learning.payloads import TRAIN, read_training
+from engine.learning.training_rows import fetch_training_rows, stream_table
+from engine.learning.trainings import Trainings, TrainingSettings
+from engine.models import ModelRegistry
+from engine.models.policy import Cause
+from engine.records import EVENTS_SCHEMA, Append, WriteRequest
+from engine.store import Store, StoreSettings, open_store
+from tests.integration.jobs.world import UnreliableClient, World
+from tests.support.redis_servers import running_server
+
+SECOND = 1_000_000
+FEATURES = FeaturesFile(
+    entities={"user": EntitySpec("user_id")},
+    features={
+        "views": FeatureSpec("views", "events", {"action": ("view",)}, "count"),
+        "buys": FeatureSpec("buys", "events", {"action": ("buy",)}, "count"),
+    },
+)
+MODEL = ModelSpec(
+    name="buyer",
+    entity="user",
+    features=("views", "buys"),
+    label=LabelSpec(within=5, where={"action": ("buy",)}),
+    observations=ObservationsSpec(every=10, last=100, active=30),
+)
+UNLABELLED = ModelSpec(name="list", entity="user", features=("views",))
+
+
+@attrs.define
+class Loop:
+    store: Store
+    jobs: Jobs
+    features: FeatureStore
+    models: ModelRegistry
+    trainings: Trainings
+
+    async def add_events(self, *events: tuple[int, str, int]) -> None:
+        rows = [
+            {
+                "user_id": user,
+                "action": action,
+                "event_time": at_s * SECOND,
+                "ingest_time": 0,
+                "topic": "t",
+                "partition": 0,
+                "offset": 0,
+            }
+            for user, action, at_s in events
+        ]
+        batch = pa.RecordBatch.from_pylist(rows, schema=EVENTS_SCHEMA)
+        await self.store.writer.submit(WriteRequest((Append("events", batch),)))
+
+    async def claim(self) -> ClaimedJob:
+        [job] = await self.jobs.claim("slot", None, 1, 5)
+        return job
+
+    async def complete(self, job: ClaimedJob, **changes: object) -> bool:
+        result = {**RESULT, **changes}
+        [verdict] = await self.jobs.complete(
+            "slot", [JobResult(job.job_id, job.token, json.dumps(result))]
+        )
+        return verdict.accepted
+
+
+def metric(value: float) -> list[dict[str, object]]:
+    return [{"name": "roc_auc", "value": value, "low": value - 0.1, "high": value + 0.1}]
+
+
+RESULT = {
+    "artifact": {"name": "models/ab", "sha256": "ab" * 32, "size_bytes": 10},
+    "reference": {"name": "models/cd", "sha256": "cd" * 32, "size_bytes": 20},
+    "estimator": "LogisticRegression",
+    "task": "classification",
+    "classes": ["false", "true"],
+    "metrics": metric(0.7),
+    "champion_metrics": None,
+    "importance": [{"feature": "views", "importance": 0.1, "spread": 0.01}],
+    "rows_fitted": 300,
+    "rows_tested": 100,
+    "trained_from_us": 1,
+    "trained_until_us": 2,
+    "lineage": {"seed": 1},
+}
+
+
+@asynccontextmanager
+async def open_loop(folder: Path, model: ModelSpec = MODEL) -> AsyncIterator[Loop]:
+    declared = {"buyer": model, "list": UNLABELLED}
+    endings = TrainingEndings(declared)
+    with running_server("redis6") as server:
+        client = UnreliableClient(server)
+        with contextlib.closing(client):
+            async with open_store(StoreSettings(path=folder / "trellis.duckdb")) as store:
+                world = World(store, server, client, queue_name="learning")
+                world.hooks = {TRAIN: JobHooks(complete=endings.complete, fail=endings.fail)}
+                feature_set = compile_feature_set(FEATURES)
+                online = OnlineStore(feature_set, OnlineConfig())
+                store.writer.add_commit_listener(online.apply)
+                await online.rebuild(store.reader, store.writer.commit_seq)
+                models = ModelRegistry(
+                    store.writer, store.reader, dict.fromkeys(FEATURES.features, "user")
+                )
+                await models.load()
+                await models.sync_declared(declared)
+                endings.attach(models)
+                async with world.open() as jobs:
+                    await jobs.wait_queue_open()
+                    trainings = Trainings(
+                        jobs,
+                        models,
+                        store.reader,
+                        store.writer,
+                        declared,
+                        FEATURES,
+                        TrainingSettings(pool="default", max_attempts=3),
+                    )
+                    await trainings.load()
+                    features = FeatureStore(feature_set, online, store.reader)
+                    yield Loop(store, jobs, features, models, trainings)
+
+
+async def test_a_training_becomes_the_champion_with_the_end_of_its_job(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10), (1, "buy", 12), (2, "view", 30))
+        started = await loop.trainings.start("buyer", Cause.CALL, request_id="r")
+        job = await loop.claim()
+        assert (job.job_id, job.job_type, job.request_id) == (started.job_id, TRAIN, "r")
+
+        assert await loop.complete(job)
+
+        version = loop.models.get("buyer")
+        assert (version.version, version.features) == (2, ("views", "buys"))
+        assert version.trained is not None
+        assert version.trained.job_id == job.job_id
+        assert version.trained.training_commit_seq == 2
+        rows = await loop.store.reader.fetch_rows(
+            "SELECT a.version FROM model_artifacts a JOIN job_outcomes o USING (commit_seq)"
+        )
+        assert rows == [(2,)]
+
+
+async def test_its_rows_are_features_as_of_then_and_what_came_after(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events(
+            (1, "view", 10), (1, "buy", 12), (1, "buy", 15), (2, "view", 20), (2, "buy", 26)
+        )
+        await loop.trainings.start("buyer", Cause.CALL)
+        await loop.add_events((1, "buy", 11))  # after the commit that the training sees
+        request = read_training(json.loads((await loop.claim()).payload_json))
+
+        table = await fetch_training_rows(request, loop.features, loop.store.reader, {})
+
+        assert table.to_pylist() == [
+            {"entity_key": key, "event_time": at, "label": label, "views": views, "buys": buys}
+            for key, at, label, views, buys in [
+                (1, _time(10), True, 1, 0),
+                (1, _time(20), False, 1, 2),
+                (2, _time(20), False, 1, 0),
+            ]
+        ]
+
+
+async def test_rows_travel_in_parts_and_arrive_whole() -> None:
+    table = pa.table({"n": pa.array(range(500_000), pa.int64())})
+    parts = [part async for part in stream_table(table)]
+    assert len(parts) > 2
+    assert max(map(len, parts)) < 2 * 1024 * 1024
+    with pa.ipc.open_stream(io.BytesIO(b"".join(parts))) as reader:
+        assert reader.read_all().equals(table)
+
+
+async def test_one_training_of_a_model_at_a_time_also_after_a_restart(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10))
+        first = await loop.trainings.start("buyer", Cause.CALL)
+        again = await loop.trainings.start("buyer", Cause.CALL)
+        assert (again.job_id, again.refusal) == (first.job_id, "a training is under way")
+    async with open_loop(tmp_path) as loop:
+        again = await loop.trainings.start("buyer", Cause.CALL)
+        assert (again.job_id, again.refusal) == (first.job_id, "a training is under way")
+        assert await loop.complete(await loop.claim())
+        assert (await loop.trainings.start("buyer", Cause.CALL)).refusal is None
+
+
+async def test_trainings_that_nobody_called_for_cool_down_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10))
+        assert (await loop.trainings.start("buyer", Cause.DRIFT, "R1")).refusal is None
+        assert await loop.complete(await loop.claim())
+        refusal = (await loop.trainings.start("buyer", Cause.DRIFT, "R2")).refusal
+        assert refusal is not None
+        assert "cool_down" in refusal
+    async with open_loop(tmp_path) as loop:
+        assert (await loop.trainings.start("buyer", Cause.SCHEDULE)).refusal is not None
+        assert (await loop.trainings.start("buyer", Cause.CALL)).refusal is None
+
+
+@pytest.mark.parametrize(("value", "champion", "challenger"), [(0.8, 3, None), (0.6, 2, 3)])
+async def test_the_better_one_on_the_same_rows_is_champion(
+    tmp_path: Path, value: float, champion: int, challenger: int | None
+) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10))
+        for metrics, of_champion in ((0.7, None), (value, metric(0.7))):
+            await loop.trainings.start("buyer", Cause.CALL)
+            await loop.complete(
+                await loop.claim(), metrics=metric(metrics), champion_metrics=of_champion
+            )
+        aliases = loop.models.find("buyer").aliases
+        assert (aliases["champion"], aliases.get("challenger")) == (champion, challenger)
+
+
+async def test_a_champion_that_changed_meanwhile_stays(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10))
+        for _ in range(2):
+            await loop.trainings.start("buyer", Cause.CALL)
+            await loop.complete(await loop.claim(), champion_metrics=metric(0.1))
+        await loop.trainings.start("buyer", Cause.CALL)
+        job = await loop.claim()
+        await loop.models.set_alias("buyer", "champion", 2)
+        await loop.complete(job, metrics=metric(0.9), champion_metrics=metric(0.1))
+        assert loop.models.find("buyer").aliases == {"champion": 2, "challenger": 4}
+
+
+async def test_a_failed_training_leaves_the_champion_and_a_line_in_the_log(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.trainings.start("buyer", Cause.CALL)
+        await loop.complete(await loop.claim())
+        await loop.trainings.start("buyer", Cause.CALL)
+        job = await loop.claim()
+        failure = JobFailure(job.job_id, job.token, "one_class", "all are false", permanent=True)
+        await loop.jobs.fail("slot", failure)
+        assert loop.models.find("buyer").aliases == {"champion": 2}
+        [(detail,)] = await loop.store.reader.fetch_rows(
+            "SELECT detail FROM model_log WHERE change = 'training failed'"
+        )
+        assert json.loads(detail)["code"] == "one_class"
+        assert (await loop.trainings.start("buyer", Cause.CALL)).refusal is None
+
+
+async def test_a_result_that_is_none_makes_no_version(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.trainings.start("buyer", Cause.CALL)
+        assert not await loop.complete(await loop.claim(), metrics="good")
+        assert loop.models.get("buyer").version == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        ("nobody", NotFoundError, "no model named 'nobody'"),
+        ("list", FailedPreconditionError, "has no label"),
+        ("called", FailedPreconditionError, "declare it in models.yaml"),
+        ("buyer", FailedPreconditionError, "no events to learn from"),
+    ],
+)
+async def test_what_cannot_be_trained_is_refused_with_the_reason(
+    tmp_path: Path, model: str, error: type[Exception], message: str
+) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.models.register("called", ["views"])
+        with pytest.raises(error, match=message):
+            await loop.trainings.start(model, Cause.CALL)
+
+
+async def test_policy_of_the_file_decides_about_promotion(tmp_path: Path) -> None:
+    model = attrs.evolve(MODEL, policy=PolicySpec(at_least=0.9))
+    async with open_loop(tmp_path, model) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.trainings.start("buyer", Cause.CALL)
+        await loop.complete(await loop.claim())
+        assert loop.models.find("buyer").aliases == {"challenger": 2}
+
+
+def _time(at_s: int) -> object:
+    return pa.scalar(at_s * SECOND, pa.timestamp("us")).as_py()
