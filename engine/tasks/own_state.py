@@ -9,7 +9,7 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class OwnState:
-    """A worker's memory and descriptors, compared with what they were when it began."""
+    """A worker's memory, descriptors and children, compared with what they were when it began."""
 
     def __init__(self, scratch: Path, descriptors: Sequence[int]) -> None:
         """Remember what `descriptors` are of: those that a worker cannot be without."""
@@ -29,11 +29,23 @@ class OwnState:
         for number, before in self._descriptors.items():
             if _identify(number) != before:
                 return f"a job has closed descriptor {number}, which was the worker's"
+        if _has_children():
+            # What a job has forked, daemons included, falls to the worker, and ends with it.
+            return "a job has left processes behind"
         if memory_soft_bytes is not None:
             used_bytes = self.memory_bytes()
             if used_bytes > memory_soft_bytes:
                 return f"{used_bytes >> 20} MiB of memory in use"
         return None
+
+
+def _has_children() -> bool:
+    """Return whether there is any child, living or not, which stays as it is."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _identify(descriptor: int) -> tuple[int, int] | None:

@@ -105,6 +105,28 @@ def stick_when_done(job):
     time.sleep(0.5)
 
 
+def leave_child(job):
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+        os._exit(0)
+    return {"pid": child}
+
+
+def leave_grandchild(job):
+    reading, writing = os.pipe()
+    between = os.fork()
+    if between == 0:
+        os.setsid()
+        daemon = os.fork()
+        if daemon == 0:
+            time.sleep(600)
+        os.write(writing, str(daemon).encode())
+        os._exit(0)
+    os.waitpid(between, 0)
+    return {"pid": int(os.read(reading, 100))}
+
+
 def hog(job):
     bytearray(1 << 50)
 

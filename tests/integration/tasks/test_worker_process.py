@@ -13,7 +13,7 @@ from engine.workers.page import Phase, token_mark
 from proto.trellis.v1 import workers_pb2 as pb
 from tests.support import job_bodies
 from tests.support.control_server import open_control
-from tests.support.worker_host import until
+from tests.support.worker_host import is_alive, until
 
 HANDLERS = {
     name: f"tests.support.job_bodies:{name}"
@@ -188,6 +188,17 @@ async def test_job_that_closes_descriptors_costs_a_worker_but_no_result(tmp_path
         job_id = service.add("close_descriptors")
         worker = await spawn()
         await service.until(lambda: job_id in service.completed)
+        assert (await worker.wait()).exit is WorkerExit.RECYCLED
+
+
+@pytest.mark.parametrize("job_type", ["leave_child", "leave_grandchild"])
+async def test_job_that_leaves_a_process_behind_costs_a_worker_and_the_process(tmp_path, job_type):
+    async with open_world(tmp_path) as (service, spawn):
+        job_id = service.add(job_type)
+        worker = await spawn()
+        await service.until(lambda: job_id in service.completed)
+        left = service.completed[job_id]["pid"]
+        await until(lambda: worker.ended and not is_alive(left))
         assert (await worker.wait()).exit is WorkerExit.RECYCLED
 
 
