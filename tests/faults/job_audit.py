@@ -253,7 +253,8 @@ def _check_final(
         if accepted != len(planned.entities):
             say(f"{accepted} rows were accepted of {len(planned.entities)}")
         return
-    run = next((run for run in runs if run.attempt == completed[0].attempt), None)
+    who = (completed[0].attempt, completed[0].pid)
+    run = next((run for run in runs if (run.attempt, run.pid) == who), None)
     if run is None or run.outcome != "returned":
         say(f"completed by an attempt that did not return: {run}")
         return
