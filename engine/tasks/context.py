@@ -3,13 +3,14 @@
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from engine.tasks.cancel import Cancellation
 from engine.tasks.hand import Job
 from engine.tasks.link import EngineLink, RejectedRow
+from engine.tasks.model_data import NextBatch, Part, ScoredBatch, StoredPart
 from engine.tasks.progress import Progress
 
 _COUNTER_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
@@ -31,6 +32,7 @@ class JobContext:
         link: EngineLink,
         progress: Progress,
         cancellation: Cancellation,
+        is_to_leave: Callable[[], bool],
     ) -> None:
         self.job_id = job.job_id
         self.job_type = job.job_type
@@ -43,6 +45,13 @@ class JobContext:
         self._link = link
         self._progress = progress
         self._cancellation = cancellation
+        self._is_to_leave = is_to_leave
+
+    @property
+    def leave_requested(self) -> bool:
+        """Whether the worker is to leave after this job. One that has no end of its own raises
+        JobHandedBack then."""
+        return self._is_to_leave()
 
     def advance(
         self, amount: int = 1, *, total: int | None = None, note: str | None = None
@@ -107,3 +116,46 @@ class JobContext:
           EngineUnreachableError: the connection was lost.
         """
         self._link.stage_rows(self._job, upload_id, batches, rejects)
+
+    def read_rows(self) -> Iterator[bytes]:
+        """Yield the rows that the job's payload asks for, an Arrow stream, in pieces.
+
+        Raises:
+          RefusedError: the job is not this worker's any more, or is of a type without rows.
+          EngineUnreachableError: the connection was lost.
+        """
+        return self._link.models.read_rows(self._job)
+
+    def read_part(self, model: str, version: int, part: Part = "pipeline") -> bytes:
+        """Return a part of a trained version.
+
+        Raises:
+          ArtifactError: it cannot be had, for now or at all.
+          RefusedError: the job is not this worker's any more, or has no business with the version.
+          EngineUnreachableError: the connection was lost.
+        """
+        return b"".join(self._link.models.read_part(self._job, model, version, part))
+
+    def store_part(self, part: Part, content: Iterable[bytes]) -> StoredPart:
+        """Store a part of the version that the job makes; it counts once the job succeeds.
+
+        Raises:
+          RefusedError: the job is not this worker's any more, or makes no version.
+          EngineUnreachableError: the connection was lost, or the blob store is away.
+        """
+        return self._link.models.store_part(self._job, part, content)
+
+    def exchange_batch(
+        self, scored: ScoredBatch | None, wait_s: float, loaded: Iterable[str]
+    ) -> NextBatch:
+        """Deliver what came of a batch, and wait for the next one.
+
+        Args:
+          scored: None the first time, and where there was nothing to do.
+          wait_s: how long to wait if there is none.
+          loaded: the versions at hand, as `model/version`.
+        Raises:
+          RefusedError: the job is not this worker's any more.
+          EngineUnreachableError: the connection was lost.
+        """
+        return self._link.models.exchange_batch(self._job, scored, wait_s, loaded)

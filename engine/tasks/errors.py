@@ -32,6 +32,10 @@ class JobCancelled(BaseException):
     """The job is to stop: let it pass. Not an `Exception`, so that no job takes it for its own."""
 
 
+class JobHandedBack(Exception):  # noqa: N818 - as JobCancelled, no error
+    """The job goes back to the queue as if it had not been begun, for whoever takes it next."""
+
+
 @attrs.frozen
 class Failure:
     """Why a run of a job failed. `permanent` ones are not tried again."""

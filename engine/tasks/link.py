@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import attrs
 
 from engine.tasks.hand import Hand, Job, Outcome
+from engine.tasks.model_data import ModelData
 from engine.tasks.progress import ProgressView
 
 
@@ -85,6 +86,10 @@ class EngineLink(Protocol):
         """Report, and be told what to do."""
 
     def take_jobs(self, most: int, wait_s: float) -> tuple[Sequence[Job], Order]:
+    @property
+    def models(self) -> ModelData:
+        """What jobs of models exchange with it."""
+
         """Return jobs to do, none if there were none within `wait_s`."""
 
     def hand_in(self, outcomes: Sequence[Outcome]) -> None:

@@ -21,6 +21,7 @@ from engine.tasks.link import (
     Reply,
     Report,
 )
+from engine.tasks.model_link import ModelLink
 from engine.tasks.settings import WorkerSettings
 from engine.workers.host import EngineAddress
 from proto.trellis.v1 import workers_pb2 as pb
@@ -84,11 +85,15 @@ class RpcLink:
         self._upload_connection = GuardedConnection(_channel_to(settings.engine))
         self._service = bind(WorkerServiceServicer, self._connection.channel)
         self._upload_service = bind(WorkerServiceServicer, self._upload_connection.channel)
+        self.models = ModelLink(
+            settings.worker_id, lambda: _channel_to(settings.engine), _mapped_errors
+        )
 
     def close(self) -> None:
         """Close the connections; the next call opens another."""
         self._connection.close()
         self._upload_connection.close()
+        self.models.close()
 
     def check(self, report: Report, timeout_s: float) -> Reply:
         """Report, and be told what to do."""

@@ -13,7 +13,12 @@ import msgspec
 from engine.tasks.batch import IN_HAND_S, BatchSize
 from engine.tasks.cancel import IDLE, Cancellation
 from engine.tasks.context import JobContext
-from engine.tasks.errors import JobCancelled, PermanentJobError, describe_failure
+from engine.tasks.errors import (
+    JobCancelled,
+    JobHandedBack,
+    PermanentJobError,
+    describe_failure,
+)
 from engine.tasks.hand import Done, Failed, Hand, Job, Outcome
 from engine.tasks.handlers import HandlerTable
 from engine.tasks.link import EngineLink, EngineUnreachableError, GivenUpError, Order, hand_in
@@ -117,7 +122,11 @@ class Runtime:
             if job is None:
                 break
             job_began_s = time.monotonic()
-            self._hand.put([self._do(job)])
+            outcome = self._do(job)
+            if outcome is None:
+                self._give_back(job)
+                continue
+            self._hand.put([outcome])
             self.jobs_done += 1
             now_s = time.monotonic()
             self._batch.note(now_s - job_began_s)
@@ -126,8 +135,8 @@ class Runtime:
                 began_s = time.monotonic()
         self._hand_in()
 
-    def _do(self, job: Job) -> Outcome:
-        """Do one job, whatever it does."""
+    def _do(self, job: Job) -> Outcome | None:
+        """Do one job, whatever it does; None if it hands itself back."""
         interrupted = False
         try:
             self._hand.running = job
@@ -136,6 +145,8 @@ class Runtime:
             with self._cancellation.running(job.token):
                 result = self._call(job)
             return Done(job, result)
+        except JobHandedBack:
+            return None
         except JobCancelled as error:
             interrupted = True
             return Failed(job, describe_failure(error))
@@ -163,9 +174,23 @@ class Runtime:
             ) from None
         handler = self._table.find(job.job_type)
         context = JobContext(
-            job, payload, self._own_state.scratch, self._link, self._progress, self._cancellation
+            job,
+            payload,
+            self._own_state.scratch,
+            self._link,
+            self._progress,
+            self._cancellation,
+            lambda: self._orders.reason_to_leave is not None,
         )
         return _encode_result(handler(context))
+
+    def _give_back(self, job: Job) -> None:
+        try:
+            self._link.give_back([job])
+        except EngineUnreachableError as error:
+            # It is still this worker's: the next call for jobs brings it again, or the worker's
+            # end takes it back.
+            logger.warning("cannot give a job back: %s", error)
 
     def _hand_in(self) -> None:
         """Hand in all outcomes, trying until they are taken or nobody wants them any more."""

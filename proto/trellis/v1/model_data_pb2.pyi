@@ -95,15 +95,17 @@ class ExchangeBatchRequest(_message.Message):
     def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., batch: _Optional[int] = ..., predictions: _Optional[bytes] = ..., error_code: _Optional[str] = ..., error: _Optional[str] = ..., wait_ms: _Optional[int] = ..., loaded: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExchangeBatchResponse(_message.Message):
-    __slots__ = ("batch", "model", "version", "rows", "forget")
+    __slots__ = ("batch", "model", "version", "rows", "forget", "leave")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     FORGET_FIELD_NUMBER: _ClassVar[int]
+    LEAVE_FIELD_NUMBER: _ClassVar[int]
     batch: int
     model: str
     version: int
     rows: bytes
     forget: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, batch: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., rows: _Optional[bytes] = ..., forget: _Optional[_Iterable[str]] = ...) -> None: ...
+    leave: bool
+    def __init__(self, batch: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., rows: _Optional[bytes] = ..., forget: _Optional[_Iterable[str]] = ..., leave: _Optional[bool] = ...) -> None: ...

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from engine.tasks import runtime
-from engine.tasks.errors import PermanentJobError
+from engine.tasks.errors import JobHandedBack, PermanentJobError
 from engine.tasks.hand import Done, Failed
 from engine.tasks.link import GivenUpError
 from engine.workers.exits import WorkerExit
@@ -237,3 +237,27 @@ def test_calls_count_as_progress_while_there_is_no_job(inside):
     inside.progress.end()
     inside.progress.note_call()
     assert inside.progress.view().counter == 2
+
+
+def test_job_that_hands_itself_back_has_no_outcome_and_the_next_one_runs(inside):
+    inside.table.handlers |= {"resident": raising(JobHandedBack()), "pass": lambda job: None}
+    inside.add("resident", "pass")
+    assert inside.run() is WorkerExit.LEFT
+    [done] = inside.engine.handed_in
+    assert done.job.job_id == "job-1"
+    assert [job.job_id for job in inside.engine.returned] == ["job-0"]
+
+
+def test_job_is_told_that_its_worker_is_to_leave(inside):
+    seen = []
+
+    def stay(job):
+        seen.append(job.leave_requested)
+        inside.orders.leave(WorkerExit.RECYCLED)
+        seen.append(job.leave_requested)
+        raise JobHandedBack
+
+    inside.table.handlers["resident"] = stay
+    inside.add("resident")
+    assert inside.run() is WorkerExit.RECYCLED
+    assert seen == [False, True]
