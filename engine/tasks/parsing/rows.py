@@ -177,6 +177,11 @@ def _decode_any(raw: bytes) -> dict[str, Any]:
 def _describe(rejection: RejectedError, raw: bytes) -> Problem:
     detail = rejection.detail
     match rejection.reason:
+        case IntakeReason.EMPTY:
+            # White space that is none in JSON. An event without content is dropped as empty; here
+            # only a blank line is no row.
+            detail = "the row holds nothing but characters that JSON has no use for"
+            return Problem(Reason.INVALID_JSON, detail, show_bytes(raw))
         case IntakeReason.NOT_AN_OBJECT:
             detail = "the row is JSON, but no object such as {...}"
         case IntakeReason.BYTE_ORDER_MARK:

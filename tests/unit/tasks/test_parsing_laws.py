@@ -218,6 +218,26 @@ def test_rows_across_the_borders_of_pieces_are_whole() -> None:
 # --- Rows
 
 
+GARBAGE = st.binary(max_size=40) | st.lists(st.sampled_from(range(64)), max_size=40).map(bytes)
+
+
+@given(
+    GARBAGE, st.sampled_from(Format), st.sampled_from([b"", b"user_id,updated_at\n", b"[", b"PAR1"])
+)
+@example(b"\x0b", Format.NDJSON, b"")
+@example(b"\n\x0c\n", Format.NDJSON, b"")
+@settings(max_examples=600, deadline=None)
+def test_whatever_the_bytes_they_are_rows_or_it_is_told_why_not(
+    garbage: bytes, format_: Format, start: bytes
+) -> None:
+    found = outcome_of(start + garbage, format_)
+    if isinstance(found, Parsed):
+        told = [reject.detail + reject.excerpt for reject in found.rejects]
+    else:
+        told = [found[1]]
+    assert all(text and text.isascii() and text.isprintable() for text in told)
+
+
 @given(st.lists(LINE.filter(lambda line: b"\n" not in line and bool(line.strip())), min_size=1))
 @settings(max_examples=50, deadline=None)
 def test_each_line_is_a_row_or_a_reject(lines: list[bytes]) -> None:

@@ -59,6 +59,8 @@ def test_of_a_field_given_twice_the_last_counts() -> None:
     ("line", "column", "reason"),
     [
         ("nonsense", "", "invalid_json"),
+        ("\x0b", "", "invalid_json"),
+        (" \x0c\x0c\r", "", "invalid_json"),
         ('{"user_id":1', "", "invalid_json"),
         (GOOD + GOOD, "", "invalid_json"),
         (GOOD + " " + GOOD, "", "invalid_json"),
