@@ -15,6 +15,7 @@ from engine.control_token import make_control_token
 from engine.errors import FailedPreconditionError
 from engine.health import HealthBoard
 from engine.jobs import Jobs
+from engine.logs import REDACTOR
 from engine.rpc import BoundAddress, serve
 from engine.services import WorkerService
 from engine.store import Store
@@ -71,6 +72,7 @@ async def open_workforce(
     token = make_control_token(
         config.paths.data, None if configured is None else configured.reveal()
     )
+    REDACTOR.add([token])
     host_settings = _host_settings(config)
     host = LateHost()
     supervisor = Supervisor(

@@ -15,7 +15,7 @@ def make_control_token(data_dir: Path, configured: str | None) -> str:
     """Return the token, and leave it in `data_dir/control-token`, readable by the owner alone.
 
     Args:
-      configured: the token to use; None for one of this start, which ends with it.
+      configured: the token to use, ASCII; None for one of this start, which ends with it.
     Raises:
       FailedPreconditionError: the folder takes no file.
     """

@@ -15,6 +15,8 @@ import click
 import trio
 
 from engine.config import LogConfig
+from engine.config.kinds import SecretToken
+from engine.config.mismatch import MismatchError
 from engine.errors import InvalidArgumentError, TrellisError
 from engine.logs import configure_logging
 from engine.rpc.tls import open_pinned_tls
@@ -118,14 +120,15 @@ def _read_token(token_file: Path | None) -> str:
     # Out of the environment at once: no worker and no job has to see it there.
     given = os.environ.pop(TOKEN_VARIABLE, "")
     token = (_read(token_file) if token_file else given).strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    try:
+        return SecretToken().parse(token).reveal()
+    except MismatchError:
         where = str(token_file) if token_file else f"${TOKEN_VARIABLE}"
         raise InvalidArgumentError(
             "--token-file",
             f"{where} holds no token; give a file, or set {TOKEN_VARIABLE}, with what the "
             "engine has as security.control_token or in the file control-token of its data folder",
-        )
-    return token
+        ) from None
 
 
 def _read_trust(authority: Path | None, host: str) -> TlsTrust:

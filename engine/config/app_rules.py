@@ -5,20 +5,11 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import attrs
-
+from engine.config.findings import Finding
 from engine.config.pem import explain_certificates, explain_private_key
 from engine.config.secrets import Secret
-from engine.config.sections import BUILT_IN_JOB_TYPES, DEFAULT_POOL, AppSettings
-
-
-@attrs.frozen
-class Finding:
-    """A rule that is broken. `keys` are the settings it is about, the one to change first."""
-
-    keys: tuple[str, ...]
-    found: str
-    allowed: str
+from engine.config.sections import AppSettings
+from engine.config.worker_rules import WORKER_RULES
 
 
 def find_broken_rules(settings: AppSettings) -> Iterator[Finding]:
@@ -68,52 +59,6 @@ def _cluster_has_a_url(settings: AppSettings) -> Iterator[Finding]:
     if settings.redis.cluster and (url is None or url.reveal().startswith("unix")):
         found = "true without the URL of a node"
         yield Finding(("redis.cluster", "redis.url"), found, "false, or with a redis(s):// URL")
-
-
-def _workers_fit(settings: AppSettings) -> Iterator[Finding]:
-    workers = settings.workers
-    wanted = sum(workers.pools.values())
-    if wanted > workers.max_python_workers:
-        yield Finding(
-            ("workers.pools", "workers.max_python_workers"),
-            f"{wanted} workers in all",
-            f"at most max_python_workers, which is {workers.max_python_workers}",
-        )
-    if workers.check_deadline_s <= workers.check_interval_s:
-        yield Finding(
-            ("workers.check_deadline_s", "workers.check_interval_s"),
-            f"{workers.check_deadline_s:g} s",
-            f"more than check_interval_s, which is {workers.check_interval_s:g} s",
-        )
-
-
-def _job_types_have_handlers(settings: AppSettings) -> Iterator[Finding]:
-    for name, job_type in settings.workers.job_types.items():
-        if name in BUILT_IN_JOB_TYPES and job_type.handler is not None:
-            found = f"a handler for {name}, which Trellis brings along"
-            yield Finding(("workers.job_types",), found, "none, or another name")
-        if name not in BUILT_IN_JOB_TYPES and job_type.handler is None:
-            found = f"{name} without a handler"
-            yield Finding(("workers.job_types",), found, "handler: package.module:function")
-
-
-def _pools_have_workers(settings: AppSettings) -> Iterator[Finding]:
-    workers = settings.workers
-    # With a token that other machines can have, they may serve the pools that are not here.
-    has_remote = settings.security.control_token is not None
-    if has_remote or sum(workers.pools.values()) != workers.max_python_workers:
-        return
-    wanted = dict.fromkeys(BUILT_IN_JOB_TYPES, DEFAULT_POOL)
-    wanted |= {name: job_type.pool for name, job_type in workers.job_types.items()}
-    for name, pool in wanted.items():
-        if pool not in workers.pools:
-            yield Finding(
-                ("workers.pools", "workers.job_types", "workers.max_python_workers"),
-                f"no worker for {name}, whose pool is {pool}",
-                f"a pool {pool}, or more max_python_workers than the pools have together, since "
-                "those left over take any job, or security.control_token, with which workers on "
-                "other machines take jobs",
-            )
 
 
 def _kafka_security_fits(settings: AppSettings) -> Iterator[Finding]:
@@ -248,9 +193,7 @@ _RULES: tuple[Callable[[AppSettings], Iterator[Finding]], ...] = (
     _reach_needs_protection,
     _tls_is_whole,
     _cluster_has_a_url,
-    _workers_fit,
-    _job_types_have_handlers,
-    _pools_have_workers,
+    *WORKER_RULES,
     _kafka_security_fits,
     _kafka_addresses_exist,
     _batches_fit_the_queue,

@@ -22,6 +22,9 @@ from engine.config.units import (
     parse_size_bytes,
 )
 
+# Other characters cannot be in a header; longer ones leave too little room for the others.
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+
 
 class Kind(Protocol):
     """A check that is also a conversion."""
@@ -248,6 +251,23 @@ class SecretText:
         if not isinstance(raw, str):
             raise MismatchError("a value of the wrong type", self.allowed)
         if not 1 <= len(raw) <= 8192 or not raw.isprintable():
+            raise MismatchError("text that does not fit", self.allowed)
+        return Secret(raw)
+
+
+@attrs.frozen
+class SecretToken:
+    """What travels in an `authorization` header, and in a file of one line."""
+
+    reads_text = True
+    allowed = (
+        "1 to 4096 letters, digits and ASCII punctuation without blanks (a secret, never shown)"
+    )
+
+    def parse(self, raw: Any) -> Secret:
+        if not isinstance(raw, str):
+            raise MismatchError("a value of the wrong type", self.allowed)
+        if not _TOKEN.fullmatch(raw):
             raise MismatchError("text that does not fit", self.allowed)
         return Secret(raw)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from engine.config.app_rules import Finding, find_broken_rules
+from engine.config.app_rules import find_broken_rules
 from engine.config.definition_files import (
     FeatureDefinitions,
     add_line,
@@ -17,6 +17,7 @@ from engine.config.definition_files import (
 from engine.config.definitions import FeaturesFile
 from engine.config.effective import EngineConfig
 from engine.config.files import APP_FILE, ENV_FILES, FEATURES_FILE, MODELS_FILE, find_stray_files
+from engine.config.findings import Finding
 from engine.config.layers import (
     DATA_OPTION,
     ENVIRONMENT,

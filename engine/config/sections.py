@@ -23,6 +23,7 @@ from engine.config.kinds import (
     Integer,
     Number,
     SecretText,
+    SecretToken,
     Size,
     Switch,
     Text,
@@ -79,6 +80,7 @@ ShortDuration = Annotated[float, Duration(0.01, 3600)]
 Fraction = Annotated[float, Number(0, 1)]
 Path_ = Annotated[Path, FilePath()]
 Password = Annotated[Secret, SecretText()]
+BearerToken = Annotated[Secret, SecretToken()]
 LogPart = Annotated[str, Choice(LOG_PARTS)]
 LogLevel = Annotated[str, Choice(("DEBUG", "INFO", "WARNING", "ERROR"))]
 Host = Annotated[str, Address()]
@@ -160,8 +162,8 @@ class SecurityConfig:
 
     tls_certificate: Path_ | None = setting(None, "PEM file with the servers' certificate chain.")
     tls_private_key: Path_ | None = setting(None, "PEM file with the certificate's private key.")
-    auth_token: Password | None = setting(None, "Bearer token that every gRPC call must carry.")
-    control_token: Password | None = setting(
+    auth_token: BearerToken | None = setting(None, "Bearer token that every gRPC call must carry.")
+    control_token: BearerToken | None = setting(
         None,
         "Bearer token of the control port, for workers on other machines. Without it every start "
         "makes one of its own.",
@@ -200,7 +202,9 @@ class WorkersConfig:
     job_types: Mapping[Identifier, JobTypeConfig] = mapping_setting(
         "Types of job that differ from the defaults, and your own; keys below."
     )
-    check_interval_s: ShortDuration = setting(1.0, "How often a worker reports.")
+    check_interval_s: Annotated[float, Duration(0.01, 30)] = setting(
+        1.0, "How often a worker reports."
+    )
     check_deadline_s: ShortDuration = setting(
         5.0, "A worker that has not reported for this long is replaced."
     )

@@ -40,12 +40,13 @@ def test_a_missing_token_says_where_to_get_one() -> None:
     assert "security.control_token" in str(error)
 
 
-def test_a_token_of_several_lines_is_refused_unseen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["secret\nlines\n", "secret lines", "sécret", "secret" * 1000])
+def test_a_token_that_cannot_be_one_is_refused_unseen(tmp_path: Path, text: str) -> None:
     token = tmp_path / "token"
-    token.write_text("secret\nlines\n")
+    token.write_text(text, encoding="utf-8")
     error = run("--engine", "h:1", "--pool", "p", "--token-file", str(token))
     assert isinstance(error, InvalidArgumentError)
-    assert "secret" not in str(error)
+    assert text.split(maxsplit=1)[0] not in str(error)
 
 
 def test_a_pool_that_cannot_be_one_is_refused() -> None:

@@ -13,6 +13,7 @@ QUOTES = "; text that YAML reads otherwise goes in quotes"
 KAFKA_NAME = "1 to 200 letters, digits, dots, dashes and underscores"
 NAME = "a name of 1 to 63 lower-case letters, digits and underscores that starts with a letter"
 SECRET = "text of 1 to 8192 characters without control characters (a secret, never shown)"
+TOKEN = "1 to 4096 letters, digits and ASCII punctuation without blanks (a secret, never shown)"
 REDIS = "a URL that starts with redis://, rediss://, unix:// (a secret, never shown)"
 
 
@@ -199,16 +200,31 @@ REDIS = "a URL that starts with redis://, rediss://, unix:// (a secret, never sh
             ),
         ),
         (
-            "workers: {check_interval_s: 5ms}",
-            f"workers.check_interval_s: found the text '5ms'; allowed: {SHORT}",
+            "workers: {cancel_grace_s: 5ms}",
+            f"workers.cancel_grace_s: found the text '5ms'; allowed: {SHORT}",
         ),
         (
-            "workers: {check_interval_s: .nan}",
-            f"workers.check_interval_s: found the number nan; allowed: {SHORT}",
+            "workers: {cancel_grace_s: .nan}",
+            f"workers.cancel_grace_s: found the number nan; allowed: {SHORT}",
         ),
         (
-            "workers: {check_interval_s: .inf}",
-            f"workers.check_interval_s: found the number inf; allowed: {SHORT}",
+            "workers: {cancel_grace_s: .inf}",
+            f"workers.cancel_grace_s: found the number inf; allowed: {SHORT}",
+        ),
+        (
+            "workers: {check_interval_s: 31s}",
+            (
+                "workers.check_interval_s: found the text '31s'; allowed: a duration such as "
+                "500ms, 90s, 5m, 24h or 30d, from 10ms to 30s"
+            ),
+        ),
+        (
+            "security: {auth_token: sésame}",
+            f"security.auth_token: found text that does not fit; allowed: {TOKEN}",
+        ),
+        (
+            "security: {control_token: open sesame}",
+            f"security.control_token: found text that does not fit; allowed: {TOKEN}",
         ),
         (
             "workers: {pools: {Train: 1}}",
@@ -339,6 +355,28 @@ def test_unfit_value_is_reported(problems: Lines, text: str, problem: str) -> No
             (
                 "workers.check_deadline_s: found 5 s; allowed: more than check_interval_s, which "
                 "is 5 s"
+            ),
+        ),
+        (
+            "workers: {stall_s: 1s}",
+            "workers.stall_s: found 1 s; allowed: more than check_interval_s, which is 1 s",
+        ),
+        (
+            "workers: {job_types: {process_upload: {stall_s: 500ms}}}",
+            (
+                "workers.job_types: found process_upload with stall_s 0.5 s; allowed: more than "
+                "check_interval_s, which is 1 s"
+            ),
+        ),
+        (
+            "workers: {retry_longest_s: 500ms}",
+            "workers.retry_first_s: found 1 s; allowed: at most retry_longest_s, which is 0.5 s",
+        ),
+        (
+            "workers: {memory_hard_bytes: 512MiB}",
+            (
+                "workers.memory_soft_bytes: found 1GiB; allowed: null, or at most "
+                "memory_hard_bytes, which is 512MiB"
             ),
         ),
         (
