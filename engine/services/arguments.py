@@ -39,12 +39,12 @@ def read_page_size(page_size: int, *, default: int, largest: int) -> int:
     return page_size or default
 
 
-def read_version(version: int) -> int | None:
+def read_version(version: int, field: str = "version") -> int | None:
     """Return the version asked for, None for the default one.
 
     Raises:
       InvalidArgumentError: it is negative.
     """
     if version < 0:
-        raise InvalidArgumentError("version", f"{version} is not a version; they start at 1")
+        raise InvalidArgumentError(field, f"{version} is not a version; they start at 1")
     return version or None

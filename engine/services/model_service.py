@@ -1,7 +1,16 @@
-"""`trellis.v1.ModelService`: models and the features they need."""
+"""`trellis.v1.ModelService`: models, the features they need, and which version answers."""
+
+from typing import Literal
 
 from engine.errors import InvalidArgumentError
-from engine.models import Model, ModelRegistry, ModelVersion, Source
+from engine.models import (
+    Measured,
+    Model,
+    ModelRegistry,
+    ModelVersion,
+    Source,
+    TrainedArtifact,
+)
 from engine.services.arguments import read_page_size, read_version
 from engine.services.feature_rows import set_time
 from proto.trellis.v1 import models_pb2
@@ -60,6 +69,24 @@ class ModelService(ModelServiceServicer):  # type: ignore[misc]  # generated cod
             next_page_token=_token(page[size - 1]) if len(page) > size else "",
         )
 
+    async def SetAlias(  # noqa: N802
+        self, input_message: models_pb2.SetAliasRequest
+    ) -> models_pb2.SetAliasResponse:
+        """Point an alias to a version, or take it away. See `models.proto`."""
+        request = input_message
+        expected: int | Literal["any"] | None = "any"
+        if request.HasField("expected_version"):
+            expected = read_version(request.expected_version, "expected_version")
+        before = await self._models.set_alias(
+            request.model, request.alias, read_version(request.version), expected=expected
+        )
+        model = self._models.find(request.model)
+        at = model.aliases.get(request.alias)
+        version = model.default if at is None else model.find(at)
+        return models_pb2.SetAliasResponse(
+            model=_encode(model, version), previous_version=before or 0
+        )
+
     def _encode(self, version: ModelVersion) -> models_pb2.Model:
         return _encode(self._models.find(version.model), version)
 
@@ -90,4 +117,38 @@ def _encode(model: Model, version: ModelVersion) -> models_pb2.Model:
         ],
     )
     set_time(message.created_at, version.created_at_us)
+    if version.trained is not None:
+        message.trained.CopyFrom(_encode_trained(version.trained))
     return message
+
+
+def _encode_trained(trained: TrainedArtifact) -> models_pb2.TrainedArtifact:
+    message = models_pb2.TrainedArtifact(
+        estimator=trained.estimator,
+        task=trained.task,
+        artifact=trained.pipeline.name,
+        sha256=trained.pipeline.sha256,
+        size_bytes=trained.pipeline.size_bytes,
+        training_commit_seq=trained.training_commit_seq,
+        rows_fitted=trained.rows_fitted,
+        rows_tested=trained.rows_tested,
+        metrics=map(_encode_metric, trained.metrics),
+        champion_metrics=map(_encode_metric, trained.champion_metrics or ()),
+        importance=[
+            models_pb2.FeatureImportance(
+                feature=one.feature, importance=one.importance, spread=one.spread
+            )
+            for one in sorted(trained.importance, key=lambda one: -one.importance)
+        ],
+        job_id=trained.job_id,
+        cause=trained.cause,
+        drift_report_id=trained.drift_report_id or "",
+        lineage_json=trained.lineage_json,
+    )
+    set_time(message.trained_from, trained.trained_from_us)
+    set_time(message.trained_until, trained.trained_until_us)
+    return message
+
+
+def _encode_metric(metric: Measured) -> models_pb2.Metric:
+    return models_pb2.Metric(name=metric.name, value=metric.value, low=metric.low, high=metric.high)
