@@ -1,7 +1,7 @@
 """The independent log of a campaign: what jobs did, whatever Trellis says of it.
 
 One line of JSON an event, appended in one write by whoever sees it: a line that was written
-survives any kill, of its writer too. Beside it stands a file for each job, from which an attempt
+survives any kill, of its writer too. Beside them stands a file for each job, from which an attempt
 reads how many there were before it, and whether one of them still lives.
 """
 
@@ -79,11 +79,16 @@ def begun(folder: Path, job_id: str, attempt: int) -> Iterator[Attempt]:
 
 
 def read_log(folder: Path) -> list[Entry]:
-    """Return all lines in the order of their times."""
+    """Return all whole lines in the order of their times."""
     path = folder / _EVENTS
     entries = []
     for line in path.read_text().splitlines() if path.exists() else ():
-        found = json.loads(line)
+        try:
+            found = json.loads(line)
+        except json.JSONDecodeError:
+            # Being written, or its writer was killed between two pages of the file; or the gap
+            # before every line, which keeps such a piece apart.
+            continue
         fixed = {name: found.pop(name) for name in ("at_ns", "event", "pid", "start_ticks")}
         job_id, attempt = found.pop("job_id"), found.pop("attempt")
         entries.append(Entry(**fixed, job_id=job_id, attempt=attempt, facts=found))
@@ -106,7 +111,7 @@ def _line(attempt: Attempt, event: str, facts: dict[str, Any]) -> str:
         "job_id": attempt.job_id,
         "attempt": attempt.attempt,
     }
-    return json.dumps({**fixed, **facts}) + "\n"
+    return "\n" + json.dumps({**fixed, **facts}) + "\n"
 
 
 def _append(path: Path, line: str) -> None:

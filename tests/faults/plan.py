@@ -183,7 +183,7 @@ def _plan_job(rng: random.Random, key: str, intensity: Intensity, misdeed: str) 
         job_type, times = JOB_TYPE, ALWAYS
     elif job_type == SHORT_LIVED:
         times = rng.choice([1, ALWAYS])
-    elif misdeed and MISDEEDS[misdeed].final:
+    if misdeed and MISDEEDS[misdeed].final:
         times = ALWAYS  # or a fault from outside might come before it
     return PlannedJob(
         key,
