@@ -4,10 +4,6 @@ Made for worker processes. One call runs at a time; other threads wait for their
 thread that must not wait a channel of its own. Open it after a fork, never before.
 """
 
-import contextlib
-import select
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -17,180 +13,15 @@ from typing import Any, Final, TypeVar
 from google.protobuf.message import DecodeError, Message
 from purerpc import Status, StatusCode
 
-from engine.rpc.client.connection import open_client_codec
+from engine.rpc.client.blocking_link import BlockingLink, LostError, TimeUpError
 from engine.rpc.client.options import ChannelOptions, backoff_delays
 from engine.rpc.client.request import Metadata, RequestHeaders
 from engine.rpc.client.response import Response, failure_of
-from engine.rpc.http2.codec import Codec
-from engine.rpc.http2.events import (
-    ConnectionFailed,
-    DataReceived,
-    HeadersReceived,
-    HeadersTooLarge,
-    PeerGoesAway,
-    StreamReset,
-)
-from engine.rpc.http2.frames import ErrorCode
-from engine.rpc.http2.heads import ResponseHead
-from engine.rpc.http2.messages import frame_message
 
 M = TypeVar("M", bound=Message)
 _UNSET: Any = object()
-_RECEIVE_BYTES: Final = 128 << 10
-_SEND_AHEAD_BYTES: Final = 64 << 10
-
-
-class _LostError(Exception):
-    """The connection is gone."""
-
-
-class _TimeUpError(Exception):
-    """The call's time is up."""
-
-
-class _Link:
-    """One connection, with at most one call on it."""
-
-    def __init__(self, host: str, port: int, options: ChannelOptions, deadline_s: float) -> None:
-        timeout_s = min(options.connect_timeout_s, max(deadline_s - time.monotonic(), 0.001))
-        try:
-            self._socket = socket.create_connection((host, port), timeout=timeout_s)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if options.tls is not None:
-                self._socket = options.tls.wrap_socket(
-                    self._socket, server_hostname=options.tls_name or host
-                )
-                if self._socket.selected_alpn_protocol() != "h2":
-                    raise _LostError("the server does not offer HTTP/2 (ALPN h2)")
-        except OSError as error:
-            raise _LostError(f"cannot connect to {host}:{port}: {error}") from None
-        self.codec: Codec[ResponseHead] = open_client_codec(options)
-        self.going_away = False
-        self._stream_id = 0
-        self._response: Response | None = None
-        try:
-            while not self.codec.established:
-                self.exchange(deadline_s)
-        except BaseException:
-            self.close()
-            raise
-
-    def begin(self, headers: bytes, message_bytes_max: int) -> Response:
-        """Open the stream of a call."""
-        self._stream_id = self.codec.open_stream()
-        self._response = Response(message_bytes_max)
-        self.codec.send_headers(self._stream_id, headers)
-        return self._response
-
-    def send(self, message: bytes, encoding: str, deadline_s: float, *, last: bool) -> None:
-        """Send a message of the call as far as the server's windows allow."""
-        *first, end = frame_message(message, encoding)
-        for part in first:
-            self.codec.send_data(self._stream_id, part)
-        self.codec.send_data(self._stream_id, end, end_stream=last)
-        self.write(deadline_s)
-        while self.codec.stream_queued_bytes(self._stream_id) > _SEND_AHEAD_BYTES:
-            self.exchange(deadline_s)
-
-    def end_request(self, deadline_s: float) -> None:
-        """Say that no message follows."""
-        self.codec.send_data(self._stream_id, b"", end_stream=True)
-        self.write(deadline_s)
-
-    def end_call(self) -> None:
-        """Leave the call; if it has not ended, the server is told to stop."""
-        self.codec.reset_stream(self._stream_id, ErrorCode.CANCEL)
-        self._response = None
-        if self.codec.stream_ids_exhausted:
-            self.going_away = True
-
-    def exchange(self, deadline_s: float) -> None:
-        """Write what is ready, wait for something to come, and take it."""
-        self.write(deadline_s)
-        self._socket.settimeout(self._remaining_s(deadline_s))
-        try:
-            data = self._socket.recv(_RECEIVE_BYTES)
-        except TimeoutError:
-            raise _TimeUpError from None
-        except OSError as error:
-            raise _LostError(str(error)) from None
-        if not data:
-            raise _LostError("the server closed the connection")
-        for event in self.codec.receive(data, time.monotonic()):
-            self._handle(event)
-        self.write(deadline_s)
-
-    def is_alive(self) -> bool:
-        """Take what came while no call was under way; return whether a call may begin."""
-        try:
-            while not self.going_away and self._has_arrived():
-                self.exchange(time.monotonic() + 1.0)
-        except (_LostError, _TimeUpError):
-            return False
-        return not self.going_away
-
-    def _has_arrived(self) -> bool:
-        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
-            return True
-        return bool(select.select([self._socket], [], [], 0)[0])
-
-    def _handle(self, event: Any) -> None:
-        response = self._response
-        if isinstance(event, ConnectionFailed):
-            with contextlib.suppress(_LostError, _TimeUpError):
-                self.write(time.monotonic() + 1.0)
-            raise _LostError(f"the server broke the protocol: {event.reason}")
-        if isinstance(event, PeerGoesAway):
-            self.going_away = True
-            if response is not None and self._stream_id > event.last_stream_id:
-                raise _LostError("the server is going away and did not process the call")
-        elif isinstance(event, DataReceived):
-            # One call, one reader: what is read is taken, so the windows stay open.
-            self.codec.credit_connection(len(event.data))
-            self.codec.credit_stream(event.stream_id, len(event.data))
-        if response is None or getattr(event, "stream_id", None) != self._stream_id:
-            return
-        if isinstance(event, HeadersReceived):
-            response.take_head(event.head, ended=event.ended)
-        elif isinstance(event, DataReceived):
-            response.take_data(event.data, ended=event.ended)
-        elif isinstance(event, StreamReset):
-            response.take_reset(event.code)
-        elif isinstance(event, HeadersTooLarge):
-            response.take_reset(ErrorCode.ENHANCE_YOUR_CALM)
-
-    def write(self, deadline_s: float) -> None:
-        """Write what is ready."""
-        while data := b"".join(self.codec.take_output()):
-            self._socket.settimeout(self._remaining_s(deadline_s))
-            try:
-                self._socket.sendall(data)
-            except TimeoutError:
-                raise _LostError("the server does not read") from None
-            except OSError as error:
-                raise _LostError(str(error)) from None
-
-    @staticmethod
-    def _remaining_s(deadline_s: float) -> float | None:
-        if deadline_s == float("inf"):
-            return None
-        remaining_s = deadline_s - time.monotonic()
-        if remaining_s <= 0:
-            raise _TimeUpError
-        return remaining_s
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
-
-    @property
-    def descriptor(self) -> int:
-        """The socket's."""
-        return self._socket.fileno()
-
-    def abandon(self) -> None:
-        """Forget the socket without closing what has its number."""
-        self._socket.detach()
+_FLUSH_S: Final = 1.0
+"""For a few bytes."""
 
 
 class BlockingChannel:
@@ -206,7 +37,7 @@ class BlockingChannel:
         self._options = options or ChannelOptions()
         self._headers = RequestHeaders(f"{host}:{port}", self._options)
         self._turn = threading.Lock()
-        self._link: _Link | None = None
+        self._link: BlockingLink | None = None
 
     def __enter__(self) -> "BlockingChannel":
         return self
@@ -320,9 +151,9 @@ class BlockingChannel:
                     if response.status is not None:
                         break
                     link.exchange(deadline_s)
-            except _TimeUpError:
+            except TimeUpError:
                 response.fail(StatusCode.DEADLINE_EXCEEDED, "the call's time is up")
-            except _LostError as error:
+            except LostError as error:
                 response.fail(StatusCode.UNAVAILABLE, str(error))
                 self.close()
             finally:
@@ -334,7 +165,7 @@ class BlockingChannel:
 
     def _send_all(
         self,
-        link: _Link,
+        link: BlockingLink,
         response: Response,
         requests: Iterable[Message],
         deadline_s: float,
@@ -354,13 +185,16 @@ class BlockingChannel:
         if not isinstance(requests, tuple):
             link.end_request(deadline_s)
 
-    def _flush(self, link: _Link) -> None:
-        """Send the reset of a call that was left; if that fails, the next call will see."""
-        if self._link is link:
-            with contextlib.suppress(_LostError, _TimeUpError):
-                link.write(time.monotonic() + 1.0)
+    def _flush(self, link: BlockingLink) -> None:
+        """Send what an ended call has left, its reset for one; a link that lost that is no good."""
+        if self._link is not link:
+            return
+        try:
+            link.write(time.monotonic() + _FLUSH_S)
+        except (LostError, TimeUpError):
+            self.close()
 
-    def _connect(self, deadline_s: float, *, wait_for_ready: bool) -> _Link:
+    def _connect(self, deadline_s: float, *, wait_for_ready: bool) -> BlockingLink:
         """Return a connection that takes a call, opening one if need be."""
         if self._link is not None and not self._link.is_alive():
             self.close()
@@ -368,8 +202,8 @@ class BlockingChannel:
             if self._link is not None:
                 break
             try:
-                self._link = _Link(self._host, self._port, self._options, deadline_s)
-            except (_LostError, _TimeUpError) as error:
+                self._link = BlockingLink(self._host, self._port, self._options, deadline_s)
+            except (LostError, TimeUpError) as error:
                 detail = str(error) or f"{self._host}:{self._port} does not answer"
                 if not wait_for_ready or time.monotonic() + delay_s >= deadline_s:
                     raise failure_of(Status(StatusCode.UNAVAILABLE, detail)) from None

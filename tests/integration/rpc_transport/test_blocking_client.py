@@ -1,8 +1,12 @@
 """The blocking channel, as workers use it."""
 
+import contextlib
+import os
+import resource
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import purerpc
 import pytest
@@ -68,6 +72,49 @@ async def test_it_connects_again_after_the_server_came_back() -> None:
     async with open_port(port=first.number):
         assert (await in_thread(stub.Echo, value(b"two"))).value == b"two"
         channel.close()
+
+
+async def test_a_call_whose_time_is_up_before_it_is_sent_costs_no_connection() -> None:
+    async with open_port() as port:
+
+        def call() -> None:
+            with BlockingChannel("127.0.0.1", port.number) as channel:
+                stub = bind(SERVICE, channel)
+                assert stub.Echo(value(b"one")).value == b"one"
+                first = channel.descriptor
+                for _ in range(3):
+                    with pytest.raises(purerpc.DeadlineExceededError):
+                        stub.Echo(value(b"never"), timeout_s=0.0)
+                    # Had something of the calls been lost on the way, the server would now hang up.
+                    with pytest.raises(purerpc.DeadlineExceededError):
+                        stub.Echo(value(b"sleep 5"), timeout_s=0.05)
+                assert stub.Echo(value(b"two")).value == b"two"
+                assert channel.descriptor == first
+
+        await in_thread(call)
+        await until(lambda: port.servicer.running == 0)
+
+
+async def test_it_calls_also_where_many_files_are_open() -> None:
+    """`select` takes no descriptor past 1023."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with open_port() as port:
+
+        def call() -> None:
+            with contextlib.ExitStack() as held:
+                for _ in range(1_100):
+                    held.enter_context(Path(os.devnull).open())
+                with BlockingChannel("127.0.0.1", port.number) as channel:
+                    stub = bind(SERVICE, channel)
+                    assert stub.Echo(value(b"one")).value == b"one"
+                    assert stub.Echo(value(b"two")).value == b"two"
+                    assert (channel.descriptor or 0) > 1_023
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(2_048, hard)), hard))
+        try:
+            await in_thread(call)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_it_waits_for_a_server_if_told_to() -> None:
