@@ -43,11 +43,12 @@ def _pools_have_workers(settings: AppSettings) -> Iterator[Finding]:
         return
     wanted = dict.fromkeys(BUILT_IN_JOB_TYPES, DEFAULT_POOL)
     wanted |= {name: job_type.pool for name, job_type in workers.job_types.items()}
-    for name, pool in wanted.items():
+    for pool in dict.fromkeys(wanted.values()):
         if pool not in workers.pools:
+            names = ", ".join(name for name, its_pool in wanted.items() if its_pool == pool)
             yield Finding(
                 ("workers.pools", "workers.job_types", "workers.max_python_workers"),
-                f"no worker for {name}, whose pool is {pool}",
+                f"no worker for {names}, whose pool is {pool}",
                 f"a pool {pool}, or more max_python_workers than the pools have together, since "
                 "those left over take any job, or security.control_token, with which workers on "
                 "other machines take jobs",
