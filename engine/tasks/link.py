@@ -82,14 +82,14 @@ class EngineLink(Protocol):
     Every call may raise EngineUnreachableError, GivenUpError or RefusedError.
     """
 
-    def check(self, report: Report, timeout_s: float) -> Reply:
-        """Report, and be told what to do."""
-
-    def take_jobs(self, most: int, wait_s: float) -> tuple[Sequence[Job], Order]:
     @property
     def models(self) -> ModelData:
         """What jobs of models exchange with it."""
 
+    def check(self, report: Report, timeout_s: float) -> Reply:
+        """Report, and be told what to do."""
+
+    def take_jobs(self, most: int, wait_s: float) -> tuple[Sequence[Job], Order]:
         """Return jobs to do, none if there were none within `wait_s`."""
 
     def hand_in(self, outcomes: Sequence[Outcome]) -> None:
