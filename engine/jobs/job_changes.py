@@ -14,6 +14,8 @@ class JobChanges:
 
     def __init__(self) -> None:
         self._event_of: WeakValueDictionary[str, trio.Event] = WeakValueDictionary()
+        self.are_over = False
+        """Whether nobody is told of changes any more; who waited has been woken."""
 
     def next_change(self, job_id: str) -> trio.Event:
         """Return the event that the next change of a job will set."""
@@ -26,4 +28,10 @@ class JobChanges:
         """Wake those who watch a job."""
         event = self._event_of.pop(job_id, None)
         if event is not None:
+            event.set()
+
+    def end(self) -> None:
+        """Wake all, for the last time."""
+        self.are_over = True
+        for event in [*self._event_of.values()]:
             event.set()

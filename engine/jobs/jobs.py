@@ -300,9 +300,13 @@ class Jobs:
     def watch(self, job_id: str) -> JobWatch:
         """Follow a job: an async iterator of its states, from the present one to a final one.
 
-        Raises: while iterating, as `get`.
+        Raises: while iterating, as `get`; UnavailableError after `end_watching`.
         """
         return self._reading.watch(job_id)
+
+    def end_watching(self) -> None:
+        """Have all who follow a job told that the engine stops, rather than stay until the end."""
+        self._changes.end()
 
     async def stats(self) -> QueueStats:
         """Return the depth of every pool and the age of its oldest job.

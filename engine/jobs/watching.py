@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from engine.errors import UnavailableError
 from engine.jobs.job_changes import JobChanges
 from engine.jobs.views import JobView
 
@@ -43,6 +44,7 @@ class JobWatch:
         Raises:
           StopAsyncIteration: what was returned last was final.
           NotFoundError, StoreError: as `Jobs.get`.
+          UnavailableError: the job has not ended, and watching has; see `Jobs.end_watching`.
         """
         seen = self._seen
         if seen is not None:
@@ -52,6 +54,10 @@ class JobWatch:
         while True:
             change = self._changes.next_change(self._job_id)
             view = await self._follow(self._job_id, seen)
+            if self._changes.are_over and not view.state.is_final:
+                raise UnavailableError(
+                    "the engine is shutting down; the job is kept, watch it again later"
+                )
             if view != seen:
                 self._seen = view
                 return view

@@ -66,7 +66,7 @@ class Supervisor:
         self._slots: dict[str, Slot] = {}
         self._remote: dict[str, RemoteHost] = {}
         self._nursery: trio.Nursery | None = None
-        self._draining = False
+        self._drain_began_s: float | None = None
         self._all_stopped = trio.Event()
         self._rolling = trio.Lock()
         for name, pool in settings.slots:
@@ -96,23 +96,35 @@ class Supervisor:
                 self._nursery = None
                 self._journal.close()
 
-    async def drain(self, grace_s: float) -> None:
-        """Empty all slots: idle workers leave at once, the others at the end of their jobs.
-
-        Jobs of workers that have not left after `grace_s` seconds go back to the queue uncharged.
-
-        Cancellation: a checkpoint; workers go on leaving, and cancelling `run` ends them.
-        """
-        self._draining = True
+    def begin_drain(self) -> None:
+        """Have idle workers leave at once, the others at the end of their jobs."""
+        if self._drain_began_s is not None:
+            return
+        self._drain_began_s = trio.current_time()
         for slot in self._slots.values():
             slot.stop()
         self._look_if_stopped()
-        with trio.move_on_after(grace_s):
+
+    async def drain(self, grace_s: float) -> None:
+        """Empty all slots.
+
+        Jobs of workers that have not left `grace_s` seconds after the drain was begun, here or
+        before, go back to the queue uncharged.
+
+        Cancellation: a checkpoint; workers go on leaving, and cancelling `run` ends them.
+        """
+        self.begin_drain()
+        assert self._drain_began_s is not None
+        with trio.move_on_at(self._drain_began_s + grace_s):
             await self._all_stopped.wait()
             return
         for worker in [*self._roster.values()]:
             worker.give_up(Cause.SHUTDOWN, f"it had not left after {grace_s:g} s")
         await self._all_stopped.wait()
+
+    @property
+    def _draining(self) -> bool:
+        return self._drain_began_s is not None
 
     def check(self, report: CheckReport) -> CheckReply:
         """Take a worker's check and tell it what to do.

@@ -303,6 +303,28 @@ def test_workers_are_listed_and_replaced_by_command(desk: Desk) -> None:
     )
 
 
+def test_who_watches_a_job_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    settings = ["workers.job_types={sleep: {handler: 'tests.support.job_bodies:sleep'}}"]
+    with EngineProcess(tmp_path / "data", settings=[*settings, "shutdown.grace_s=60s"]) as engine:
+        desk = Desk(engine)
+        job_id = desk.run("jobs", "submit", "sleep", "--delay", "1h", "--json").json["job_id"]
+        watching = subprocess.Popen(
+            [sys.executable, "main.py", "jobs", "watch", job_id, "--data", str(engine.data_dir)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        assert watching.stdout is not None
+        assert watching.stdout.readline().startswith("scheduled")
+        assert engine.stop() == 0
+        _, told = watching.communicate(timeout=20)
+
+    assert watching.returncode == 1
+    assert "watch it again" in told
+    assert desk.log_lines("calls cut off") == []
+
+
 def test_what_jobs_count_and_workers_use_are_metrics_of_the_engine(desk: Desk) -> None:
     before = counted(desk.metrics(), 'trellis_job_counter_total{job_type="purchase_totals"')
     done = desk.run(

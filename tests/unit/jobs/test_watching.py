@@ -1,9 +1,25 @@
 import gc
 
+import attrs
+import pytest
 import trio
 import trio.testing
 
+from engine.errors import UnavailableError
+from engine.jobs import JobState
 from engine.jobs.job_changes import JobChanges
+from engine.jobs.watching import JobWatch
+
+
+@attrs.define
+class FollowedJob:
+    """What of a job's view a watcher looks at."""
+
+    state: JobState
+
+    async def follow(self, job_id, seen):
+        await trio.lowlevel.checkpoint()
+        return attrs.evolve(self)
 
 
 def test_only_those_who_wait_are_remembered():
@@ -35,3 +51,29 @@ async def test_a_change_wakes_all_who_watch_that_job():
 
 def test_nobody_needs_to_watch():
     JobChanges().tell("j1")
+
+
+async def test_a_watcher_is_told_when_watching_ends_before_the_job(autojump_clock):
+    changes, job = JobChanges(), FollowedJob(JobState.RUNNING)
+    watch = JobWatch("j1", job.follow, changes)
+    assert (await anext(watch)).state is JobState.RUNNING
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_expect_unavailable, watch)
+        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(1)
+        changes.end()
+    await _expect_unavailable(JobWatch("j2", job.follow, changes))
+
+
+async def test_a_watcher_sees_the_end_of_a_job_also_when_watching_ends(autojump_clock):
+    changes, job = JobChanges(), FollowedJob(JobState.RUNNING)
+    watch = JobWatch("j1", job.follow, changes)
+    await anext(watch)
+    job.state = JobState.SUCCEEDED
+    changes.end()
+    assert [view.state async for view in watch] == [JobState.SUCCEEDED]
+
+
+async def _expect_unavailable(watch):
+    with pytest.raises(UnavailableError, match="watch it again"):
+        await anext(watch)
