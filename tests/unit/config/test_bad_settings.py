@@ -334,8 +334,8 @@ def test_unfit_value_is_reported(problems: Lines, text: str, problem: str) -> No
             (
                 f"workers.pools: found no worker for {', '.join(BUILT_IN_JOB_TYPES)}, whose pool "
                 "is default; allowed: a pool default, or more max_python_workers than the pools "
-                "have together, since those left over take any job, or security.control_token, with "
-                "which workers on other machines take jobs"
+                "have together, since those left over take any job, or security.control_token, "
+                "with which workers on other machines take jobs"
             ),
         ),
         (
