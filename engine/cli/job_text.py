@@ -75,6 +75,7 @@ def describe_job(job: Job) -> dict[str, Any]:
         "idempotency_key": job.idempotency_key or None,
         "request_id": job.request_id or None,
         "attempts": [_describe_attempt(attempt) for attempt in job.attempts],
+        "attempts_left_out": job.attempts_left_out,
     }
 
 
@@ -130,6 +131,8 @@ def print_job(job: Job) -> None:
     )
     if job.attempts:
         click.echo()
+        if job.attempts_left_out:
+            click.echo(f"{job.attempts_left_out:,} earlier attempts are not shown")
         print_table(
             ("run", "attempt", "cause", "charged", "worker", "pid", "ended", "detail"),
             [

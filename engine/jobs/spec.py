@@ -166,10 +166,10 @@ def _write_payload(payload: Mapping[str, Any]) -> str:
     try:
         text = json.dumps(dict(payload), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size_bytes = len(text.encode())
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError("payload", f"is not JSON: {error}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgumentError("payload_json", f"is not JSON: {error}") from error
     if size_bytes > MOST_PAYLOAD_BYTES:
         raise InvalidArgumentError(
-            "payload", f"has {size_bytes} bytes; at most {MOST_PAYLOAD_BYTES} are taken"
+            "payload_json", f"has {size_bytes} bytes; at most {MOST_PAYLOAD_BYTES} are taken"
         )
     return text

@@ -8,6 +8,7 @@ from typing import Any
 from engine.config import BUILT_IN_JOB_TYPES, JobTypeConfig
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from engine.jobs import MOST_PAYLOAD_BYTES, JobFilter, Jobs, JobSpec, JobState, JobView, PastAttempt
+from engine.jobs.job_ids import is_job_id
 from engine.rpc import current_request_id
 from engine.services.arguments import read_page_size
 from engine.services.feature_rows import set_time
@@ -172,7 +173,7 @@ def _read_state(number: int) -> JobState | None:
 
 def _read_token(token: str) -> str:
     before = token.removeprefix(_BEFORE)
-    if before in {"", token}:
+    if before == token or not is_job_id(before):
         raise InvalidArgumentError("page_token", "is not one that a reply gave")
     return before
 

@@ -73,14 +73,22 @@ async def test_a_job_is_accepted_run_and_ended(jobs):
     assert causes(ended) == [(1, "completed", False)]
 
 
+def _nested(levels):
+    value = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
         (JobSpec(""), "job_type"),
-        (JobSpec("x", {"a": float("nan")}), "payload"),
-        (JobSpec("x", {"a": object()}), "payload"),
-        (JobSpec("x", {"a": "\ud800"}), "payload"),
-        (JobSpec("x", {"a": "x" * 2_000_000}), "payload"),
+        (JobSpec("x", {"a": float("nan")}), "payload_json"),
+        (JobSpec("x", {"a": object()}), "payload_json"),
+        (JobSpec("x", {"a": "\ud800"}), "payload_json"),
+        (JobSpec("x", {"a": "x" * 2_000_000}), "payload_json"),
+        (JobSpec("x", {"a": _nested(5_000)}), "payload_json"),
         (JobSpec("x", priority=1001), "priority"),
         (JobSpec("x", delay_s=float("nan")), "delay_s"),
         (JobSpec("x", max_attempts=0), "max_attempts"),

@@ -155,6 +155,7 @@ async def test_jobs_are_listed_by_state_and_pool(jobs):
         (pb.ListJobsRequest(page_size=501), "page_size"),
         (pb.ListJobsRequest(page_token="before:"), "page_token"),
         (pb.ListJobsRequest(page_token="made up"), "page_token"),
+        (pb.ListJobsRequest(page_token="before:zzz"), "page_token"),
         (pb.ListJobsRequest(state=99), "state"),
     ],
 )

@@ -50,6 +50,14 @@ def test_a_job_for_machines_has_its_json_parsed_and_none_for_what_is_not_there()
     assert facts["due_at"] is None
 
 
+def test_attempts_that_are_not_shown_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    attempt = pb.JobAttempt(run=1, attempt=1201, cause="died", charged=True)
+    job = pb.Job(state=pb.JOB_STATE_DEAD, attempts=[attempt], attempts_left_out=1200)
+    print_job(job)
+    assert "\n1,200 earlier attempts are not shown\n" in capsys.readouterr().out
+    assert describe_job(job)["attempts_left_out"] == 1200
+
+
 def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     print_jobs([])
     assert capsys.readouterr().out == "no jobs\n"
