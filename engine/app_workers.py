@@ -17,6 +17,7 @@ from engine.health import HealthBoard
 from engine.jobs import Jobs
 from engine.logs import REDACTOR
 from engine.rpc import BoundAddress, serve
+from engine.rpc.tls import read_certificates
 from engine.services import WorkerService
 from engine.store import Store
 from engine.uploads import Uploads
@@ -64,7 +65,7 @@ async def open_workforce(
       check_support: raises FailedPreconditionError where worker processes cannot be held to their
         promises; there are none then, and jobs wait for those of other machines.
     Raises:
-      FailedPreconditionError: the data folder takes no file.
+      FailedPreconditionError: the data folder takes no file, or the certificate cannot be read.
       AddressInUseError: as `serve`, for the control port.
     Cancellation: workers are killed, their jobs go back to the queue; bounded.
     """
@@ -209,7 +210,7 @@ def _address(config: EngineConfig, control: BoundAddress, token: str) -> EngineA
     if certificate is None:
         return EngineAddress(host, control.port, token)
     try:
-        pinned = certificate.read_text(encoding="ascii")
+        pinned = read_certificates(certificate)
     except (OSError, ValueError) as error:
         raise FailedPreconditionError(
             f"security.tls_certificate cannot be read: {error}"

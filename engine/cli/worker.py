@@ -1,9 +1,9 @@
 """`worker`: this machine's workers for an engine on another one."""
 
+import ipaddress
 import logging
 import os
 import re
-import signal
 import socket
 import ssl
 import tempfile
@@ -14,12 +14,13 @@ from typing import Final
 import click
 import trio
 
+from engine import early_stop
 from engine.config import LogConfig
 from engine.config.kinds import SecretToken
 from engine.config.mismatch import MismatchError
 from engine.errors import InvalidArgumentError, TrellisError
 from engine.logs import configure_logging
-from engine.rpc.tls import open_pinned_tls
+from engine.rpc.tls import open_pinned_tls, read_certificates
 from engine.workers.host import EngineAddress, TlsTrust
 from engine.workers.host_agent import AgentSettings, run_host_agent
 from engine.workers.linux import require_linux
@@ -30,7 +31,6 @@ TOKEN_VARIABLE: Final = "TRELLIS_SECURITY__CONTROL_TOKEN"  # noqa: S105  the nam
 _MOST_PORT: Final = 65_535
 _ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+)):([0-9]{1,5})", re.ASCII)
 _POOL: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
-_LOOPBACK: Final = ("127.", "::1", "localhost")
 
 
 @click.command(
@@ -74,8 +74,8 @@ def worker(
 ) -> None:
     """Run workers on this machine for the engine at HOST:PORT until SIGINT or SIGTERM.
 
-    While the engine is away it is tried again and again. No configuration is read here: limits of
-    the workers come from the engine.
+    Closing the terminal it was started from stops it, too. While the engine is away it is tried
+    again and again. No configuration is read here: limits of the workers come from the engine.
     """
     require_linux()
     host, port = read_address(address)
@@ -86,7 +86,7 @@ def worker(
     token = _read_token(token_file)
     configure_logging(LogConfig(), secrets=[token])
     trust = _read_trust(tls_ca, host) if tls_ca or tls else None
-    if trust is None and not host.startswith(_LOOPBACK):
+    if trust is None and not is_loopback(host):
         logger.warning(
             "no TLS: the token and the jobs cross the network in the clear",
             extra={"engine": address, "remedy": "--tls-ca FILE"},
@@ -119,7 +119,7 @@ def read_address(text: str) -> tuple[str, int]:
 def _read_token(token_file: Path | None) -> str:
     # Out of the environment at once: no worker and no job has to see it there.
     given = os.environ.pop(TOKEN_VARIABLE, "")
-    token = (_read(token_file) if token_file else given).strip()
+    token = (_read_text(token_file) if token_file else given).strip()
     try:
         return SecretToken().parse(token).reveal()
     except MismatchError:
@@ -132,23 +132,38 @@ def _read_token(token_file: Path | None) -> str:
 
 
 def _read_trust(authority: Path | None, host: str) -> TlsTrust:
-    trust = TlsTrust(None if authority is None else _read(authority), server_name=host)
     try:
+        pem = None if authority is None else read_certificates(authority)
         # Tried here, where it can be told; the agent would try it for ever.
-        open_pinned_tls(trust.authority_pem, check_name=True)
+        open_pinned_tls(pem, check_name=True)
     except (ssl.SSLError, ValueError) as error:
         raise InvalidArgumentError(
             "--tls-ca", f"{authority} holds no certificates in PEM form: {error}"
         ) from error
-    return trust
+    except OSError as error:
+        raise _unreadable(authority, error.strerror) from error
+    return TlsTrust(pem, server_name=host)
 
 
-def _read(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise TrellisError(f"{file} cannot be read: {reason}") from error
+    except OSError as error:
+        raise _unreadable(file, error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(file, "it is not text") from error
+
+
+def _unreadable(file: Path | None, reason: str | None) -> TrellisError:
+    return TrellisError(f"{file} cannot be read: {reason}")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether what is sent there stays on this machine; of names, one is known to."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def _run(settings: AgentSettings) -> None:
@@ -165,7 +180,7 @@ async def _stop_on_signal(
     scope: trio.CancelScope,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*early_stop.read_signal_plan().stop) as signals:
         task_status.started()
         async for _ in signals:
             if stop.is_set():

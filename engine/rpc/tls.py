@@ -1,7 +1,13 @@
 """TLS for gRPC: version 1.2 or newer, HTTP/2 agreed on by ALPN, optionally both sides proven."""
 
+import re
 import ssl
 from pathlib import Path
+from typing import Final
+
+_CERTIFICATE: Final = re.compile(
+    rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[\x20-\x7e\r\n]*?-----END \1-----"
+)
 
 
 def open_server_tls(
@@ -40,6 +46,21 @@ def open_client_tls(
     if certificate is not None:
         context.load_cert_chain(certificate, private_key)
     return _for_http2(context)
+
+
+def read_certificates(file: Path) -> str:
+    """Return the certificates of a PEM file, for `open_pinned_tls`, and nothing else of it.
+
+    What stands beside them may be a private key, or remarks in any encoding.
+
+    Raises:
+      OSError: the file cannot be read.
+      ValueError: it holds none.
+    """
+    found = [match[0].decode("ascii") for match in _CERTIFICATE.finditer(file.read_bytes())]
+    if not found:
+        raise ValueError("it holds no certificate in PEM")
+    return "\n".join(found)
 
 
 def open_pinned_tls(authority_pem: str | None, *, check_name: bool) -> ssl.SSLContext:

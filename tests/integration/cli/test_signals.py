@@ -151,6 +151,28 @@ def test_a_terminal_that_is_closed_stops_its_engine_in_order(
     assert '"event": "stopped"' in log
 
 
+def test_a_terminal_that_is_closed_stops_its_agent_in_order() -> None:
+    leader, follower = pty.openpty()
+    agent = subprocess.Popen(
+        [
+            *(*ON_ITS_OWN_TERMINAL, sys.executable, "main.py"),
+            *("worker", "--engine", "127.0.0.1:1", "--pool", "far", "--workers", "1"),
+        ],
+        cwd=ROOT,
+        stdin=follower,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "TRELLIS_SECURITY__CONTROL_TOKEN": "token"},
+    )
+    os.close(follower)
+    with agent:
+        assert agent.stderr is not None
+        assert b"cannot join the engine" in agent.stderr.readline()
+        os.close(leader)
+        assert agent.wait(20) == 0
+
+
 def test_an_engine_under_nohup_does_not_mind_a_hangup(tmp_path: Path) -> None:
     with engine(tmp_path, "nohup") as process:
         await_ready(process)
