@@ -21,16 +21,20 @@ def read_table(pieces: Iterator[bytes], note_rows: Callable[[int], None]) -> pa.
     Raises:
       UnreadableRowsError: they are something else, or end early.
     """
+    source = _Pieces(pieces)
     batches: list[pa.RecordBatch] = []
     rows = 0
     try:
-        with pa.ipc.open_stream(io.BufferedReader(_Pieces(pieces))) as reader:
+        with pa.ipc.open_stream(io.BufferedReader(source)) as reader:
             schema = reader.schema
             for batch in reader:
                 batches.append(batch)
                 rows += batch.num_rows
                 note_rows(rows)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and not source.at_end:
+            # Not Arrow misses bytes, but whoever was to bring them failed.
+            raise
         raise UnreadableRowsError(f"the rows are no Arrow stream: {error}") from None
     return pa.Table.from_batches(batches, schema)
 
@@ -41,6 +45,7 @@ class _Pieces(io.RawIOBase):
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._rest = memoryview(b"")
+        self.at_end = False
 
     def readable(self) -> bool:
         return True
@@ -49,6 +54,7 @@ class _Pieces(io.RawIOBase):
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:
+                self.at_end = True
                 return 0
             self._rest = memoryview(piece)
         taken = min(len(buffer), len(self._rest))

@@ -123,8 +123,8 @@ def test_stability_index_is_its_plain_definition(counts: list[int], random: obje
     reference, current = (np.array(each) / sum(each) for each in (counts, other))
     total = 0.0
     for r, c in zip(reference, current, strict=True):
-        r, c = max(r, LEAST_SHARE), max(c, LEAST_SHARE)
-        total += (c - r) * math.log(c / r)
+        before, after = max(r, LEAST_SHARE), max(c, LEAST_SHARE)
+        total += (after - before) * math.log(after / before)
     found = population_stability_index(reference, current)
     assert found == pytest.approx(total, rel=1e-9, abs=1e-12)
     assert found >= 0
