@@ -1,5 +1,6 @@
 """`trellis.v1.WorkerService`: worker processes, the hosts they run on, and who looks at them."""
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final, NoReturn
@@ -49,9 +50,14 @@ class WorkerService(WorkerServiceServicer):  # type: ignore[misc]  # generated c
                 memory_bytes=input_message.memory_bytes or None,
                 jobs_done=input_message.jobs_done,
                 counters=input_message.counters,
+                still_s=max(0, input_message.still_ms) / 1_000,
             )
         )
-        return pb.CheckResponse(verdict=_VERDICT[reply.order], cancel_token=reply.cancel_token)
+        return pb.CheckResponse(
+            verdict=_VERDICT[reply.order],
+            cancel_token=reply.cancel_token,
+            again_ms=0 if reply.again_in_s is None else math.ceil(reply.again_in_s * 1_000),
+        )
 
     async def TakeJobs(self, input_message: pb.TakeJobsRequest) -> pb.TakeJobsResponse:
         """Hand out jobs. See `workers.proto`."""
@@ -120,8 +126,9 @@ class WorkerService(WorkerServiceServicer):  # type: ignore[misc]  # generated c
         request = input_message
         self._supervisor.require_job(request.worker_id, request.job_id, request.token)
         await self._uploads.require_job(request.upload_id, request.job_id)
-        async for part in self._uploads.read_content(request.upload_id):
-            yield pb.ReadUploadResponse(content=part)
+        async with aclosing(self._uploads.read_content(request.upload_id)) as parts:
+            async for part in parts:
+                yield pb.ReadUploadResponse(content=part)
 
     async def StageRows(
         self, input_messages: AsyncIterator[pb.StageRowsRequest]

@@ -5,6 +5,7 @@ worker, and the engine replaces it: that is what the lease is for.
 """
 
 import logging
+import math
 import os
 import threading
 import time
@@ -35,7 +36,7 @@ _LONG_S: Final = 0.25
 
 
 class CheckingThread:
-    """Checks in every `interval_s`."""
+    """Checks in every `interval_s`, and in between when the engine asks for it."""
 
     def __init__(
         self,
@@ -92,8 +93,9 @@ class CheckingThread:
         while True:
             asked_s = time.monotonic()
             gone_s = answered_s + self._gone_after_s
+            again_s = math.inf
             try:
-                self._check(max(_SHORTEST_S, min(self._deadline_s, gone_s - asked_s)))
+                again_s = self._check(max(_SHORTEST_S, min(self._deadline_s, gone_s - asked_s)))
                 answered_s = asked_s
                 self._end_in(answered_s + self._gone_after_s + _MARGIN_S - time.monotonic())
                 self._relieve()
@@ -109,12 +111,15 @@ class CheckingThread:
                     _die(WorkerExit.ENGINE_GONE, "the engine is gone")
             # From one due time to the next, so that slow answers do not thin the checks out. After
             # a pause (a suspended machine), only the next one is made up for.
-            due_s = max(due_s + self._interval_s, time.monotonic() - self._interval_s)
-            next_s = min(due_s, answered_s + self._gone_after_s)
+            if time.monotonic() >= due_s:
+                due_s = max(due_s + self._interval_s, time.monotonic() - self._interval_s)
+            next_s = min(due_s, again_s, answered_s + self._gone_after_s)
             time.sleep(max(0.0, next_s - time.monotonic()))
 
-    def _check(self, timeout_s: float) -> None:
+    def _check(self, timeout_s: float) -> float:
+        """Check in; return when the engine wants the next check at the latest."""
         reply = self._link.check(self._report(), timeout_s)
+        again_s = math.inf if reply.again_in_s is None else time.monotonic() + reply.again_in_s
         match reply.order:
             case Order.DIE:
                 _die(WorkerExit.LEASE_LOST, "the engine has given this worker up")
@@ -125,6 +130,7 @@ class CheckingThread:
                 self._cancellation.request(reply.cancelled)
             case _:
                 pass
+        return again_s
 
     def _relieve(self) -> None:
         """Do for the main thread what a long job keeps it from."""

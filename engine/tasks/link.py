@@ -70,10 +70,14 @@ class Report:
 
 @attrs.frozen
 class Reply:
-    """The engine's answer to a report; `cancelled` is the token of the job to cancel."""
+    """The engine's answer to a report; `cancelled` is the token of the job to cancel.
+
+    `again_in_s` is when it wants the next one, if that is before the regular one.
+    """
 
     order: Order
     cancelled: str | None = None
+    again_in_s: float | None = None
 
 
 class EngineLink(Protocol):

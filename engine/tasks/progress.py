@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,6 +20,8 @@ _MOST_COUNTERS: Final = 64
 class ProgressView:
     """A job's progress at one moment. `counter` only ever grows; `total` is 0 if not known.
 
+    `still_s` is how long ago the counter has moved, or the job begun.
+
     Without a job, `token` is None and `counter` is that of the main thread's calls to the engine.
     """
 
@@ -26,6 +29,7 @@ class ProgressView:
     counter: int
     total: int
     note: str
+    still_s: float
 
 
 class Progress:
@@ -37,6 +41,7 @@ class Progress:
         self._counter = 0
         self._total = 0
         self._note = ""
+        self._moved_s = self._called_s = time.monotonic()
         self._calls = 0
         self._counters: dict[str, float] = {}
         self._counters_lock = threading.Lock()
@@ -44,6 +49,7 @@ class Progress:
 
     def begin(self, token: str) -> None:
         """A job begins."""
+        self._moved_s = time.monotonic()
         self._counter = 0
         self._total = 0
         self._note = ""
@@ -52,12 +58,16 @@ class Progress:
 
     def end(self) -> None:
         """The job is over."""
+        self._called_s = time.monotonic()
         self._token = None
         self._page.end()
 
     def advance(self, amount: int, total: int | None, note: str | None) -> None:
         """The job has come further."""
-        self._counter += amount
+        if amount:
+            # First the time, which is read last: a counter is never seen with an earlier time.
+            self._moved_s = time.monotonic()
+            self._counter += amount
         if total is not None:
             self._total = total
         if note is not None:
@@ -66,6 +76,7 @@ class Progress:
 
     def note_call(self) -> None:
         """The main thread is about to call the engine."""
+        self._called_s = time.monotonic()
         self._calls += 1
 
     def count(self, name: str, amount: float) -> None:
@@ -92,5 +103,7 @@ class Progress:
         """
         token = self._token
         if token is None:
-            return ProgressView(None, self._calls, 0, "")
-        return ProgressView(token, self._counter, self._total, self._note)
+            calls = self._calls
+            return ProgressView(None, calls, 0, "", time.monotonic() - self._called_s)
+        counter, total, note = self._counter, self._total, self._note
+        return ProgressView(token, counter, total, note, time.monotonic() - self._moved_s)

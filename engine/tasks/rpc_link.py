@@ -107,9 +107,11 @@ class RpcLink:
             memory_bytes=report.memory_bytes,
             jobs_done=report.jobs_done,
             counters=report.counters,
+            still_ms=int(progress.still_s * 1000),
         )
         response = self._call(self._service.Check, request, timeout_s)
-        return Reply(_order_of(response.verdict), response.cancel_token or None)
+        again_in_s = response.again_ms / 1000 if response.again_ms > 0 else None
+        return Reply(_order_of(response.verdict), response.cancel_token or None, again_in_s)
 
     def take_jobs(self, most: int, wait_s: float) -> tuple[Sequence[Job], Order]:
         """Return jobs to do."""

@@ -1,8 +1,14 @@
 """How long a worker may go on without another sign of life."""
 
 import enum
+import math
+from typing import Final
 
 import attrs
+
+_PROOF_S: Final = 0.5
+"""How long after its limit work counts as stalled though no check has told: it may have moved since
+the last one. A check that tells is asked for in time."""
 
 
 class Verdict(enum.Enum):
@@ -24,7 +30,19 @@ class _Work:
     progress: int
     progressed_s: float
     stall_s: float
+    stood_still_s: float = math.inf
+    """When a check has told that the limit was reached."""
     cancelled_by_s: float | None = None
+
+    @property
+    def limit_s(self) -> float:
+        """Until when it must have moved."""
+        return self.progressed_s + self.stall_s
+
+    @property
+    def stalled_s(self) -> float:
+        """When it counts as stalled."""
+        return min(self.limit_s + _PROOF_S, self.stood_still_s)
 
 
 class Lease:
@@ -40,6 +58,7 @@ class Lease:
         self._work: _Work | None = None
         self._checked_s: float | None = None
         self._not_before_s = now_s
+        self._news_since_s = now_s
 
     @property
     def checked_s(self) -> float | None:
@@ -57,7 +76,7 @@ class Lease:
         deadline_s = self._check_due_s
         work = self._work
         if work is not None:
-            deadline_s = min(deadline_s, work.progressed_s + work.stall_s)
+            deadline_s = min(deadline_s, work.stalled_s)
             if work.cancelled_by_s is not None:
                 deadline_s = min(deadline_s, work.cancelled_by_s)
         return max(deadline_s, self._not_before_s)
@@ -67,21 +86,37 @@ class Lease:
         if self._checked_s is None:
             self._check_due_s = now_s + first_check_s
 
-    def on_check(self, now_s: float, token: str, progress: int, stall_s: float) -> None:
+    def on_hand_out(self, now_s: float) -> None:
+        """Note that jobs are handed to the worker: it cannot have begun them before."""
+        self._news_since_s = now_s
+
+    def on_check(
+        self, now_s: float, token: str, progress: int, stall_s: float, still_s: float = 0.0
+    ) -> None:
         """Take a check.
 
         Args:
           token: of the job in hand, empty if there is none.
           progress: the job's counter, or without a job the main thread's; any change is progress.
           stall_s: how long it may go without.
+          still_s: how long ago the counter has moved, as the worker says. It is believed as far as
+            can be: what is news must have happened since the last check or handing out of jobs.
         """
-        self._checked_s = now_s
+        progressed_s = min(now_s, max(now_s - still_s, self._news_since_s))
+        self._checked_s = self._news_since_s = now_s
         self._check_due_s = now_s + self._check_deadline_s
-        if self._work is None or self._work.token != token:
-            self._work = _Work(token, progress, now_s, stall_s)
-        elif self._work.progress != progress:
-            self._work.progress = progress
-            self._work.progressed_s = now_s
+        work = self._work
+        if work is None or work.token != token:
+            work = self._work = _Work(token, progress, progressed_s, stall_s)
+        elif work.progress != progress:
+            work.progress, work.progressed_s = progress, progressed_s
+        if now_s >= work.limit_s:
+            work.stood_still_s = min(work.stood_still_s, now_s)
+
+    def stalls_in_s(self, now_s: float) -> float | None:
+        """Return how soon the work stalls unless it moves, None if there is none."""
+        work = self._work
+        return None if work is None else max(0.0, work.limit_s - now_s)
 
     def on_cancel(self, now_s: float, grace_s: float) -> None:
         """Note that the worker is told to end the job in hand; the first time counts."""
@@ -95,9 +130,11 @@ class Lease:
         have slept.
         """
         self._not_before_s = now_s + grace_s
+        self._news_since_s = now_s
         work, checked_s = self._work, self._checked_s
         if work is not None and checked_s is not None:
             work.progressed_s = min(now_s, work.progressed_s + now_s - checked_s)
+            work.stood_still_s = math.inf
             if work.cancelled_by_s is not None:
                 work.cancelled_by_s += now_s - checked_s
 

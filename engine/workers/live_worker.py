@@ -33,6 +33,8 @@ _LATE_S: Final = 0.5
 """An engine that looks at a deadline this late was asleep itself."""
 _FORGIVENESS_S: Final = 1.0
 """From when the next check is due."""
+_SOONEST_CHECK_S: Final = 0.05
+"""From one check to the next, however short the limit of the job."""
 _FIRST_CHECK_S: Final = 5.0
 """A shorter deadline is not meant for what a process does before it checks in at all."""
 _CALLS_BEFORE_STALL: Final = 3
@@ -77,14 +79,20 @@ class CheckReport:
     """Since it began."""
     counters: Mapping[str, float] = attrs.field(factory=dict)
     """Sums since it began."""
+    still_s: float = 0.0
+    """How long ago `progress` has moved, by its own clock."""
 
 
 @attrs.frozen
 class CheckReply:
-    """The answer to a check; `cancel_token` of the job to be cancelled."""
+    """The answer to a check; `cancel_token` of the job to be cancelled.
+
+    `again_in_s` is when the next check is wanted, if that is before the regular one.
+    """
 
     order: Order
     cancel_token: str = ""
+    again_in_s: float | None = None
 
 
 @attrs.frozen
@@ -201,20 +209,23 @@ class LiveWorker:
             return CheckReply(Order.CONTINUE)
         self._require()
         now_s = trio.current_time()
+        self._forgive_if_late(now_s)
         if self.lease.checked_s is not None:
             metrics.WORKER_CHECK_INTERVAL_SECONDS.observe(now_s - self.lease.checked_s)
         job = self._find(report.token)
-        self.lease.on_check(now_s, report.token, report.progress, self._stall_s(report.token))
+        stall_s = self._stall_s(report.token)
+        self.lease.on_check(now_s, report.token, report.progress, stall_s, report.still_s)
         self.ready.set()
         self._reported_memory_bytes = report.memory_bytes
         self._sums.take(report.jobs_done, report.counters)
-        reply = CheckReply(self.order)
+        again_in_s = self._again_in_s(now_s)
+        reply = CheckReply(self.order, again_in_s=again_in_s)
         if job is not None:
             self._note_progress(job, report)
             # Before any order to leave, which the end of the job is a step to.
             if self._jobs.is_cancel_requested(job.job_id, job.token):
                 self.lease.on_cancel(now_s, self._settings.cancel_grace_s)
-                reply = CheckReply(Order.CANCEL_JOB, job.token)
+                reply = CheckReply(Order.CANCEL_JOB, job.token, again_in_s)
         self._lease_scope.deadline = self.lease.deadline_s
         return reply
 
@@ -237,6 +248,8 @@ class LiveWorker:
                 with trio.CancelScope() as self._claim:
                     jobs = tuple(await self._jobs.claim(self._slot, self._pools, most, wait_s))
             self._require()
+            if jobs:
+                self.lease.on_hand_out(trio.current_time())
             return TakeReply(jobs[:most], self.order)
 
     async def complete(self, results: Sequence[JobResult]) -> list[ResultVerdict]:
@@ -344,13 +357,30 @@ class LiveWorker:
             with trio.CancelScope(deadline=self.lease.deadline_s) as self._lease_scope:
                 await trio.sleep_forever()
             now_s = trio.current_time()
-            if now_s - self._lease_scope.deadline > _LATE_S:
-                logger.warning("the engine was asleep; workers are given time to check in")
-                self.lease.forgive(now_s, self._settings.check_interval_s + _FORGIVENESS_S)
+            self._forgive_if_late(now_s)
             verdict = self.lease.verdict(now_s)
             if verdict is not None:
                 self.give_up(*self._explain(verdict))
                 return
+
+    def _forgive_if_late(self, now_s: float) -> None:
+        """Give it time if the engine was asleep, whichever comes first after that, it or a check.
+
+        Otherwise a check would seem to say that what slept with the engine has stood still.
+        """
+        if now_s - self.lease.deadline_s > _LATE_S:
+            logger.warning("the engine was asleep; workers are given time to check in")
+            self.lease.forgive(now_s, self._settings.check_interval_s + _FORGIVENESS_S)
+
+    def _again_in_s(self, now_s: float) -> float | None:
+        """Return how soon to hear of the work again if it may stall before the regular check.
+
+        So that a stall is noticed when it is one, and what moves in time is known to.
+        """
+        stalls_in_s = self.lease.stalls_in_s(now_s)
+        if stalls_in_s is None or stalls_in_s >= self._settings.check_interval_s:
+            return None
+        return max(stalls_in_s, _SOONEST_CHECK_S)
 
     def _explain(self, verdict: Verdict) -> tuple[Cause, str]:
         settings = self._settings

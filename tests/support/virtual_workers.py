@@ -27,6 +27,8 @@ class VirtualJob:
 
     job_id: str
     work_s: float
+    step_s: float = STEP_S
+    """How often it makes progress."""
     state: str = "queued"
     slot: str = ""
     attempt: int = 0
@@ -58,8 +60,8 @@ class VirtualJobs:
         self._host = host
         self._changed = trio.Event()
 
-    def add(self, work_s):
-        job = VirtualJob(f"job-{len(self.jobs)}", work_s)
+    def add(self, work_s, step_s=STEP_S):
+        job = VirtualJob(f"job-{len(self.jobs)}", work_s, step_s)
         self.jobs[job.job_id] = job
         self._announce()
 
@@ -146,6 +148,7 @@ class VirtualWorker:
         self.job = None
         self._host = host
         self._counter = 0
+        self.moved_s = trio.current_time()
         self._begun = 0
         self._over_memory = trio.Event()
         self._continued = trio.Event()
@@ -222,8 +225,11 @@ class VirtualWorker:
             token = "" if self.job is None else self.job.token
             try:
                 reply = supervisor.check(
-                    CheckReport(self.worker_id, token, self._counter, None, "")
-                )
+                    CheckReport(
+                        self.worker_id, token, self._counter, None, "",
+                        still_s=trio.current_time() - self.moved_s,
+                    )
+                )  # fmt: skip
             except NotFoundError:
                 self.end(ExitStatus(WorkerExit.LEASE_LOST, None))
                 return
@@ -231,7 +237,7 @@ class VirtualWorker:
             self._cancel_token = reply.cancel_token
             if self._leaving and self.job is None and not self.was_stuck:
                 self.end(ExitStatus(WorkerExit.LEFT, None))
-            await trio.sleep(1.0)
+            await trio.sleep(1.0 if reply.again_in_s is None else min(1.0, reply.again_in_s))
 
     async def _work_on_jobs(self, supervisor):
         try:
@@ -251,10 +257,12 @@ class VirtualWorker:
         await self._while_stopped()
         self._host.assert_runs_nowhere(job.job_id)
         self.job = job
+        self.moved_s = trio.current_time()
         self._begun += 1
-        end_s = trio.current_time() + self._host.work_s(job.job_id)
+        work = self._host.jobs.jobs[job.job_id]
+        end_s = trio.current_time() + work.work_s
         while trio.current_time() < end_s and self._cancel_token != job.token:
-            await self._step()
+            await self._step(work.step_s)
         cancelled = self._cancel_token == job.token
         self.job = None
         if cancelled:
@@ -263,11 +271,12 @@ class VirtualWorker:
         else:
             await supervisor.complete(self.worker_id, [JobResult(job.job_id, job.token)])
 
-    async def _step(self):
+    async def _step(self, step_s=STEP_S):
         if self.was_stuck:
             await trio.sleep_forever()
-        await trio.sleep(STEP_S)
+        await trio.sleep(step_s)
         await self._while_stopped()
+        self.moved_s = trio.current_time()
         self._counter += 1
 
     async def _while_stopped(self):
@@ -306,9 +315,6 @@ class VirtualHost:
 
     def living(self, slot=None):
         return [w for w in self.workers if not w.dead.is_set() and slot in {None, w.slot}]
-
-    def work_s(self, job_id):
-        return self.jobs.jobs[job_id].work_s
 
     def assert_none_runs(self, slot):
         assert not self.living(slot), "what a living worker held is taken from it"

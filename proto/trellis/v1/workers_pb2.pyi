@@ -26,7 +26,7 @@ VERDICT_DRAIN: Verdict
 VERDICT_DIE: Verdict
 
 class CheckRequest(_message.Message):
-    __slots__ = ("worker_id", "token", "progress", "progress_total", "progress_note", "memory_bytes", "jobs_done", "counters")
+    __slots__ = ("worker_id", "token", "progress", "progress_total", "progress_note", "memory_bytes", "jobs_done", "counters", "still_ms")
     class CountersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,7 @@ class CheckRequest(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     JOBS_DONE_FIELD_NUMBER: _ClassVar[int]
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    STILL_MS_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     token: str
     progress: int
@@ -50,15 +51,18 @@ class CheckRequest(_message.Message):
     memory_bytes: int
     jobs_done: int
     counters: _containers.ScalarMap[str, float]
-    def __init__(self, worker_id: _Optional[str] = ..., token: _Optional[str] = ..., progress: _Optional[int] = ..., progress_total: _Optional[int] = ..., progress_note: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., jobs_done: _Optional[int] = ..., counters: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    still_ms: int
+    def __init__(self, worker_id: _Optional[str] = ..., token: _Optional[str] = ..., progress: _Optional[int] = ..., progress_total: _Optional[int] = ..., progress_note: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., jobs_done: _Optional[int] = ..., counters: _Optional[_Mapping[str, float]] = ..., still_ms: _Optional[int] = ...) -> None: ...
 
 class CheckResponse(_message.Message):
-    __slots__ = ("verdict", "cancel_token")
+    __slots__ = ("verdict", "cancel_token", "again_ms")
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     CANCEL_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_MS_FIELD_NUMBER: _ClassVar[int]
     verdict: Verdict
     cancel_token: str
-    def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., cancel_token: _Optional[str] = ...) -> None: ...
+    again_ms: int
+    def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., cancel_token: _Optional[str] = ..., again_ms: _Optional[int] = ...) -> None: ...
 
 class TakeJobsRequest(_message.Message):
     __slots__ = ("worker_id", "most", "wait_ms")

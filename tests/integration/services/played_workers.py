@@ -23,7 +23,9 @@ from proto.trellis.v1.workers_grpc import WorkerServiceServicer
 from tests.integration.uploads.desk import UploadDesk
 from tests.support.control_server import TOKEN, Secret
 
-SETTINGS = SupervisorSettings(check_deadline_s=60.0, stall_s=60.0)
+SETTINGS = SupervisorSettings(
+    check_deadline_s=60.0, stall_s=60.0, stall_s_by_job_type={"impatient": 0.9}
+)
 WELCOME = Welcome(1.0, SETTINGS.check_deadline_s, None, None, None, {})
 
 
@@ -34,8 +36,9 @@ class Worker:
     worker_id: str
     service: Any
 
-    async def check(self, token: str = "") -> pb.CheckResponse:
-        return await self.service.Check(pb.CheckRequest(worker_id=self.worker_id, token=token))
+    async def check(self, token: str = "", **other: Any) -> pb.CheckResponse:
+        request = pb.CheckRequest(worker_id=self.worker_id, token=token, **other)
+        return await self.service.Check(request)
 
     async def take(self, most: int = 1, wait_ms: int = 10_000) -> list[pb.WorkerJob]:
         request = pb.TakeJobsRequest(worker_id=self.worker_id, most=most, wait_ms=wait_ms)
@@ -100,8 +103,8 @@ class ControlPort:
     """With the token."""
     nursery: trio.Nursery
 
-    async def submit(self, **options: Any) -> str:
-        return (await self.desk.jobs.submit(JobSpec("work", {}, **options))).job_id
+    async def submit(self, job_type: str = "work", **options: Any) -> str:
+        return (await self.desk.jobs.submit(JobSpec(job_type, {}, **options))).job_id
 
     @asynccontextmanager
     async def client(self, token: str | None, port: int | None = None) -> AsyncIterator[Any]:

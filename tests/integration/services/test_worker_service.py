@@ -134,6 +134,25 @@ async def test_a_job_is_handed_out_done_and_told_once(control):
     assert (view.state, view.result_json) == (JobState.SUCCEEDED, '{"n": 1}')
 
 
+@pytest.mark.parametrize(
+    ("told", "again_ms"),
+    [
+        ({}, (900, 900)),
+        ({"still_ms": -1}, (900, 900)),
+        ({"still_ms": 100}, (800, 801)),
+        # Before it was handed out it cannot have begun.
+        ({"still_ms": 1 << 40}, (1, 700)),
+    ],
+)
+async def test_a_job_has_its_time_from_when_its_worker_says_it_moved(control, told, again_ms):
+    await control.submit("impatient")
+    [worker] = (await control.join()).workers
+    [job] = await worker.take()
+    await trio.sleep_until(trio.current_time() + 0.2)
+    least, most = again_ms
+    assert least <= (await worker.check(job.token, **told)).again_ms <= most
+
+
 async def test_what_is_out_of_range_is_refused_by_name(control):
     [worker] = (await control.join()).workers
     for most in (0, -1, 1_001):

@@ -90,6 +90,18 @@ async def test_progress_and_counters_travel_with_checks(tmp_path):
         assert worker.page().progress >= last.progress
 
 
+async def test_checks_tell_how_long_a_job_stands_still_and_come_sooner_on_demand(tmp_path):
+    patience = {"check_interval_s": 60.0, "check_deadline_s": 120.0}
+    async with open_world(tmp_path, **patience) as (service, spawn):
+        job_id = service.add("sleep")
+        again = pb.CheckResponse(verdict=pb.VERDICT_CONTINUE, again_ms=20)
+        service.verdicts.extend([again] * 1_000)
+        await spawn()
+        await service.until(lambda: service.checks and service.checks[-1].still_ms > 200)
+        [first, *_, last] = [c for c in service.checks if c.token == f"token of {job_id}"]
+        assert 0 <= first.still_ms < last.still_ms
+
+
 async def test_sleeping_job_is_cancelled_and_the_worker_asks_to_be_replaced(tmp_path):
     async with open_world(tmp_path) as (service, spawn):
         job_id = service.add("sleep")

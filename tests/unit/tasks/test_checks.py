@@ -133,3 +133,15 @@ def test_short_job_is_left_alone(inside, start):
     start()
     until(lambda: len(inside.engine.reports) > 3)
     assert not inside.engine.returned
+
+
+def test_check_that_the_engine_wants_sooner_comes_then_and_the_next_when_it_is_due(inside, start):
+    began_s = time.monotonic()
+    inside.engine.replies.extend(
+        [Reply(Order.CONTINUE, again_in_s=0.05), Reply(Order.CONTINUE, again_in_s=9.0)]
+    )
+    start(interval_s=0.3, deadline_s=5.0)
+    until(lambda: len(inside.engine.reports) == 2)
+    assert 0.04 < time.monotonic() - began_s < 0.25
+    until(lambda: len(inside.engine.reports) == 3)
+    assert 0.29 < time.monotonic() - began_s < 0.5

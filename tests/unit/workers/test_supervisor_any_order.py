@@ -14,7 +14,7 @@ from engine.workers.host import ExitStatus
 from engine.workers.live_worker import CheckReport
 from engine.workers.supervisor import Supervisor
 from engine.workers.supervisor_settings import SupervisorSettings
-from tests.support.virtual_workers import FAILURES, LINGERING_S, VirtualHost, VirtualJobs
+from tests.support.virtual_workers import FAILURES, LINGERING_S, STEP_S, VirtualHost, VirtualJobs
 
 SLOTS = (("any-0", None), ("any-1", None), ("heavy-0", "heavy"))
 SETTINGS = SupervisorSettings(
@@ -28,8 +28,12 @@ SETTINGS = SupervisorSettings(
     backoff_max_s=2.0,
     park_s=30.0,
 )
+LONGEST_STEP_S = SETTINGS.stall_s - 0.1
+"""A job that moves this often does not stall, nor is it to be taken for one that does."""
 GRACE_S = 12.0
 STACKS_S = 0.1
+STALL_SLACK_S = 1.0
+"""From when a job must have moved to the end of its worker."""
 SLACK_S = 1.5
 """A check's interval, and what is on its way."""
 
@@ -70,7 +74,8 @@ class World:
 
 def add_jobs(world, number):
     for index in range(number + 1):
-        world.jobs.add(work_s=(0.2, 4.0, 25.0)[(number + index) % 3])
+        work_s = (0.2, 4.0, 25.0)[(number + index) % 3]
+        world.jobs.add(work_s, step_s=STEP_S if work_s < SETTINGS.stall_s else LONGEST_STEP_S)
 
 
 def die(world, number):
@@ -157,6 +162,7 @@ def sleep_through(world, number):
     for worker in world.host.workers:
         worker.stopped_at_s += duration_s + SLACK_S
         worker.stuck_at_s += duration_s + SLACK_S
+        worker.moved_s += duration_s + SLACK_S
     world.slept_s += duration_s
     world.clock.jump(duration_s)
 
@@ -174,6 +180,8 @@ STEPS = st.lists(
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS, drain_after=st.none() | st.integers(0, 25))
 @example(steps=[(0.9, restart, 0), (0.0, add_jobs, 3), (0.9, linger, 0)], drain_after=2)
+@example(steps=[(0.9, add_jobs, 3), (0.0, die, 0), (0.0, resume, 0)], drain_after=2)
+@example(steps=[(0.55, add_jobs, 1), (0.35, stick, 0), (11.0, resume, 0)], drain_after=None)
 @example(steps=[(0.0, lose_zygote, 0), (0.0, die, 0), (4.0, mend_zygote, 0)], drain_after=None)
 def test_slots_recover_jobs_end_once_and_a_drain_is_finite(steps, drain_after):
     clock = trio.testing.MockClock(autojump_threshold=0)
@@ -208,6 +216,8 @@ def _check_patience(world):
         # It may have been waiting for a job, and then have taken one.
         longest_s = SETTINGS.idle_stall_s + SETTINGS.stall_s + STACKS_S + SLACK_S
         assert now_s - worker.stuck_at_s <= longest_s
+        if worker.job is not None:
+            assert now_s - worker.moved_s <= SETTINGS.stall_s + STALL_SLACK_S
 
 
 async def _check_recovery(world):
@@ -247,12 +257,14 @@ def _check_drained(world):
 def _check_restarts(world):
     """Nobody was given up without a reason, nobody started hot, and the drain kept its time."""
     workers = {worker.worker_id: worker for worker in world.host.workers}
-    for _, _, end in world.jobs.ends:
+    for at, _, end in world.jobs.ends:
         worker = workers.get(end.worker_id)
         if end.cause is Cause.SILENT:
             assert worker.was_stopped
         if end.cause is Cause.STALLED:
             assert worker.was_stuck or worker.was_stopped
+            if worker.job is not None and not worker.lingers:
+                assert at - worker.moved_s <= SETTINGS.stall_s + STALL_SLACK_S
         assert (end.cause is Cause.START_FAILED) <= (worker is None)
     for name, _ in SLOTS:
         failed_s = [

@@ -176,7 +176,8 @@ class World:
             worker.order = reply.order
             if reply.order in {Order.RESTART, Order.DRAIN} and worker.running is None:
                 worker.end(ExitStatus(WorkerExit.LEFT, None))
-            with trio.move_on_after(1.0):
+            again_in_s = 1.0 if reply.again_in_s is None else reply.again_in_s
+            with trio.move_on_after(again_in_s):
                 await worker.gone.wait()
 
     def check(self, worker):
