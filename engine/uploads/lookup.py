@@ -1,6 +1,6 @@
 """Reads uploads: what became of them, and what they hold."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import attrs
 
@@ -80,7 +80,7 @@ class UploadLookup:
             rejects=tuple(RejectedRow(*reject) for reject in rejects),
         )
 
-    async def read_content(self, upload_id: str) -> AsyncIterator[bytes]:
+    async def read_content(self, upload_id: str) -> AsyncGenerator[bytes, None]:
         """Yield a file's bytes in order, at most 1 MiB at a time.
 
         Raises:

@@ -1,6 +1,6 @@
 """Uploads: files taken in once, processed by a job, and asked about."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -71,7 +71,7 @@ class Uploads:
         """Raise NotFoundError or FailedPreconditionError unless an upload is this job's."""
         await self._staging.fetch_dataset(upload_id, job_id)
 
-    def read_content(self, upload_id: str) -> AsyncIterator[bytes]:
+    def read_content(self, upload_id: str) -> AsyncGenerator[bytes, None]:
         """Iterate over a file's bytes, at most 1 MiB at a time.
 
         Raises: while iterating, NotFoundError if there is no such upload.

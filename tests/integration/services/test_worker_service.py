@@ -2,10 +2,14 @@
 
 import contextlib
 import functools
+import gc
+import random
+from contextlib import aclosing
 
 import pyarrow as pa
 import pytest
 import trio
+import trio.testing
 from purerpc import RpcFailedError, StatusCode
 
 from engine.config import UploadSpec
@@ -276,6 +280,20 @@ async def test_a_file_is_read_by_the_worker_that_holds_its_job_and_no_other(cont
     assert (await holder.complete(job, TWO_ACCEPTED)).accepted
     with REFUSED():
         await holder.read(job)
+
+
+async def test_a_worker_that_stops_reading_a_file_leaves_nothing_open(control):
+    [worker] = (await control.join()).workers
+    job = await take_upload(control, worker, random.Random(1).randbytes(12 << 20))
+    request = pb.ReadUploadRequest(
+        worker_id=worker.worker_id, job_id=job.job_id, token=job.token, upload_id=upload_of(job)
+    )
+    async with aclosing(worker.service.ReadUpload(request)) as replies:
+        await anext(replies)
+    # Whatever is left of the reading is a warning when it is collected, and so a failure here.
+    assert await worker.stage(job, ROWS) == 2
+    gc.collect()
+    await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_staged_rows_count_with_the_completion_of_their_job(control):
