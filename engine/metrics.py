@@ -126,8 +126,58 @@ JOB_COUNTER = Counter(
 TRAININGS = Counter(
     "trellis_trainings", "Trainings that ended, by what became of them.", ["model", "outcome"]
 )
+DRIFT_REPORTS = Counter(
+    "trellis_drift_reports", "Looks for drift by what they found.", ["model", "verdict"]
+)
+DRIFT_SCORE = Gauge(
+    "trellis_drift_score",
+    "How far a feature was from the training set at the last look.",
+    ["model", "feature", "measure"],
+)
 MODEL_VERSION = Gauge(
     "trellis_model_version", "The version that an alias of a model points to.", ["model", "alias"]
+)
+
+# Predictions
+PREDICTIONS = Counter(
+    "trellis_predictions",
+    "Predictions asked for, by how they ended.",
+    ["model", "version", "outcome"],
+)
+PREDICTION_SECONDS = Histogram(
+    "trellis_prediction_seconds", "From the request to its prediction.", buckets=_FAST_S
+)
+SCORING_QUEUE_ROWS = Gauge("trellis_scoring_queue_rows", "Rows that wait for a scoring worker.")
+SCORING_BATCH_ROWS = Histogram(
+    "trellis_scoring_batch_rows",
+    "Rows in one batch.",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000),
+)
+SCORING_BATCH_SECONDS = Histogram(
+    "trellis_scoring_batch_seconds",
+    "From handing out a batch to its predictions.",
+    buckets=_FAST_S,
+)
+SCORING_RETRIED_ROWS = Counter(
+    "trellis_scoring_retried_rows", "Rows given to another worker, by why.", ["cause"]
+)
+SCORING_LATE_BATCHES = Counter(
+    "trellis_scoring_late_batches", "Predictions that came when nobody waited for them any more."
+)
+SCORERS = Gauge("trellis_scorers", "Workers that score.")
+PREDICTIONS_KEPT = Counter("trellis_predictions_kept", "Predictions written to the data file.")
+PREDICTIONS_DROPPED = Counter(
+    "trellis_predictions_dropped",
+    "Predictions that were to be kept and could not be.",
+    ["reason"],
+)
+SHADOWS_SKIPPED = Counter(
+    "trellis_shadow_rows_skipped", "Rows that a challenger was not asked about, by why.", ["reason"]
+)
+ARTIFACTS_REFUSED = Counter(
+    "trellis_artifacts_refused",
+    "Parts of versions that were not used because they are not what was registered.",
+    ["reason"],
 )
 
 # Backends

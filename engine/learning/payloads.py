@@ -16,14 +16,19 @@ from engine.config import (
     ModelSpec,
     ObservationsSpec,
     SplitSpec,
+    ThresholdsConfig,
 )
 from engine.config.estimators import ESTIMATORS
-from engine.models import Model
+from engine.models import Model, ModelVersion
 from engine.models.labels import History
 from engine.models.policy import Cause, metric_of
 
 TRAIN: Final = "train"
 """The type of job that trains."""
+DETECT_DRIFT: Final = "detect_drift"
+"""The type of job that looks for drift."""
+
+_SECOND_US: Final = 1_000_000
 
 
 @attrs.frozen
@@ -160,3 +165,92 @@ def read_observations(written: Mapping[str, Any]) -> ObservationsSpec:
 
 def _write_times(times: Sequence[datetime.datetime]) -> list[str]:
     return [time.isoformat() for time in times]
+
+
+@attrs.frozen
+class DriftRequest:
+    """A look for drift, as its job's payload has it. Times are microseconds UTC."""
+
+    model: str
+    version: int
+    features: tuple[str, ...]
+    observations: ObservationsSpec
+    seed: int
+    window_start_us: int
+    window_end_us: int
+    commit_seq: int
+    thresholds: Mapping[str, float]
+    cause: Cause
+
+    @property
+    def history(self) -> History:
+        """What is looked at."""
+        return History(self.commit_seq, self.window_end_us)
+
+
+def request_drift_check(
+    spec: ModelSpec,
+    champion: ModelVersion,
+    history: History,
+    defaults: ThresholdsConfig,
+    cause: Cause,
+) -> DriftRequest:
+    """Return a look at the latest window of history, against what the champion was trained on."""
+    drift = spec.drift
+    start_us = max(0, history.end_us - drift.window * _SECOND_US)
+    return DriftRequest(
+        model=spec.name,
+        version=champion.version,
+        features=champion.features,
+        # Times that were chosen for training say nothing of the present.
+        observations=attrs.evolve(spec.observations, last=drift.window, at=()),
+        seed=spec.split.seed,
+        window_start_us=start_us,
+        window_end_us=history.end_us,
+        commit_seq=history.commit_seq,
+        thresholds={
+            "psi": defaults.psi if drift.psi is None else drift.psi,
+            "ks_statistic": (
+                defaults.ks_statistic if drift.ks_statistic is None else drift.ks_statistic
+            ),
+            "missing_rate": (
+                defaults.missing_rate if drift.missing_rate is None else drift.missing_rate
+            ),
+            "alpha": drift.alpha,
+            "share": drift.share,
+            "least_rows": drift.least_rows,
+        },
+        cause=cause,
+    )
+
+
+def write_drift_check(request: DriftRequest) -> dict[str, Any]:
+    """Return the payload."""
+    return {
+        "model": request.model,
+        "version": request.version,
+        "features": list(request.features),
+        "observations": write_observations(request.observations),
+        "seed": request.seed,
+        "window_start_us": request.window_start_us,
+        "window_end_us": request.window_end_us,
+        "commit_seq": request.commit_seq,
+        "thresholds": dict(request.thresholds),
+        "cause": request.cause.value,
+    }
+
+
+def read_drift_check(payload: Mapping[str, Any]) -> DriftRequest:
+    """Return what a payload asks for. Raises KeyError or ValueError if it is not one of ours."""
+    return DriftRequest(
+        model=payload["model"],
+        version=payload["version"],
+        features=tuple(payload["features"]),
+        observations=read_observations(payload["observations"]),
+        seed=payload["seed"],
+        window_start_us=payload["window_start_us"],
+        window_end_us=payload["window_end_us"],
+        commit_seq=payload["commit_seq"],
+        thresholds=payload["thresholds"],
+        cause=Cause(payload["cause"]),
+    )

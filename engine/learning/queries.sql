@@ -13,8 +13,75 @@ WHERE job_id IN (
 AND change = 'accepted' AND job_type = 'train'
 
 -- name: last_trainings
--- When a training of each model was last started that no person called for, microseconds.
+-- When a training of each model was last started, and one that cools down, microseconds.
+SELECT
+    payload->>'model',
+    epoch_us(max(logged_at)),
+    epoch_us(max(logged_at) FILTER (WHERE payload->>'cause' IN ('drift', 'schedule')))
+FROM job_log
+WHERE change = 'accepted' AND job_type = 'train'
+GROUP BY ALL
+
+-- name: scores_of_window
+-- What a version predicted in a window, at most `most` of it, chosen by a hash that the seed changes.
+SELECT score
+FROM predictions
+WHERE model = $model
+    AND version = $version
+    AND NOT shadow
+    AND commit_seq <= $commit_seq
+    AND predicted_at > make_timestamp($start_us)
+    AND predicted_at <= make_timestamp($end_us)
+ORDER BY hash(prediction_id, $seed)
+LIMIT $most
+
+-- name: checks_under_way
+-- Looks for drift that were accepted, or started again, and have not ended.
+SELECT job_id, payload->>'model'
+FROM job_log
+WHERE job_id IN (
+    SELECT began.job_id
+    FROM job_log began
+    LEFT JOIN job_outcomes ended ON ended.outcome_key = began.job_id || '/' || began.run
+    WHERE began.change IN ('accepted', 'retried')
+    GROUP BY began.job_id
+    HAVING arg_max(ended.outcome_key IS NULL, began.run)
+)
+AND change = 'accepted' AND job_type = 'detect_drift'
+
+-- name: last_checks
+-- When a look at each model was last started, microseconds.
 SELECT payload->>'model', epoch_us(max(logged_at))
 FROM job_log
-WHERE change = 'accepted' AND job_type = 'train' AND payload->>'cause' <> 'call'
+WHERE change = 'accepted' AND job_type = 'detect_drift'
 GROUP BY ALL
+
+-- name: undecided_reports
+-- Reports of drift of which is not yet known whether they start a training; the latest of each model
+-- counts.
+SELECT model, max_by(report_id, checked_at)
+FROM drift_reports
+WHERE verdict = 'DRIFTED' AND retrain_job_id IS NULL AND detail->>'not_retrained_because' IS NULL
+GROUP BY model
+
+-- name: reports
+-- Reports, the latest first, before one.
+SELECT
+    report_id, model, version, job_id, cause, epoch_us(checked_at), epoch_us(window_start),
+    epoch_us(window_end), rows_checked, verdict, detail, retrain_job_id
+FROM drift_reports
+WHERE ($model = '' OR model = $model)
+    AND ($report_id = '' OR report_id = $report_id)
+    AND ($before = '' OR report_id < $before)
+ORDER BY report_id DESC
+LIMIT $most
+
+-- name: features_of_reports
+-- The features of reports, the furthest drifted first.
+SELECT
+    report_id, feature, kind, reference_rows, current_rows, psi, ks_statistic, ks_p_value,
+    chi_squared, chi_squared_p_value, adjusted_p_value, wasserstein, reference_missing_rate,
+    current_missing_rate, new_categories, drifted, reasons, reference_bins, current_bins
+FROM drift_features
+WHERE report_id IN (SELECT unnest($report_ids))
+ORDER BY report_id, drifted DESC, coalesce(psi, 0) DESC, feature

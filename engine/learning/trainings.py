@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Protocol
 
 import attrs
 import trio
@@ -11,38 +10,19 @@ from engine.config import FeaturesFile, ModelSpec
 from engine.config.model_rules import estimator_of
 from engine.errors import FailedPreconditionError
 from engine.features import HistoryReader
-from engine.jobs import JobSpec, JobView, Submission
+from engine.jobs import JobSpec
 from engine.learning.payloads import TRAIN, request_training, write_training
+from engine.learning.ports import JobPlan, JobQueue, LastCommit
 from engine.models import ModelRegistry
 from engine.models.changes import now_us
 from engine.models.labels import History, find_history_end_us
-from engine.models.policy import Cause, TrainingHistory, refuse_training
+from engine.models.policy import COOLING, Cause, TrainingHistory, refuse_training
 from engine.records import Operation
 from engine.store.queries import load_queries
 
 logger = logging.getLogger(__name__)
 
 _QUERIES = load_queries("engine.learning")
-
-
-class TrainingQueue(Protocol):
-    """What trainings need of the jobs; `engine.jobs.Jobs` has it."""
-
-    async def submit(
-        self, spec: JobSpec, operations: tuple[Operation, ...] = (), job_id: str | None = None
-    ) -> Submission:
-        """Accept a job, in one transaction with the operations."""
-
-    async def get(self, job_id: str) -> JobView:
-        """Return a job."""
-
-
-class LastCommit(Protocol):
-    """What tells the last commit; the store's writer does."""
-
-    @property
-    def commit_seq(self) -> int:
-        """Its sequence number."""
 
 
 @attrs.frozen
@@ -59,16 +39,10 @@ class _Trained:
     """What is known of a model's trainings."""
 
     job_id: str | None = None
+    last_accepted_us: int | None = None
+    """Of any."""
     last_started_us: int | None = None
-    """Of one that no person called for."""
-
-
-@attrs.frozen
-class TrainingSettings:
-    """How training jobs are carried out."""
-
-    pool: str
-    max_attempts: int
+    """Of one that cools down: neither the first, nor called for by a person."""
 
 
 class Trainings:
@@ -76,13 +50,13 @@ class Trainings:
 
     def __init__(
         self,
-        jobs: TrainingQueue,
+        jobs: JobQueue,
         models: ModelRegistry,
         reader: HistoryReader,
         last_commit: LastCommit,
         declared: Mapping[str, ModelSpec],
         features: FeaturesFile,
-        settings: TrainingSettings,
+        plan: JobPlan,
     ) -> None:
         self._jobs = jobs
         self._models = models
@@ -90,7 +64,7 @@ class Trainings:
         self._last_commit = last_commit
         self._declared = declared
         self._features = features
-        self._settings = settings
+        self._plan = plan
         self._trained: dict[str, _Trained] = {}
         self._starting = trio.Lock()
 
@@ -98,8 +72,15 @@ class Trainings:
         """Read what earlier engines have started. Before anything else. Raises StoreError."""
         for job_id, model in await self._reader.fetch_rows(_QUERIES["trainings_under_way"]):
             self._of(model).job_id = job_id
-        for model, started_us in await self._reader.fetch_rows(_QUERIES["last_trainings"]):
+        for model, accepted_us, started_us in await self._reader.fetch_rows(
+            _QUERIES["last_trainings"]
+        ):
+            self._of(model).last_accepted_us = accepted_us
             self._of(model).last_started_us = started_us
+
+    def last_accepted_us(self, model: str) -> int | None:
+        """Return when a training of a model was last started; None if none was."""
+        return self._of(model).last_accepted_us
 
     def find_spec(self, model: str) -> ModelSpec:
         """Return the declaration of a model that can be trained.
@@ -127,12 +108,15 @@ class Trainings:
         cause: Cause,
         drift_report_id: str | None = None,
         operations: tuple[Operation, ...] = (),
+        *,
+        job_id: str | None = None,
         request_id: str = "",
     ) -> TrainingStart:
         """Start a training, unless one is under way or the policy is against it.
 
         Args:
           operations: written in the transaction that accepts the job; not written without one.
+          job_id: from the jobs' `new_job_id`, if the operations name it.
         Raises:
           NotFoundError, FailedPreconditionError: as `find_spec`, or there are no events yet.
           UnavailableError: the engine is shutting down.
@@ -147,10 +131,13 @@ class Trainings:
             )
             if refusal is not None:
                 return TrainingStart(known.job_id if under_way and known.job_id else "", refusal)
-            job_id = await self._submit(spec, cause, drift_report_id, operations, request_id)
+            job_id = await self._submit(
+                spec, cause, drift_report_id, operations, job_id, request_id
+            )
             known.job_id = job_id
-            if cause is not Cause.CALL:
-                known.last_started_us = now_us()
+            known.last_accepted_us = now_us()
+            if cause in COOLING:
+                known.last_started_us = known.last_accepted_us
         logger.info("training started", extra={"model": model, "cause": cause, "job_id": job_id})
         return TrainingStart(job_id)
 
@@ -160,6 +147,7 @@ class Trainings:
         cause: Cause,
         drift_report_id: str | None,
         operations: tuple[Operation, ...],
+        job_id: str | None,
         request_id: str,
     ) -> str:
         commit_seq = self._last_commit.commit_seq
@@ -178,11 +166,12 @@ class Trainings:
             JobSpec(
                 TRAIN,
                 write_training(request),
-                pool=self._settings.pool,
-                max_attempts=self._settings.max_attempts,
+                pool=self._plan.pool,
+                max_attempts=self._plan.max_attempts,
                 request_id=request_id,
             ),
             operations,
+            job_id,
         )
         return submission.job_id
 

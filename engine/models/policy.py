@@ -34,6 +34,11 @@ class Cause(StrEnum):
     FIRST = "first"
 
 
+COOLING: Final = frozenset({Cause.DRIFT, Cause.SCHEDULE})
+"""What has to keep its distance. A person knows what he does, and a first version is worth trying
+for, at the scheduler's pace."""
+
+
 @attrs.frozen
 class Promotion:
     """What becomes of a new version, and why, in words for the model's log."""
@@ -94,22 +99,19 @@ class TrainingHistory:
 
     under_way: bool
     last_started_us: int | None
-    """Of a training that no person called for; None if there was none."""
+    """Of a training that cools down; None if there was none."""
 
 
 def refuse_training(
     policy: PolicySpec, cause: Cause, history: TrainingHistory, now_us: int
 ) -> str | None:
-    """Return why no training is to start now, None if one is.
-
-    A call of a person waits for no cool-down.
-    """
+    """Return why no training is to start now, None if one is."""
     if history.under_way:
         return "a training is under way"
     if cause is Cause.DRIFT and not policy.on_drift:
         return "policy.on_drift is false"
     last_us = history.last_started_us
-    if cause is Cause.CALL or last_us is None:
+    if cause not in COOLING or last_us is None:
         return None
     rest_s = (last_us - now_us) / _SECOND_US + policy.cool_down
     if rest_s > 0:

@@ -1,10 +1,7 @@
 """Trainings over a real data file and real jobs; the worker is played."""
 
-import contextlib
 import io
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -12,138 +9,14 @@ import pyarrow as pa
 import pytest
 
 from engine.config import (
-    EntitySpec,
-    FeaturesFile,
-    FeatureSpec,
-    LabelSpec,
-    ModelSpec,
-    ObservationsSpec,
-    OnlineConfig,
     PolicySpec,
 )
 from engine.errors import FailedPreconditionError, NotFoundError
-from engine.features import FeatureStore, OnlineStore, compile_feature_set
-from engine.jobs import ClaimedJob, JobFailure, JobHooks, JobResult, Jobs
-from engine.learning.endings import TrainingEndings
+from engine.jobs import JobFailure
 from engine.learning.payloads import TRAIN, read_training
 from engine.learning.training_rows import fetch_training_rows, stream_table
-from engine.learning.trainings import Trainings, TrainingSettings
-from engine.models import ModelRegistry
 from engine.models.policy import Cause
-from engine.records import EVENTS_SCHEMA, Append, WriteRequest
-from engine.store import Store, StoreSettings, open_store
-from tests.integration.jobs.world import UnreliableClient, World
-from tests.support.redis_servers import running_server
-
-SECOND = 1_000_000
-FEATURES = FeaturesFile(
-    entities={"user": EntitySpec("user_id")},
-    features={
-        "views": FeatureSpec("views", "events", {"action": ("view",)}, "count"),
-        "buys": FeatureSpec("buys", "events", {"action": ("buy",)}, "count"),
-    },
-)
-MODEL = ModelSpec(
-    name="buyer",
-    entity="user",
-    features=("views", "buys"),
-    label=LabelSpec(within=5, where={"action": ("buy",)}),
-    observations=ObservationsSpec(every=10, last=100, active=30),
-)
-UNLABELLED = ModelSpec(name="list", entity="user", features=("views",))
-
-
-@attrs.define
-class Loop:
-    store: Store
-    jobs: Jobs
-    features: FeatureStore
-    models: ModelRegistry
-    trainings: Trainings
-
-    async def add_events(self, *events: tuple[int, str, int]) -> None:
-        rows = [
-            {
-                "user_id": user,
-                "action": action,
-                "event_time": at_s * SECOND,
-                "ingest_time": 0,
-                "topic": "t",
-                "partition": 0,
-                "offset": 0,
-            }
-            for user, action, at_s in events
-        ]
-        batch = pa.RecordBatch.from_pylist(rows, schema=EVENTS_SCHEMA)
-        await self.store.writer.submit(WriteRequest((Append("events", batch),)))
-
-    async def claim(self) -> ClaimedJob:
-        [job] = await self.jobs.claim("slot", None, 1, 5)
-        return job
-
-    async def complete(self, job: ClaimedJob, **changes: object) -> bool:
-        result = {**RESULT, **changes}
-        [verdict] = await self.jobs.complete(
-            "slot", [JobResult(job.job_id, job.token, json.dumps(result))]
-        )
-        return verdict.accepted
-
-
-def metric(value: float) -> list[dict[str, object]]:
-    return [{"name": "roc_auc", "value": value, "low": value - 0.1, "high": value + 0.1}]
-
-
-RESULT = {
-    "artifact": {"name": "models/ab", "sha256": "ab" * 32, "size_bytes": 10},
-    "reference": {"name": "models/cd", "sha256": "cd" * 32, "size_bytes": 20},
-    "estimator": "LogisticRegression",
-    "task": "classification",
-    "classes": ["false", "true"],
-    "metrics": metric(0.7),
-    "champion_metrics": None,
-    "importance": [{"feature": "views", "importance": 0.1, "spread": 0.01}],
-    "rows_fitted": 300,
-    "rows_tested": 100,
-    "trained_from_us": 1,
-    "trained_until_us": 2,
-    "lineage": {"seed": 1},
-}
-
-
-@asynccontextmanager
-async def open_loop(folder: Path, model: ModelSpec = MODEL) -> AsyncIterator[Loop]:
-    declared = {"buyer": model, "list": UNLABELLED}
-    endings = TrainingEndings(declared)
-    with running_server("redis6") as server:
-        client = UnreliableClient(server)
-        with contextlib.closing(client):
-            async with open_store(StoreSettings(path=folder / "trellis.duckdb")) as store:
-                world = World(store, server, client, queue_name="learning")
-                world.hooks = {TRAIN: JobHooks(complete=endings.complete, fail=endings.fail)}
-                feature_set = compile_feature_set(FEATURES)
-                online = OnlineStore(feature_set, OnlineConfig())
-                store.writer.add_commit_listener(online.apply)
-                await online.rebuild(store.reader, store.writer.commit_seq)
-                models = ModelRegistry(
-                    store.writer, store.reader, dict.fromkeys(FEATURES.features, "user")
-                )
-                await models.load()
-                await models.sync_declared(declared)
-                endings.attach(models)
-                async with world.open() as jobs:
-                    await jobs.wait_queue_open()
-                    trainings = Trainings(
-                        jobs,
-                        models,
-                        store.reader,
-                        store.writer,
-                        declared,
-                        FEATURES,
-                        TrainingSettings(pool="default", max_attempts=3),
-                    )
-                    await trainings.load()
-                    features = FeatureStore(feature_set, online, store.reader)
-                    yield Loop(store, jobs, features, models, trainings)
+from tests.integration.learning.loop_world import MODEL, metric, open_loop, time_at
 
 
 async def test_a_training_becomes_the_champion_with_the_end_of_its_job(tmp_path: Path) -> None:
@@ -180,9 +53,9 @@ async def test_its_rows_are_features_as_of_then_and_what_came_after(tmp_path: Pa
         assert table.to_pylist() == [
             {"entity_key": key, "event_time": at, "label": label, "views": views, "buys": buys}
             for key, at, label, views, buys in [
-                (1, _time(10), True, 1, 0),
-                (1, _time(20), False, 1, 2),
-                (2, _time(20), False, 1, 0),
+                (1, time_at(10), True, 1, 0),
+                (1, time_at(20), False, 1, 2),
+                (2, time_at(20), False, 1, 0),
             ]
         ]
 
@@ -302,7 +175,3 @@ async def test_policy_of_the_file_decides_about_promotion(tmp_path: Path) -> Non
         await loop.trainings.start("buyer", Cause.CALL)
         await loop.complete(await loop.claim())
         assert loop.models.find("buyer").aliases == {"challenger": 2}
-
-
-def _time(at_s: int) -> object:
-    return pa.scalar(at_s * SECOND, pa.timestamp("us")).as_py()

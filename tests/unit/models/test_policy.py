@@ -83,7 +83,7 @@ def test_one_training_at_a_time(cause: Cause) -> None:
     assert refuse_training(POLICY, cause, history, 0) == "a training is under way"
 
 
-@pytest.mark.parametrize("cause", [Cause.DRIFT, Cause.SCHEDULE, Cause.FIRST])
+@pytest.mark.parametrize("cause", [Cause.DRIFT, Cause.SCHEDULE])
 def test_trainings_that_nobody_called_for_keep_their_distance(cause: Cause) -> None:
     history = TrainingHistory(under_way=False, last_started_us=100 * SECOND)
     assert refuse_training(POLICY, cause, history, 159 * SECOND) == (
@@ -92,9 +92,10 @@ def test_trainings_that_nobody_called_for_keep_their_distance(cause: Cause) -> N
     assert refuse_training(POLICY, cause, history, 160 * SECOND) is None
 
 
-def test_a_call_does_not_wait() -> None:
+@pytest.mark.parametrize("cause", [Cause.CALL, Cause.FIRST])
+def test_a_call_and_a_first_training_do_not_wait(cause: Cause) -> None:
     history = TrainingHistory(under_way=False, last_started_us=100 * SECOND)
-    assert refuse_training(POLICY, Cause.CALL, history, 100 * SECOND) is None
+    assert refuse_training(POLICY, cause, history, 100 * SECOND) is None
 
 
 def test_drift_starts_no_training_when_the_policy_says_so() -> None:

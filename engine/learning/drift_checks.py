@@ -1,0 +1,238 @@
+"""Service D: looks for drift, keeps the reports, and follows them up."""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import trio
+
+from engine import metrics
+from engine.config import ThresholdsConfig
+from engine.errors import FailedPreconditionError, NotFoundError
+from engine.features import HistoryReader
+from engine.jobs import ClaimedJob, JobSpec
+from engine.learning.drift_records import (
+    DRIFTED,
+    REPORTS,
+    DriftReport,
+    make_report,
+    read_reports,
+    read_result,
+    row_of_refusal,
+    row_of_retraining,
+    rows_of_report,
+)
+from engine.learning.payloads import (
+    DETECT_DRIFT,
+    read_drift_check,
+    request_drift_check,
+    write_drift_check,
+)
+from engine.learning.ports import JobPlan, JobQueue, LastCommit, RequestWriter
+from engine.learning.trainings import Trainings
+from engine.models import ModelRegistry
+from engine.models.changes import now_us
+from engine.models.labels import History, find_history_end_us
+from engine.models.policy import Cause
+from engine.records import Commit, Operation, Upsert, WriteRequest
+from engine.store.queries import load_queries
+
+logger = logging.getLogger(__name__)
+
+_QUERIES = load_queries("engine.learning")
+
+
+class DriftEndings:
+    """Turns results into reports. Made before the jobs, whose hook it holds."""
+
+    async def complete(self, job: ClaimedJob, result: Mapping[str, Any]) -> tuple[Operation, ...]:
+        """Return the rows of a report.
+
+        Raises:
+          InvalidArgumentError: the result is not one of a look for drift.
+        """
+        request = read_drift_check(json.loads(job.payload_json))
+        report = make_report(job.job_id, request, read_result(result), now_us())
+        _show(report)
+        return rows_of_report(report)
+
+
+class DriftChecks:
+    """Starts looks, one at a model at a time, and trainings when they found drift.
+
+    Used from the Trio thread.
+    """
+
+    def __init__(
+        self,
+        jobs: JobQueue,
+        models: ModelRegistry,
+        trainings: Trainings,
+        reader: HistoryReader,
+        writer: RequestWriter,
+        last_commit: LastCommit,
+        thresholds: ThresholdsConfig,
+        plan: JobPlan,
+    ) -> None:
+        self._jobs = jobs
+        self._models = models
+        self._trainings = trainings
+        self._reader = reader
+        self._writer = writer
+        self._last_commit = last_commit
+        self._thresholds = thresholds
+        self._plan = plan
+        self._job_ids: dict[str, str] = {}
+        self._last_started_us: dict[str, int] = {}
+        self._starting = trio.Lock()
+        self._reported = trio.Event()
+
+    async def load(self) -> None:
+        """Read what earlier engines have started. Before anything else. Raises StoreError."""
+        for job_id, model in await self._reader.fetch_rows(_QUERIES["checks_under_way"]):
+            self._job_ids[model] = job_id
+        for model, started_us in await self._reader.fetch_rows(_QUERIES["last_checks"]):
+            self._last_started_us[model] = started_us
+
+    def last_started_us(self, model: str) -> int | None:
+        """Return when a look at a model was last started; None if none was."""
+        return self._last_started_us.get(model)
+
+    async def start(self, model: str, cause: Cause, request_id: str = "") -> str:
+        """Start a look at a model's latest window, unless one is under way; return its job.
+
+        Raises:
+          NotFoundError: there is no such model.
+          FailedPreconditionError: it is not declared with a label, has no trained champion to
+            compare with, or there are no events yet.
+          UnavailableError: the engine is shutting down.
+        Cancellation: a checkpoint before the job is accepted; then nothing is started.
+        """
+        spec = self._trainings.find_spec(model)
+        champion = self._models.find(model).default
+        if champion.trained is None:
+            raise FailedPreconditionError(
+                f"the model {model!r} has no trained version to compare with; train it first"
+            )
+        async with self._starting:
+            under_way = self._job_ids.get(model)
+            if under_way is not None and not (await self._jobs.get(under_way)).state.is_final:
+                return under_way
+            commit_seq = self._last_commit.commit_seq
+            end_us = await find_history_end_us(self._reader, commit_seq)
+            if end_us is None:
+                raise FailedPreconditionError("there are no events to look at yet")
+            request = request_drift_check(
+                spec,
+                champion,
+                History(commit_seq, min(end_us, now_us())),
+                self._thresholds,
+                cause,
+            )
+            submission = await self._jobs.submit(
+                JobSpec(
+                    DETECT_DRIFT,
+                    write_drift_check(request),
+                    pool=self._plan.pool,
+                    max_attempts=self._plan.max_attempts,
+                    request_id=request_id,
+                )
+            )
+            self._job_ids[model] = submission.job_id
+            self._last_started_us[model] = now_us()
+        return submission.job_id
+
+    async def find(self, report_id: str) -> DriftReport | None:
+        """Return a report; None if there is none. Raises StoreError."""
+        found = await self.list(report_id=report_id, most=1)
+        return found[0] if found else None
+
+    async def list(
+        self, model: str = "", *, before: str = "", report_id: str = "", most: int = 20
+    ) -> list[DriftReport]:
+        """Return reports, the latest first.
+
+        Args:
+          model: only of this one; empty for all.
+          before: the identity of the report to go on after.
+        Raises: StoreError.
+        """
+        reports = await self._reader.fetch_rows(
+            _QUERIES["reports"],
+            {"model": model, "before": before, "report_id": report_id, "most": most},
+        )
+        features = await self._reader.fetch_rows(
+            _QUERIES["features_of_reports"], {"report_ids": [row[0] for row in reports]}
+        )
+        return read_reports(reports, features)
+
+    def note_commit(self, commit: Commit) -> None:
+        """Take notice of a commit: a report may have come with it. A commit listener."""
+        if any(
+            isinstance(operation, Upsert) and operation.table == REPORTS
+            for request in commit.requests
+            for operation in request.operations
+        ):
+            self._reported.set()
+
+    async def run_follow_up(self) -> None:
+        """Start a training for each report of drift, or note why there is none; until cancelled.
+
+        What an engine that was killed has left undecided is decided first.
+        """
+        while True:
+            self._reported = trio.Event()
+            for _, report_id in await self._reader.fetch_rows(_QUERIES["undecided_reports"]):
+                report = await self.find(report_id)
+                if report is not None:
+                    await self._decide(report)
+            await self._reported.wait()
+
+    async def _decide(self, report: DriftReport) -> None:
+        try:
+            job_id = self._jobs.new_job_id()
+            started = await self._trainings.start(
+                report.model,
+                Cause.DRIFT,
+                report.report_id,
+                (row_of_retraining(report.report_id, job_id),),
+                job_id=job_id,
+            )
+            refusal = started.refusal
+        except (FailedPreconditionError, NotFoundError) as error:
+            refusal = str(error)
+        if refusal is not None:
+            logger.info(
+                "drift starts no training",
+                extra={"model": report.model, "report_id": report.report_id, "reason": refusal},
+            )
+            await self._writer.submit(WriteRequest((row_of_refusal(report, refusal),)))
+
+
+def _show(report: DriftReport) -> None:
+    metrics.DRIFT_REPORTS.labels(report.model, report.verdict.lower()).inc()
+    for feature in report.features:
+        scores: Iterable[tuple[str, float | None]] = (
+            ("psi", feature.psi),
+            ("ks", feature.ks_statistic),
+            ("wasserstein", feature.wasserstein),
+            ("missing_rate", feature.current_missing_rate),
+        )
+        for measure, value in scores:
+            if value is not None:
+                metrics.DRIFT_SCORE.labels(report.model, feature.feature, measure).set(value)
+    drifted = [feature.feature for feature in report.features if feature.drifted]
+    level = logging.WARNING if report.verdict == DRIFTED else logging.INFO
+    logger.log(
+        level,
+        "drift checked",
+        extra={
+            "model": report.model,
+            "version": report.version,
+            "verdict": report.verdict,
+            "report_id": report.report_id,
+            "rows": report.rows,
+            "drifted": drifted[:20],
+        },
+    )

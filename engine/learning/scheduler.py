@@ -1,0 +1,110 @@
+"""What the learning loop does by itself: first trainings, regular ones, looks for drift."""
+
+import logging
+from collections.abc import Mapping
+
+import attrs
+import trio
+
+from engine.config import ModelSpec
+from engine.errors import TrellisError
+from engine.features import HistoryReader
+from engine.learning.drift_checks import DriftChecks
+from engine.learning.ports import LastCommit
+from engine.learning.trainings import Trainings
+from engine.models import ModelRegistry
+from engine.models.changes import now_us
+from engine.models.labels import History, fetch_observations, find_history_end_us
+from engine.models.policy import Cause, is_due
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 1.0
+_FIRST_PAUSE_S = 10.0
+"""Between looks whether there is enough to learn from for the first time; it doubles."""
+_SECOND_US = 1_000_000
+
+
+@attrs.define
+class _FirstTraining:
+    """How the first training of a model comes about: tried at a pace that gets calmer."""
+
+    next_try_s: float = 0.0
+    pause_s: float = _FIRST_PAUSE_S
+
+    def wait_longer(self, longest_s: float) -> None:
+        self.next_try_s = trio.current_time() + self.pause_s
+        self.pause_s = min(2 * self.pause_s, max(_FIRST_PAUSE_S, longest_s))
+
+
+class Scheduler:
+    """Visits the models that can be trained, once a second. Used from the Trio thread."""
+
+    def __init__(
+        self,
+        declared: Mapping[str, ModelSpec],
+        models: ModelRegistry,
+        trainings: Trainings,
+        checks: DriftChecks,
+        reader: HistoryReader,
+        last_commit: LastCommit,
+    ) -> None:
+        self._specs = tuple(spec for spec in declared.values() if spec.label is not None)
+        self._models = models
+        self._trainings = trainings
+        self._checks = checks
+        self._reader = reader
+        self._last_commit = last_commit
+        self._first = {spec.name: _FirstTraining() for spec in self._specs}
+
+    async def run(self) -> None:
+        """Start what is due, until cancelled; what cannot be started is logged and tried later."""
+        while True:
+            for spec in self._specs:
+                try:
+                    await self._visit(spec)
+                except TrellisError as error:
+                    logger.warning(
+                        "learning loop cannot go on",
+                        extra={"model": spec.name, "detail": str(error)},
+                    )
+            await trio.sleep(_TICK_S)
+
+    async def _visit(self, spec: ModelSpec) -> None:
+        if self._models.find(spec.name).default.trained is None:
+            await self._try_first(spec)
+            return
+        self._first[spec.name] = _FirstTraining()
+        now = now_us()
+        if is_due(spec.drift.every, self._checks.last_started_us(spec.name), now):
+            await self._checks.start(spec.name, Cause.SCHEDULE)
+        if is_due(spec.policy.every, self._trainings.last_accepted_us(spec.name), now):
+            await self._trainings.start(spec.name, Cause.SCHEDULE)
+
+    async def _try_first(self, spec: ModelSpec) -> None:
+        first = self._first[spec.name]
+        if trio.current_time() < first.next_try_s:
+            return
+        first.wait_longer(spec.policy.cool_down)
+        if await self._has_enough(spec):
+            await self._trainings.start(spec.name, Cause.FIRST)
+
+    async def _has_enough(self, spec: ModelSpec) -> bool:
+        """Return whether a training set would have rows enough, so that none is started in vain."""
+        label = spec.label
+        assert label is not None
+        if label.dataset is not None:
+            return True
+        commit_seq = self._last_commit.commit_seq
+        end_us = await find_history_end_us(self._reader, commit_seq)
+        if end_us is None:
+            return False
+        # Of the rows, some are held out; and there is no use in more than are asked for here.
+        wanted = int(spec.split.least_rows / (1 - spec.split.test_share)) + 1
+        found = await fetch_observations(
+            self._reader,
+            attrs.evolve(spec.observations, most_rows=wanted),
+            History(commit_seq, end_us - label.within * _SECOND_US),
+            seed=spec.split.seed,
+        )
+        return bool(found.num_rows >= wanted)
