@@ -141,7 +141,7 @@ class LiveWorker:
         self.process: WorkerProcess | None = None
         self.given_up: GivenUp | None = None
         self.last_job: ClaimedJob | None = None
-        """What it had in hand when it was given up."""
+        """What it had in hand, or had not handed in, when it was given up."""
         self.order = Order.CONTINUE
         self.ready = ready
         self.ended = trio.Event()
@@ -181,6 +181,18 @@ class LiveWorker:
         if page.running is None:
             return None
         return next((job for job in held if token_mark(job.token) == page.running), None)
+
+    def _unfinished_job(self) -> ClaimedJob | None:
+        """Return the job in hand, else the one begun last if its outcome has not come.
+
+        What a job leaves behind may end the worker before that is on its way, and will again.
+        """
+        job = self.job_in_hand()
+        if job is not None or self.process is None:
+            return job
+        latest = self.process.page().latest
+        held = self._jobs.held(self._slot)
+        return next((one for one in held if token_mark(one.token) == latest), None)
 
     @property
     def memory_bytes(self) -> int | None:
@@ -304,7 +316,7 @@ class LiveWorker:
             self._awaits_stacks = self.given_up.wants_stacks
             # Now: while its stacks are captured it may run on, and end a job that it cannot
             # deliver any more.
-            self.last_job = self.job_in_hand()
+            self.last_job = self._unfinished_job()
             self._over.set()
             self.starting.cancel()
             self._claim.cancel()
@@ -337,8 +349,9 @@ class LiveWorker:
     def _judge_exit(self, process: WorkerProcess, status: ExitStatus) -> Cause:
         if self.is_host_lost:
             return Cause.HOST_LOST
-        # The code of a worker with a job in hand says nothing: the job may have called os._exit.
-        if process.page().running is None and status.exit in {WorkerExit.LEFT, WorkerExit.RECYCLED}:
+        # The code of a worker with such a job says nothing: the job may have called os._exit.
+        unfinished = process.page().running is not None or self._unfinished_job() is not None
+        if not unfinished and status.exit in {WorkerExit.LEFT, WorkerExit.RECYCLED}:
             return Cause.SHUTDOWN if self.order is Order.DRAIN else Cause.RECYCLED
         return Cause.DIED
 

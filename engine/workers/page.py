@@ -18,7 +18,7 @@ import attrs
 PAGE_BYTES: Final = 64
 _LAYOUT: Final = struct.Struct("=8Q")
 _VERSION: Final = 1
-_VERSION_AT, _PHASE_AT, _BEGUN_AT, _RUNNING_AT, _PROGRESS_AT = range(5)
+_VERSION_AT, _PHASE_AT, _BEGUN_AT, _RUNNING_AT, _PROGRESS_AT, _LATEST_AT = range(6)
 
 
 class Phase(enum.IntEnum):
@@ -38,13 +38,14 @@ class PageView:
     """A page at one moment.
 
     `begun` counts the jobs begun so far, `running` is the `token_mark` of the one in hand, if any,
-    and `progress` that job's counter.
+    and `progress` that job's counter. `latest` is the mark of the job begun last, in hand or over.
     """
 
     phase: Phase
     begun: int
     running: int | None
     progress: int
+    latest: int | None = None
 
 
 def token_mark(token: str) -> int:
@@ -55,8 +56,8 @@ def token_mark(token: str) -> int:
 
 def encode_view(view: PageView) -> bytes:
     """Return the view as the bytes of a page."""
-    running = view.running or 0
-    return _LAYOUT.pack(_VERSION, view.phase, view.begun, running, view.progress, 0, 0, 0)
+    running, latest = view.running or 0, view.latest or 0
+    return _LAYOUT.pack(_VERSION, view.phase, view.begun, running, view.progress, latest, 0, 0)
 
 
 def decode_view(page: bytes) -> PageView:
@@ -67,10 +68,10 @@ def decode_view(page: bytes) -> PageView:
     """
     if len(page) < PAGE_BYTES:
         return PageView(Phase.STARTING, 0, None, 0)
-    version, phase, begun, running, progress, *_ = _LAYOUT.unpack(page[:PAGE_BYTES])
+    version, phase, begun, running, progress, latest, *_ = _LAYOUT.unpack(page[:PAGE_BYTES])
     if version != _VERSION or phase >= len(Phase):
         return PageView(Phase.STARTING, 0, None, 0)
-    return PageView(Phase(phase), begun, running or None, progress)
+    return PageView(Phase(phase), begun, running or None, progress, latest or None)
 
 
 class PageReader:
@@ -120,7 +121,7 @@ class PageWriter:
         """Say that a job is in hand."""
         self._words[_PROGRESS_AT] = 0
         self._words[_BEGUN_AT] += 1
-        self._words[_RUNNING_AT] = token_mark(token)
+        self._words[_LATEST_AT] = self._words[_RUNNING_AT] = token_mark(token)
         self._words[_PHASE_AT] = Phase.RUNNING
 
     def set_progress(self, counter: int) -> None:

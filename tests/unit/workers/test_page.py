@@ -15,9 +15,12 @@ from engine.workers.page import (
 words = st.integers(0, 2**64 - 1)
 
 
-@given(st.sampled_from(Phase), words, st.one_of(st.none(), st.integers(1, 2**64 - 1)), words)
-def test_view_survives_the_page(phase, begun, running, progress):
-    view = PageView(phase, begun, running, progress)
+marks = st.none() | st.integers(1, 2**64 - 1)
+
+
+@given(st.sampled_from(Phase), words, marks, words, marks)
+def test_view_survives_the_page(phase, begun, running, progress, latest):
+    view = PageView(phase, begun, running, progress, latest)
     assert decode_view(encode_view(view)) == view
 
 
@@ -38,8 +41,9 @@ def test_reader_sees_what_the_writer_says():
     writer = PageWriter(reader.fd)
     writer.begin("token")
     writer.set_progress(7)
-    assert reader.read() == PageView(Phase.RUNNING, 1, token_mark("token"), 7)
+    mark = token_mark("token")
+    assert reader.read() == PageView(Phase.RUNNING, 1, mark, 7, mark)
     writer.end()
-    assert reader.read() == PageView(Phase.DELIVERING, 1, None, 7)
+    assert reader.read() == PageView(Phase.DELIVERING, 1, None, 7, mark)
     writer.set_phase(Phase.LEAVING)
-    assert reader.close() == PageView(Phase.LEAVING, 1, None, 7)
+    assert reader.close() == PageView(Phase.LEAVING, 1, None, 7, mark)

@@ -50,6 +50,7 @@ class FakeWorker:
     host: str = "local"
     status: ExitStatus | None = None
     running: str | None = None
+    latest: str | None = None
     over_memory: trio.Event = attrs.field(factory=trio.Event)
     gone: trio.Event = attrs.field(factory=trio.Event)
     order: Order = Order.CONTINUE
@@ -84,8 +85,9 @@ class FakeWorker:
 
     def page(self):
         running = None if self.running is None else token_mark(self.running)
+        latest = running if self.latest is None else token_mark(self.latest)
         phase = Phase.IDLE if running is None else Phase.RUNNING
-        return PageView(phase, 1, running, 0)
+        return PageView(phase, 1, running, 0, latest)
 
     def last_output(self):
         return ("last words",)
@@ -295,6 +297,27 @@ async def test_a_worker_that_dies_with_a_job_is_charged_whatever_its_exit_code(a
         ((_, running, end, _),) = world.jobs.released
         assert (running, end.cause, end.charged) == ("job-1", Cause.DIED, True)
         assert end.stack == "last words"
+
+
+@pytest.mark.parametrize("code", [WorkerExit.FAULTY, WorkerExit.LEFT, WorkerExit.RECYCLED])
+async def test_a_worker_that_dies_before_it_hands_in_a_job_is_charged(code, autojump_clock):
+    async with open_world() as world:
+        worker = await world.take(new_job(1))
+        worker.running, worker.latest = None, new_job(1).token
+        worker.end(ExitStatus(code, None))
+        await until(lambda: len(world.host.workers) == 2)
+        ((_, running, end, _),) = world.jobs.released
+        assert (running, end.cause, end.charged) == ("job-1", Cause.DIED, True)
+
+
+async def test_a_worker_that_dies_with_a_job_not_begun_charges_nothing(autojump_clock):
+    async with open_world() as world:
+        worker = await world.take(new_job(2))
+        worker.running, worker.latest = None, new_job(1).token
+        worker.end(ExitStatus(None, 9))
+        await until(lambda: len(world.host.workers) == 2)
+        ((_, running, end, _),) = world.jobs.released
+        assert (running, end.cause, end.charged) == (None, Cause.DIED, False)
 
 
 async def test_a_worker_that_asks_to_be_replaced_is_no_failure(autojump_clock):
