@@ -202,9 +202,7 @@ class WorkersConfig:
     job_types: Mapping[Identifier, JobTypeConfig] = mapping_setting(
         "Types of job that differ from the defaults, and your own; keys below."
     )
-    check_interval_s: Annotated[float, Duration(0.01, 30)] = setting(
-        1.0, "How often a worker reports."
-    )
+    check_interval_s: ShortDuration = setting(1.0, "How often a worker reports.")
     check_deadline_s: ShortDuration = setting(
         5.0, "A worker that has not reported for this long is replaced."
     )

@@ -55,24 +55,6 @@ def _pools_have_workers(settings: AppSettings) -> Iterator[Finding]:
             )
 
 
-def _progress_can_be_seen(settings: AppSettings) -> Iterator[Finding]:
-    workers = settings.workers
-    limits = [("workers.stall_s", "", workers.stall_s)]
-    limits += [
-        ("workers.job_types", f"{name} with stall_s ", job_type.stall_s)
-        for name, job_type in workers.job_types.items()
-        if job_type.stall_s is not None
-    ]
-    for key, what, stall_s in limits:
-        # Progress is told with the checks: seldomer than this, every job would count as stalled.
-        if stall_s <= workers.check_interval_s:
-            yield Finding(
-                (key, "workers.check_interval_s"),
-                f"{what}{stall_s:g} s",
-                f"more than check_interval_s, which is {workers.check_interval_s:g} s",
-            )
-
-
 def _limits_are_in_order(settings: AppSettings) -> Iterator[Finding]:
     workers = settings.workers
     if workers.retry_first_s > workers.retry_longest_s:
@@ -94,6 +76,5 @@ WORKER_RULES: Final[tuple[Callable[[AppSettings], Iterator[Finding]], ...]] = (
     _workers_fit,
     _job_types_have_handlers,
     _pools_have_workers,
-    _progress_can_be_seen,
     _limits_are_in_order,
 )

@@ -202,23 +202,16 @@ REDIS = "a URL that starts with redis://, rediss://, unix:// (a secret, never sh
             ),
         ),
         (
-            "workers: {cancel_grace_s: 5ms}",
-            f"workers.cancel_grace_s: found the text '5ms'; allowed: {SHORT}",
+            "workers: {check_interval_s: 5ms}",
+            f"workers.check_interval_s: found the text '5ms'; allowed: {SHORT}",
         ),
         (
-            "workers: {cancel_grace_s: .nan}",
-            f"workers.cancel_grace_s: found the number nan; allowed: {SHORT}",
+            "workers: {check_interval_s: .nan}",
+            f"workers.check_interval_s: found the number nan; allowed: {SHORT}",
         ),
         (
-            "workers: {cancel_grace_s: .inf}",
-            f"workers.cancel_grace_s: found the number inf; allowed: {SHORT}",
-        ),
-        (
-            "workers: {check_interval_s: 31s}",
-            (
-                "workers.check_interval_s: found the text '31s'; allowed: a duration such as "
-                "500ms, 90s, 5m, 24h or 30d, from 10ms to 30s"
-            ),
+            "workers: {check_interval_s: .inf}",
+            f"workers.check_interval_s: found the number inf; allowed: {SHORT}",
         ),
         (
             "security: {auth_token: sésame}",
@@ -357,17 +350,6 @@ def test_unfit_value_is_reported(problems: Lines, text: str, problem: str) -> No
             (
                 "workers.check_deadline_s: found 5 s; allowed: more than check_interval_s, which "
                 "is 5 s"
-            ),
-        ),
-        (
-            "workers: {stall_s: 1s}",
-            "workers.stall_s: found 1 s; allowed: more than check_interval_s, which is 1 s",
-        ),
-        (
-            "workers: {job_types: {process_upload: {stall_s: 500ms}}}",
-            (
-                "workers.job_types: found process_upload with stall_s 0.5 s; allowed: more than "
-                "check_interval_s, which is 1 s"
             ),
         ),
         (
