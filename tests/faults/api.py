@@ -85,13 +85,37 @@ class Api:
         ask = partial(call, workers_pb2.ListWorkersRequest(), timeout=_CALL_S)
         return list(_repeat(ask).workers)
 
+    def retry(self, job_id: str, run: int) -> None:
+        """Start a job that has ended once more, as its run of that number."""
+
+        def ask() -> None:
+            # The answer to an earlier call may have been lost.
+            if self.get(job_id).run < run:
+                self._call_jobs("RetryJob", request, jobs_pb2.RetryJobResponse)
+
+        request = jobs_pb2.RetryJobRequest(job_id=job_id)
+        _repeat(ask)
+
+    def restart_workers(self) -> int:
+        """Have all workers replaced; return how many."""
+        call = self._channels["service_d"].unary_unary(
+            "/trellis.v1.WorkerService/RestartWorkers",
+            request_serializer=workers_pb2.RestartWorkersRequest.SerializeToString,
+            response_deserializer=workers_pb2.RestartWorkersResponse.FromString,
+        )
+        ask = partial(call, workers_pb2.RestartWorkersRequest(), timeout=_CALL_S)
+        return int(_repeat(ask).workers)
+
     def _jobs(self, method: str, request: Any, reply: Any) -> Any:
+        return _repeat(lambda: self._call_jobs(method, request, reply))
+
+    def _call_jobs(self, method: str, request: Any, reply: Any) -> Any:
         call = self._channels["service_d"].unary_unary(
             f"/trellis.v1.JobService/{method}",
             request_serializer=type(request).SerializeToString,
             response_deserializer=reply.FromString,
         )
-        return _repeat(lambda: call(request, timeout=_CALL_S))
+        return call(request, timeout=_CALL_S)
 
     def __enter__(self) -> "Api":
         return self

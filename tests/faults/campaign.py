@@ -12,11 +12,11 @@ import attrs
 import trio
 
 from tests.faults.audit import audit
-from tests.faults.effects import audit_effects
+from tests.faults.effects import Ended, audit_effects
 from tests.faults.feature_answers import LAG, read_metric
 from tests.faults.leaks import LeakCheck, find_marked
 from tests.faults.misdeeds import MISDEEDS
-from tests.faults.plan import Intensity, PlannedJob, plan_round
+from tests.faults.plan import Intensity, PlannedJob, WorldKind, find_turn, plan_round
 from tests.faults.registry import Facility, collect_facilities, collect_faults
 from tests.faults.report import Report, Violation
 from tests.faults.rounds import Round, RoundOutcome
@@ -24,18 +24,20 @@ from tests.faults.world import World, open_world, stop_engine
 from tests.support.engine_process import EngineProcess
 from tests.support.event_source import EventSource
 
-ROUNDS_A_WORLD: Final = 4
 TOPIC: Final = "trellis.events"
-KINDS: Final[tuple[tuple[str, ...], ...]] = (
-    (),
-    ("redis_proxy", "kafka_proxy", "client_proxies"),
-    ("kept_broker", "own_clock"),
-    ("remote_agent",),
-    ("small_disk",),
-    ("kept_broker", "small_redis_disk"),
+KINDS: Final = (
+    WorldKind((), 3),
+    WorldKind(("redis_proxy", "kafka_proxy", "client_proxies"), 4),
+    WorldKind(("kept_broker", "own_clock"), 2),
+    WorldKind(("remote_agent",), 2),
+    WorldKind(("small_disk",), 2),
+    WorldKind(("kept_broker", "small_redis_disk"), 2),
+    WorldKind(("default_lease",), 2),
 )
-"""Facilities of the worlds, which come in turns."""
+"""As many rounds as it takes for each to have all faults that others have not, and few enough that
+all have had their turn within half an hour."""
 _EVENTS_PER_SECOND: Final = 300.0
+_PARKED: Final = "workers of a slot fail too often; it is parked"
 _CONSUMED_S: Final = 60.0
 _NO_LAG_S: Final = 3.0
 _POLL_S: Final = 0.1
@@ -50,7 +52,7 @@ class Options:
       rounds: nor more than so many.
       first_round: for a replay; rounds are numbered from 0.
       only: names of faults, from outside or of jobs; empty: all.
-      kinds: facilities of the worlds, which come in turns.
+      kinds: of the worlds, which come in turns.
     """
 
     seed: int
@@ -59,8 +61,7 @@ class Options:
     first_round: int = 0
     only: frozenset[str] = frozenset()
     intensity: Intensity = attrs.field(factory=Intensity)
-    kinds: Sequence[tuple[str, ...]] = KINDS
-    rounds_a_world: int = ROUNDS_A_WORLD
+    kinds: Sequence[WorldKind] = KINDS
     folder: Path | None = None
     """Where to leave everything behind; None: nowhere."""
 
@@ -108,15 +109,15 @@ class _Campaign:
 
     async def _run_world(self, folder: Path) -> None:
         options = self._options
-        kind = options.kinds[self._number // options.rounds_a_world % len(options.kinds)]
+        turn = find_turn(options.kinds, self._number)
         # Not every machine has them all: a small disk wants the right to mount it.
         facilities: list[Facility] = [
-            self._facilities[name] for name in kind if name in self._facilities
+            self._facilities[name] for name in turn.kind.facilities if name in self._facilities
         ]
         names = ", ".join(facility.name for facility in facilities)
         self._say(f"world: {names or 'embedded servers'}")
         jobs: dict[str, PlannedJob] = {}
-        succeeded: set[str] = set()
+        ended: dict[str, Ended] = {}
         leaks = LeakCheck()
         async with (
             open_world(folder, facilities, seed=options.seed) as world,
@@ -125,26 +126,32 @@ class _Campaign:
             while True:
                 outcome = await self._run_round(world, leaks)
                 jobs |= outcome.jobs
-                succeeded |= outcome.succeeded
+                ended |= outcome.ended
                 self._number += 1
                 if outcome.stuck:
                     # Its log goes with its folder.
                     self._say(world.target.engine.log_tail(60))
                     return
-                if self._is_over or self._number % options.rounds_a_world == 0:
+                if self._is_over or find_turn(options.kinds, self._number).index == 0:
                     break
-            await self._end_world(world, source, jobs, succeeded)
+            await self._end_world(world, source, jobs, ended)
 
     async def _run_round(self, world: World, leaks: LeakCheck) -> RoundOutcome:
         options, number = self._options, self._number
-        usable = [fault.name for fault in self._faults.values() if fault.needs <= world.tags]
         only = options.only
+        usable = [
+            fault
+            for _, fault in sorted(self._faults.items())
+            if fault.needs <= world.tags and (not only or fault.name in only)
+        ]
         plan = plan_round(
             options.seed,
             number,
             options.intensity,
-            sorted(name for name in usable if not only or name in only),
+            [fault.name for fault in usable if not fault.needs & self._facilities.keys()],
             [name for name in MISDEEDS if not only or name in only],
+            rare=[fault.name for fault in usable if fault.needs & self._facilities.keys()],
+            rare_number=find_turn(options.kinds, number).of_kind,
         )
         outcome = await Round(world, plan, self._faults).run(leaks)
         self._report.add_round(outcome)
@@ -164,7 +171,7 @@ class _Campaign:
         world: World,
         source: EventSource | None,
         jobs: dict[str, PlannedJob],
-        succeeded: set[str],
+        ended: dict[str, Ended],
     ) -> None:
         """Stop the engine in order and look at what it has left."""
         found: list[str] = []
@@ -175,11 +182,14 @@ class _Campaign:
         code = await stop_engine(world)
         if code != 0:
             found.append(f"the engine ended with {code} on SIGTERM: {engine.log_tail()}")
+        for host in world.target.remote_hosts:
+            found += await trio.to_thread.run_sync(host.end)
         found += [
             f"process {pid} outlived its engine" for pid in find_marked(world.target.data_dir)
         ]
         found += _tracebacks(engine.log_path)
-        found += await trio.to_thread.run_sync(audit_effects, world.data_file, jobs, succeeded)
+        self._report.parkings += engine.log_path.read_text(errors="replace").count(_PARKED)
+        found += await trio.to_thread.run_sync(audit_effects, world.data_file, jobs, ended)
         if source is not None:
             check = partial(
                 audit,

@@ -1,47 +1,62 @@
 """The data file of a stopped engine: did every effect land once?"""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import attrs
 import duckdb
 
 from tests.faults.plan import PlannedJob
+
+
+@attrs.frozen
+class Ended:
+    """How often a job was run, and whether it has succeeded at last."""
+
+    runs: int
+    succeeded: bool
+
 
 _EMPTY_TABLES: Final = ("upload_rows",)
 
 
 def audit_effects(
-    data_file: Path, jobs: Mapping[str, PlannedJob], succeeded: Iterable[str]
+    data_file: Path, jobs: Mapping[str, PlannedJob], ended: Mapping[str, Ended]
 ) -> list[str]:
     """Return everything in the file that contradicts what clients were told.
 
     Args:
       data_file: no engine may hold it.
       jobs: all that were accepted, by their ids.
-      succeeded: ids of those that ended so.
+      ended: how they have.
     """
-    good = set(succeeded)
+    good = {job_id for job_id, one in ended.items() if one.succeeded}
     with duckdb.connect(str(data_file), read_only=True) as connection:
         return [
-            *_audit_jobs(connection, jobs),
+            *_audit_jobs(connection, ended),
             *_audit_uploads(connection, jobs, good),
             *_audit_left(connection),
         ]
 
 
-def _audit_jobs(connection: duckdb.DuckDBPyConnection, jobs: Mapping[str, PlannedJob]) -> list[str]:
+def _audit_jobs(connection: duckdb.DuckDBPyConnection, ended: Mapping[str, Ended]) -> list[str]:
     found = []
-    for table, condition in (("job_outcomes", "true"), ("job_log", "change = 'accepted'")):
+    for table, condition, expected in (
+        ("job_outcomes", "true", {job_id: one.runs for job_id, one in ended.items()}),
+        ("job_log", "change = 'accepted'", dict.fromkeys(ended, 1)),
+        ("job_log", "change = 'retried'", {job_id: one.runs - 1 for job_id, one in ended.items()}),
+    ):
         counts = dict(
             connection.execute(
                 f"SELECT job_id, count(*) FROM {table} WHERE {condition} GROUP BY job_id"
             ).fetchall()
         )
         found += [
-            f"job {job_id}: {counts.get(job_id, 0)} rows in {table}"
-            for job_id in jobs.keys() | counts.keys()
-            if counts.get(job_id, 0) != (job_id in jobs)
+            f"job {job_id}: {counts.get(job_id, 0)} rows in {table} where {condition}, "
+            f"not {expected.get(job_id, 0)}"
+            for job_id in ended.keys() | counts.keys()
+            if counts.get(job_id, 0) != expected.get(job_id, 0)
         ]
     return found
 

@@ -15,8 +15,8 @@ from tests.faults.registry import EngineEnd, Hit
 
 CHARGED = frozenset({"died", "silent", "stalled", "memory", "error"})
 _STUCK = frozenset({"silent", "stalled"})
-_BEFORE_HIT_NS = 3_000_000_000
-"""What a hit does may show a lease later."""
+_LATER_LEASES = 2
+"""What a hit does may show so many leases later."""
 
 
 @attrs.frozen
@@ -37,6 +37,12 @@ class Circumstances:
     hits: Sequence[Hit]
     engine_ends: Sequence[EngineEnd]
     faults: Sequence[OutsideFault]
+    lease_s: float
+
+    @property
+    def later_ns(self) -> int:
+        """For how long after a hit its consequences may show."""
+        return int(_LATER_LEASES * self.lease_s * 1e9)
 
 
 @attrs.define
@@ -61,6 +67,12 @@ class Latency:
     cause: str
     fault: str
     seconds: float
+    lease_s: float
+
+    @property
+    def kind(self) -> str:
+        """The cause, with the lease where that is what it takes."""
+        return f"{self.cause} ({self.lease_s:g} s lease)" if self.cause == "silent" else self.cause
 
 
 @attrs.define
@@ -111,14 +123,42 @@ def runs_by_job(log: Iterable[Entry]) -> dict[str, list[Run]]:
     return found
 
 
+def of_last_run(job: jobs_pb2.Job) -> jobs_pb2.Job:
+    """Return a job with the attempts of its last run alone."""
+    last = jobs_pb2.Job()
+    last.CopyFrom(job)
+    del last.attempts[:]
+    last.attempts.extend(attempt for attempt in job.attempts if attempt.run == job.run)
+    return last
+
+
+def find_changes(before: jobs_pb2.Job, after: jobs_pb2.Job) -> list[str]:
+    """Return what is wrong about a job that was run once more, as it is after that."""
+    found = []
+    if after.run != before.run + 1:
+        found.append(f"job {after.job_id}: run {after.run} after run {before.run}")
+    kept = [attempt for attempt in after.attempts if attempt.run == before.run]
+    if kept != [*before.attempts]:
+        found.append(f"job {after.job_id}: attempts of its run {before.run} became {kept}")
+    return found
+
+
 def audit_job(
     planned: PlannedJob,
     job: jobs_pb2.Job,
     runs: Sequence[Run],
     circumstances: Circumstances,
     findings: JobFindings,
+    *,
+    earlier: int = 0,
 ) -> None:
-    """Compare a job that has ended with its plan and its log."""
+    """Compare a run of a job that has ended with its plan and its log.
+
+    Args:
+      job: as it was when its run had ended, with the attempts of that run alone.
+      runs: attempts in that run.
+      earlier: how many there were in runs before it.
+    """
     state = jobs_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_")
     findings.states[state] += 1
     say = _Say(findings, f"job {job.job_id} ({planned.key}, {planned.misdeed or 'good'})")
@@ -152,7 +192,7 @@ def audit_job(
         by_attempt = {n: one for n, one in by_attempt.items() if one.cause != "completed"}
     _check_unbegun(by_attempt, runs, circumstances, say)
     _check_charges(job, state, say)
-    _check_final(planned, job, state, runs, say)
+    _check_final(planned, job, state, runs, earlier, say)
 
 
 @attrs.frozen
@@ -183,12 +223,13 @@ def _caused_from_outside(run: Run, circumstances: Circumstances) -> set[str]:
     causes: set[str] = set()
     for hit in circumstances.hits:
         same = (hit.pid, hit.start_ticks) == (run.pid, run.start_ticks)
-        if same and run.began_ns - _BEFORE_HIT_NS < hit.at_ns < run.until_ns:
+        if same and run.began_ns - circumstances.later_ns < hit.at_ns < run.until_ns:
             causes |= hit.causes
     for end in _engine_ends_meanwhile(run, circumstances):
         causes |= end.causes
     for fault in circumstances.faults:
-        if fault.began_ns < run.until_ns and run.began_ns - _BEFORE_HIT_NS < fault.ended_ns:
+        before_ns = run.began_ns - circumstances.later_ns
+        if fault.began_ns < run.until_ns and before_ns < fault.ended_ns:
             causes |= fault.may_cause
     return causes
 
@@ -239,7 +280,12 @@ def _check_charges(job: jobs_pb2.Job, state: str, say: _Say) -> None:
 
 
 def _check_final(
-    planned: PlannedJob, job: jobs_pb2.Job, state: str, runs: Sequence[Run], say: _Say
+    planned: PlannedJob,
+    job: jobs_pb2.Job,
+    state: str,
+    runs: Sequence[Run],
+    earlier: int,
+    say: _Say,
 ) -> None:
     if state not in {planned.final, "DEAD"}:  # dead ones are checked by their charges
         say(f"ended as {state}, not {planned.final}")
@@ -258,7 +304,7 @@ def _check_final(
     if run is None or run.outcome != "returned":
         say(f"completed by an attempt that did not return: {run}")
         return
-    result = {"key": planned.key, "number": runs.index(run) + 1}
+    result = {"key": planned.key, "number": earlier + runs.index(run) + 1}
     if json.loads(job.result_json) != result:
         say(f"its result is {job.result_json}, not {result}")
 
@@ -281,4 +327,5 @@ def _note_latency(
         fault, at_ns = hits[0].fault, hits[0].at_ns
     else:
         return
-    findings.latencies.append(Latency(cause, fault, (run.until_ns - at_ns) / 1e9))
+    seconds = (run.until_ns - at_ns) / 1e9
+    findings.latencies.append(Latency(cause, fault, seconds, circumstances.lease_s))

@@ -82,7 +82,8 @@ def find_marked(data_dir: Path) -> list[int]:
 
 
 def _look(world: World) -> list[str]:
-    return [*_look_at_processes(world), *_look_at_folders(world), *_look_at_queue(world)]
+    left = [*_look_at_processes(world), *_look_at_folders(world), *_look_at_queue(world)]
+    return [*left, *(text for host in world.target.remote_hosts for text in host.find_left())]
 
 
 def _look_at_processes(world: World) -> list[str]:

@@ -5,19 +5,16 @@ to any of them.
 """
 
 import random
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import attrs
 import trio
 
 from tests.faults.proxy import BOTH_WAYS, Proxy, Way, open_proxy
 from tests.faults.registry import Facility, Fault, Installed, Site, Target
+from tests.faults.remote_host import running_agent
 from tests.support.broker_process import BrokerProcess, free_port
-from tests.support.engine_process import ROOT
 from tests.support.redis_servers import running_server
 
 CLIENT_PORTS = ("service_a", "service_b", "service_d")
@@ -90,37 +87,21 @@ class RemoteAgent:
     @asynccontextmanager
     async def open(self, site: Site) -> AsyncIterator[Installed]:
         async with open_proxy(site.ports["control"], seed=site.seed) as proxy:
-            with self._running(site.folder, proxy.address):
+            agent = running_agent(
+                site.folder,
+                proxy.address,
+                CONTROL_TOKEN,
+                name=AGENT_NAME,
+                pool=self.pool,
+                workers=self.workers,
+            )
+            with agent as host:
                 yield Installed(
                     {"control": proxy},
                     (f"security.control_token={CONTROL_TOKEN}",),
                     addresses={"control": proxy.address},
+                    remote_hosts=(host,),
                 )
-
-    @contextmanager
-    def _running(self, folder: Path, engine: str) -> Iterator[None]:
-        token_file = folder / "control-token"
-        token_file.write_text(CONTROL_TOKEN)
-        command = [sys.executable, str(ROOT / "main.py"), "worker", "--engine", engine]
-        command += ["--pool", self.pool, "--workers", str(self.workers), "--name", AGENT_NAME]
-        with (folder / "agent.log").open("ab") as log:
-            agent = subprocess.Popen(
-                [*command, "--token-file", str(token_file)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                start_new_session=True,
-            )
-        try:
-            yield
-        finally:
-            agent.terminate()
-            try:
-                agent.wait(10.0)
-            except subprocess.TimeoutExpired:
-                agent.kill()
-                agent.wait()
 
 
 async def slow(proxy: Proxy, rng: random.Random) -> str:

@@ -20,7 +20,9 @@ RESERVED: Final = "faulty_reserved"
 MAX_ATTEMPTS: Final = 8
 SHORT_LIVED_ATTEMPTS: Final = 2
 _GOOD_JOBS_A_DECK: Final = 6
+_RARE_SHARE: Final = 0.6
 _UPLOAD_ROWS: Final = 30_000
+_REPEATED_SHARE: Final = 0.5
 _FIRST_ENTITY: Final = 1_000_000
 """Users of uploads are no users of events, and each is of one upload only."""
 
@@ -44,6 +46,8 @@ class PlannedJob:
     delay_s: float = 0.0
     priority: int = 0
     work_s: float = 0.0
+    is_repeated: bool = False
+    """Whether a client retries it should it not succeed."""
     first_entity: int = 0
 
     @property
@@ -124,12 +128,47 @@ class Intensity:
     """The time over which jobs and faults are spread."""
 
 
+@attrs.frozen
+class WorldKind:
+    """A world by its facilities, and how many rounds it is used for."""
+
+    facilities: tuple[str, ...]
+    rounds: int
+
+
+@attrs.frozen
+class Turn:
+    """A round's place among the worlds, which come in turns.
+
+    Attributes:
+      index: of the round in its world; 0: it is the first there.
+      of_kind: how many rounds there were before it in worlds of its kind.
+    """
+
+    kind: WorldKind
+    index: int
+    of_kind: int
+
+
+def find_turn(kinds: Sequence[WorldKind], number: int) -> Turn:
+    """Return the place of a round."""
+    cycle, index = divmod(number, sum(kind.rounds for kind in kinds))
+    for kind in kinds:
+        if index < kind.rounds:
+            return Turn(kind, index, cycle * kind.rounds + index)
+        index -= kind.rounds
+    raise ValueError("no kind of world has a round")
+
+
 def plan_round(
     seed: int,
     number: int,
     intensity: Intensity,
     faults: Sequence[str],
     misdeeds: Sequence[str] = tuple(MISDEEDS),
+    *,
+    rare: Sequence[str] = (),
+    rare_number: int = 0,
 ) -> RoundPlan:
     """Plan a round.
 
@@ -137,7 +176,11 @@ def plan_round(
     before all have come once.
 
     Args:
-      faults: names of those from outside that there are in this round's world.
+      faults: names of those from outside that there are in every world.
+      rare: of those that this round's world has and few others have. They have a deck of their own
+        and come first: up to `_RARE_SHARE` of the round's faults, so that all are seen in the few
+        rounds of such a world.
+      rare_number: how many rounds there were before it in worlds like its own.
       misdeeds: of jobs; none: all jobs behave.
     """
     rng = random.Random(f"{seed}/{number}")
@@ -150,7 +193,14 @@ def plan_round(
         _plan_upload(rng, f"r{number}u{index}", intensity, position)
         for index, position in enumerate(_positions(number, intensity.uploads))
     ]
-    dealt = [_deal(seed, "fault", faults, at) for at in _positions(number, intensity.faults)]
+    rare_count = min(len(rare), round(_RARE_SHARE * intensity.faults))
+    dealt = [
+        *(_deal(seed, "rare fault", rare, at) for at in _positions(rare_number, rare_count)),
+        *(
+            _deal(seed, "fault", faults, at)
+            for at in _positions(number, intensity.faults - rare_count)
+        ),
+    ]
     planned = [
         PlannedFault(name, rng.uniform(0, intensity.spread_s), f"{seed}/{number}/{index}")
         for index, name in enumerate(dealt)
@@ -194,6 +244,7 @@ def _plan_job(rng: random.Random, key: str, intensity: Intensity, misdeed: str) 
         delay_s=rng.choice([0.0, 0.0, 0.0, rng.uniform(0, 1)]),
         priority=rng.randint(-5, 5),
         work_s=rng.choice([0.0, 0.0, 0.1, 0.5]),
+        is_repeated=rng.random() < _REPEATED_SHARE,
     )
 
 

@@ -8,10 +8,9 @@ from contextlib import suppress
 from typing import TypeVar
 
 import attrs
-import grpc
 import trio
 
-from proto.trellis.v1 import workers_pb2
+from tests.faults.api import Api
 from tests.faults.registry import Fault, Processes, Target
 
 T = TypeVar("T")
@@ -54,7 +53,7 @@ async def _stop_worker(target: Target, rng: random.Random) -> str:
 async def _pause_worker(target: Target, rng: random.Random) -> str:
     """A stop that is over before the lease, or about when it ends."""
     slot, pid = await _pick_worker(target, rng)
-    pause_s = rng.choice([0.2, 0.5, 1.4, 1.5, 1.6])
+    pause_s = rng.choice([0.2, 0.5, target.lease_s - 0.1, target.lease_s, target.lease_s + 0.1])
     target.note_hit("pause_worker", pid, {"silent", "stalled"})
     await _pause(pid, pause_s)
     return f"SIGSTOP to the worker {pid} of {slot}, SIGCONT after {pause_s} s"
@@ -164,19 +163,9 @@ async def _pause_engine(target: Target, rng: random.Random) -> str:
 
 
 async def _restart_workers(target: Target, _: random.Random) -> str:
-    count = await trio.to_thread.run_sync(_call_restart_workers, target.address("service_d"))
+    with Api(target) as api:
+        count = await trio.to_thread.run_sync(api.restart_workers)
     return f"RestartWorkers: {count}"
-
-
-def _call_restart_workers(address: str) -> int:
-    with grpc.insecure_channel(address) as channel:
-        call = channel.unary_unary(
-            "/trellis.v1.WorkerService/RestartWorkers",
-            request_serializer=workers_pb2.RestartWorkersRequest.SerializeToString,
-            response_deserializer=workers_pb2.RestartWorkersResponse.FromString,
-        )
-        reply = call(workers_pb2.RestartWorkersRequest(), timeout=10, wait_for_ready=True)
-        return int(reply.workers)
 
 
 async def _pick_worker(target: Target, rng: random.Random) -> tuple[str, int]:

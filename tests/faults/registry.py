@@ -26,6 +26,7 @@ MODULES = (
     "tests.faults.network_faults",
     "tests.faults.clock",
     "tests.faults.disk",
+    "tests.faults.timing",
 )
 """Modules with a sequence `FAULTS` or `FACILITIES`, or both."""
 
@@ -67,6 +68,16 @@ class Fault(Protocol):
         """
 
 
+class RemoteHost(Protocol):
+    """Another machine with workers, as far as a process on this one can be that."""
+
+    def find_left(self) -> list[str]:
+        """Return what is there beside its agent, its zygote and its workers."""
+
+    def end(self) -> list[str]:
+        """End its agent in order; return what that has left."""
+
+
 @attrs.frozen
 class Installed:
     """What a facility has opened.
@@ -78,12 +89,14 @@ class Installed:
       addresses: `host:port` by key of `server_ports`, to be used by clients (for `control`: by
         remote workers) in place of the engine's own. And as `kafka`, where to send events if what
         the broker acknowledges there outlives the engine.
+      remote_hosts: those it runs.
     """
 
     handle: Any
     settings: tuple[str, ...] = ()
     environment: Mapping[str, str] = attrs.field(factory=dict)
     addresses: Mapping[str, str] = attrs.field(factory=dict)
+    remote_hosts: Sequence[RemoteHost] = ()
 
 
 @attrs.frozen
@@ -161,6 +174,9 @@ class Target:
     facilities: Mapping[str, Any] = attrs.field(factory=dict)
     """Handles by facility."""
     client_addresses: Mapping[str, str] = attrs.field(factory=dict)
+    remote_hosts: Sequence["RemoteHost"] = ()
+    lease_s: float = 5.0
+    """For how long a worker may be silent."""
     hits: list[Hit] = attrs.field(factory=list)
     engine_ends: list[EngineEnd] = attrs.field(factory=list)
     violations: list[str] = attrs.field(factory=list)

@@ -35,6 +35,10 @@ class Report:
     causes: Counter[str] = attrs.field(factory=Counter)
     latencies: list[Latency] = attrs.field(factory=list)
     undelivered: int = 0
+    repeated: int = 0
+    """Jobs that clients have retried."""
+    parkings: int = 0
+    """Times that a slot was parked."""
     violations: list[Violation] = attrs.field(factory=list)
     began_s: float = attrs.field(factory=time.monotonic)
 
@@ -55,6 +59,7 @@ class Report:
         self.causes += outcome.findings.causes
         self.latencies += outcome.findings.latencies
         self.undelivered += outcome.findings.undelivered
+        self.repeated += sum(one.runs - 1 for one in outcome.ended.values())
         found = outcome.findings.violations
         self.violations += [Violation(outcome.number, text) for text in found]
 
@@ -79,6 +84,8 @@ class Report:
             ),
             "",
             f"{self.undelivered} attempts were done again: their worker died with the outcome",
+            f"{self.repeated} jobs were retried by clients",
+            f"{self.parkings} times a slot was parked",
             f"{len(self.violations)} violations",
             *(
                 f"  round {violation.round_number}: {violation.text}\n"
@@ -108,6 +115,8 @@ class Report:
             "attempts_by_cause": self.causes,
             "events": self.events,
             "done_and_repeated": self.undelivered,
+            "retried_by_clients": self.repeated,
+            "parkings": self.parkings,
             "seconds_to_running_again": {
                 name: {
                     "count": len(values),
@@ -126,7 +135,7 @@ class Report:
     def _seconds_by_kind(self) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
         for latency in self.latencies:
-            for name in (latency.cause, f"{latency.cause}: {latency.fault}"):
+            for name in (latency.kind, f"{latency.kind}: {latency.fault}"):
                 found.setdefault(name, []).append(latency.seconds)
         return found
 

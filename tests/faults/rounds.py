@@ -7,15 +7,19 @@ from functools import partial
 from typing import Final
 
 import attrs
+import grpc
 import trio
 
 from proto.trellis.v1 import jobs_pb2
+from tests.faults.effects import Ended
 from tests.faults.job_audit import (
     Circumstances,
     JobFindings,
     OutsideFault,
     audit_job,
+    find_changes,
     find_overlaps,
+    of_last_run,
     runs_by_job,
 )
 from tests.faults.job_log import Entry, read_log
@@ -45,7 +49,7 @@ class RoundOutcome:
     number: int
     seconds: float = 0.0
     jobs: dict[str, PlannedJob] = attrs.field(factory=dict)
-    succeeded: set[str] = attrs.field(factory=set)
+    ended: dict[str, Ended] = attrs.field(factory=dict)
     by_jobs: Counter[str] = attrs.field(factory=Counter)
     """Faults that jobs committed, by name."""
     from_outside: list[OutsideFault] = attrs.field(factory=list)
@@ -68,6 +72,10 @@ class Round:
         self._outcome = RoundOutcome(plan.number)
         self._began_s = trio.current_time()
         self._ended: dict[str, jobs_pb2.Job] = {}
+        """As they were at the end of their last run."""
+        self._ended_before: dict[str, jobs_pb2.Job] = {}
+        """Those that were retried, as they were at the end of their first run."""
+        self._retried_ns: dict[str, int] = {}
 
     async def run(self, leaks: LeakCheck) -> RoundOutcome:
         """Do it, audit what happened, and return that."""
@@ -78,7 +86,9 @@ class Round:
             async with trio.open_nursery() as cancelling:
                 cancelling.start_soon(self._cancel_what_waits_for_it)
                 await self._submit()
-                outcome.stuck = not await self._wait_final()
+                outcome.stuck = not (
+                    await self._wait_final() and await self._retry() and await self._wait_final()
+                )
                 cancelling.cancel_scope.cancel()
         self._audit()
         found = await leaks.look(self._world)
@@ -104,20 +114,30 @@ class Round:
             description = await fault.inject(self._world.target, planned.rng)
         except NothingToHitError:
             return
-        except trio.TooSlowError:
-            description = "could not be injected in time"
+        except (trio.TooSlowError, grpc.RpcError) as error:
+            description = f"could not be injected: {error!r}"
             self._outcome.findings.violations.append(f"{planned.name} {description}")
         record = attrs.evolve(record, description=description, ended_ns=time.monotonic_ns())
         self._outcome.from_outside.append(record)
 
+    async def _retry(self) -> bool:
+        """Retry what has not succeeded, as clients would that want it to; return True."""
+        for job_id, job in sorted(self._ended.items()):
+            again = self._outcome.jobs[job_id].is_repeated
+            if again and job.state != jobs_pb2.JOB_STATE_SUCCEEDED:
+                self._ended_before[job_id] = self._ended.pop(job_id)
+                self._retried_ns[job_id] = time.monotonic_ns()
+                await trio.to_thread.run_sync(self._world.api.retry, job_id, job.run + 1)
+        return True
+
     async def _cancel_what_waits_for_it(self) -> None:
         """Cancel jobs that go on until somebody does, as soon as they have begun to."""
-        cancelled: set[str] = set()
+        cancelled: set[tuple[str, int]] = set()
         while True:
             for entry in await self._read_log():
                 waits = entry.event == "fault" and entry.facts["misdeed"] in TO_BE_CANCELLED
-                if waits and entry.job_id not in cancelled:
-                    cancelled.add(entry.job_id)
+                if waits and (entry.job_id, entry.at_ns) not in cancelled:
+                    cancelled.add((entry.job_id, entry.at_ns))
                     await trio.to_thread.run_sync(self._world.api.cancel, entry.job_id)
             await trio.sleep(_POLL_S)
 
@@ -144,15 +164,31 @@ class Round:
         outcome.by_jobs.update(e.facts["misdeed"] for e in log if e.event == "fault")
         runs = runs_by_job(log)
         target = self._world.target
-        circumstances = Circumstances(target.hits, target.engine_ends, outcome.from_outside)
+        circumstances = Circumstances(
+            target.hits, target.engine_ends, outcome.from_outside, target.lease_s
+        )
         for job_id, planned in outcome.jobs.items():
-            job = self._ended.get(job_id)
+            job, before = self._ended.get(job_id), self._ended_before.get(job_id)
+            retried_ns = self._retried_ns.get(job_id, 0)
+            mine = runs.get(job_id, [])
+            earlier = [run for run in mine if run.began_ns < retried_ns]
+            if before is not None:
+                audit_job(planned, before, earlier, circumstances, findings)
             if job is None:
                 findings.violations.append(
                     f"job {job_id} ({planned.key}, {planned.misdeed or 'good'}) has not ended "
-                    f"within {FINAL_S:g} s; its attempts: {runs.get(job_id)}"
+                    f"within {FINAL_S:g} s; its attempts: {mine}"
                 )
                 continue
-            if job.state == jobs_pb2.JOB_STATE_SUCCEEDED:
-                outcome.succeeded.add(job_id)
-            audit_job(planned, job, runs.get(job_id, []), circumstances, findings)
+            succeeded = job.state == jobs_pb2.JOB_STATE_SUCCEEDED
+            outcome.ended[job_id] = Ended(job.run, succeeded)
+            if before is not None:
+                findings.violations += find_changes(before, job)
+            audit_job(
+                planned,
+                of_last_run(job),
+                mine[len(earlier) :],
+                circumstances,
+                findings,
+                earlier=len(earlier),
+            )

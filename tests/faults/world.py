@@ -122,6 +122,8 @@ async def open_world(
             settings=tuple(settings),
             facilities={name: one.handle for name, one in installed.items()},
             client_addresses=addresses,
+            remote_hosts=[host for one in installed.values() for host in one.remote_hosts],
+            lease_s=_lease_of(settings),
         )
         tags = {*installed}
         for key, tag in _EMBEDDED_WITHOUT.items():
@@ -142,6 +144,12 @@ async def _wait_staffed(target: Target) -> None:
 async def stop_engine(world: World) -> int:
     """Ask the engine for an orderly stop; return its exit code."""
     return await trio.to_thread.run_sync(world.target.engine.stop, _STOP_S)
+
+
+def _lease_of(settings: Sequence[str]) -> float:
+    key = "workers.check_deadline_s="
+    leases = [float(one.removeprefix(key)) for one in settings if one.startswith(key)]
+    return leases[-1] if leases else CHECK_DEADLINE_S
 
 
 def _write_configuration(folder: Path) -> Path:
