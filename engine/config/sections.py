@@ -57,7 +57,7 @@ LOG_PARTS = (
 )
 """Packages below `engine` whose log level can be set on its own."""
 
-BUILT_IN_JOB_TYPES = ("process_upload", "detect_drift")
+BUILT_IN_JOB_TYPES = ("process_upload", "train", "detect_drift")
 """Types of job that Trellis brings along; a setting of theirs may differ, their handler may not."""
 
 DEFAULT_POOL = "default"

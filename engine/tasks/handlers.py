@@ -8,6 +8,7 @@ from engine.tasks.errors import PermanentJobError
 
 BUILT_IN: Final = {
     "process_upload": "engine.tasks.process_upload:run",
+    "train": "engine.tasks.train:run",
     "detect_drift": "engine.tasks.detect_drift:run",
 }
 """Functions as "module:function", by type of job."""

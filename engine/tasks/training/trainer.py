@@ -1,7 +1,6 @@
 """From rows to a model, and to what is known about it. Without the engine."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import attrs
 import numpy as np
@@ -64,7 +63,8 @@ def fit_model(request: TrainingRequest, rows: TrainingRows, advance: Advance) ->
     frame = to_frame(rows.features, request.features, types)
     usable = find_usable(frame, types)
     columns = build_columns(usable, request.estimator.class_name)
-    values = columns.fit_transform(frame)
+    with np.errstate(all="ignore"):
+        values = columns.fit_transform(frame)
     if not np.isfinite(values).all():
         raise PermanentJobError(
             "values_too_large", "values of a feature are too large to be added up"
@@ -105,14 +105,3 @@ def describe_reference(request: TrainingRequest, fitted: TrainingRows, found: Pr
         prediction = pa.array(found.score, pa.float64())
     features = fitted.features.select(list(request.features))
     return write_reference(make_reference(features, seed=request.split.seed, prediction=prediction))
-
-
-def is_binary(found: Predictions) -> bool:
-    """Whether the predictions are of two classes, so that one probability says all."""
-    return found.classes is not None and len(found.classes) == 2
-
-
-def positives(found: Predictions, labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return for which rows the second of two classes came true."""
-    assert found.classes is not None
-    return np.asarray(labels == found.classes[1])
