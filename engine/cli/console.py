@@ -18,7 +18,7 @@ from engine.uploads import UPLOAD_JOB_TYPE
 from engine.workers.views import SlotState
 
 _INTERVAL_S: Final = 0.5
-_EMPTY: Final = (SlotState.WAITING, SlotState.PARKED)
+_EMPTY: Final = (SlotState.WAITING, SlotState.PARKED, SlotState.STUCK)
 """States of slots in which there is no worker."""
 
 _ADDRESSES: Final = (

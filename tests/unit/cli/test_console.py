@@ -76,7 +76,7 @@ def test_stats_are_read_from_the_metrics_summed_over_labels() -> None:
     metrics.WRITER_COMMIT_SECONDS.observe(0.25)
     metrics.BACKEND_RESTARTS.labels(backend="one").inc()
     metrics.BACKEND_RESTARTS.labels(backend="two").inc(2)
-    for state in ("idle", "running", "waiting", "parked"):
+    for state in ("idle", "running", "waiting", "parked", "stuck"):
         metrics.WORKERS.labels(state).inc()
     metrics.WORKER_RESTARTS.labels("died").inc(2)
     metrics.JOBS_FINISHED.labels("process_upload", "SUCCEEDED").inc(5)
