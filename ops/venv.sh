@@ -16,7 +16,8 @@ ensure_venv() {
         echo "Trellis needs Python 3.11 or newer; none was found. Set PYTHON=/path/to/python." >&2
         return 1
     fi
-    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    # Where venv lacks a package of the system's, it leaves an interpreter without pip behind.
+    [ -x .venv/bin/pip ] || "$python" -m venv .venv
     stamp=".venv/installed-$lock"
     if ! cmp --silent "$lock" "$stamp"; then
         echo "Installing $lock into .venv (once) ..." >&2
