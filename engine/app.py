@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import trio
 
 from engine import metrics
+from engine.app_learning import open_scoring, open_serving, reserved_pools
 from engine.app_workers import open_workforce
 from engine.backends import KafkaBackend, RedisBackend, open_kafka, open_redis
 from engine.config import EngineConfig, JobTypeConfig, SecurityConfig
@@ -126,7 +127,17 @@ async def _run_parts(
             job_type=config.workers.job_types.get(UPLOAD_JOB_TYPE, JobTypeConfig()),
         ) as uploads,
         _open_features(config, store, health) as (features, models),
-        open_workforce(config, store, jobs, uploads, tls, health) as workforce,
+        open_serving(config, store, features, models, health) as serving,
+        open_workforce(
+            config,
+            store,
+            jobs,
+            uploads,
+            tls,
+            health,
+            more_servicers=lambda supervisor: (serving.data_service(supervisor, models, {}),),
+        ) as workforce,
+        open_scoring(config, jobs, models, workforce.supervisor, serving),
         _running(
             functools.partial(run_restart_signals, lambda: workforce.supervisor.restart(None))
         ),
@@ -135,7 +146,7 @@ async def _run_parts(
             {
                 "service_a": (_dead_letters(config, store), IngestService(uploads)),
                 "service_b": (
-                    FeatureService(features, models, store.writer),
+                    FeatureService(features, models, store.writer, serving.calls),
                     ModelService(models),
                 ),
                 "service_d": (
@@ -209,6 +220,7 @@ async def _open_jobs(
         retry_first_s=workers.retry_first_s,
         retry_longest_s=workers.retry_longest_s,
         result_ttl_s=workers.result_ttl_s,
+        reserved_pools=reserved_pools(config),
     )
     async with open_jobs(
         redis.connect,

@@ -16,9 +16,10 @@ from engine.errors import FailedPreconditionError
 from engine.health import HealthBoard
 from engine.jobs import Jobs
 from engine.logs import REDACTOR
-from engine.rpc import BoundAddress, serve
+from engine.rpc import BoundAddress, Servicer, serve
 from engine.rpc.tls import read_certificates
 from engine.services import WorkerService
+from engine.serving.residents import SCORE
 from engine.store import Store
 from engine.uploads import Uploads
 from engine.workers.host import EngineAddress, TlsTrust
@@ -36,6 +37,8 @@ from engine.workers.supervisor_settings import SupervisorSettings
 logger = logging.getLogger(__name__)
 
 _PART: Final = "workers"
+_STALL_S: Final = {SCORE: 10.0}
+"""Of job types that are stuck long before others would be: a batch takes milliseconds."""
 _LAST_CALLS_S: Final = 1.0
 """For calls of workers that are being killed; nothing they say counts any more."""
 
@@ -57,11 +60,13 @@ async def open_workforce(
     tls: ssl.SSLContext | None,
     health: HealthBoard,
     *,
+    more_servicers: Callable[[Supervisor], tuple[Servicer, ...]] = lambda _: (),
     check_support: Callable[[], None] = require_linux,
 ) -> AsyncIterator[Workforce]:
     """Run workers while the block runs; then let them finish, within `shutdown.grace_s`.
 
     Args:
+      more_servicers: returns what else the control port offers, under the leases of a supervisor.
       check_support: raises FailedPreconditionError where worker processes cannot be held to their
         promises; there are none then, and jobs wait for those of other machines.
     Raises:
@@ -84,7 +89,7 @@ async def open_workforce(
         control: BoundAddress = await nursery.start(
             functools.partial(
                 serve,
-                (WorkerService(supervisor, uploads),),
+                (WorkerService(supervisor, uploads), *more_servicers(supervisor)),
                 host=config.server_ports.host,
                 port=config.server_ports.control,
                 setting="server_ports.control",
@@ -153,9 +158,12 @@ def _supervisor_settings(config: EngineConfig) -> SupervisorSettings:
         check_deadline_s=workers.check_deadline_s,
         stall_s=workers.stall_s,
         stall_s_by_job_type={
-            name: job_type.stall_s
-            for name, job_type in workers.job_types.items()
-            if job_type.stall_s is not None
+            **_STALL_S,
+            **{
+                name: job_type.stall_s
+                for name, job_type in workers.job_types.items()
+                if job_type.stall_s is not None
+            },
         },
         cancel_grace_s=workers.cancel_grace_s,
         restart_intensity=workers.restart_intensity,

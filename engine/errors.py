@@ -76,6 +76,10 @@ class StartFailedError(UnavailableError):
     """A process could not be started; another try may succeed."""
 
 
+class DataLossError(TrellisError):
+    """What is stored is not what was written; it must not be used."""
+
+
 class DeadlineExceededError(TrellisError):
     """The work did not finish within the time it was given."""
 

@@ -50,6 +50,7 @@ LOG_PARTS = (
     "models",
     "rpc",
     "services",
+    "serving",
     "store",
     "uploads",
     "web",
@@ -57,7 +58,7 @@ LOG_PARTS = (
 )
 """Packages below `engine` whose log level can be set on its own."""
 
-BUILT_IN_JOB_TYPES = ("process_upload", "train", "detect_drift")
+BUILT_IN_JOB_TYPES = ("process_upload", "train", "detect_drift", "score")
 """Types of job that Trellis brings along; a setting of theirs may differ, their handler may not."""
 
 DEFAULT_POOL = "default"

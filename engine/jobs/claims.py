@@ -46,10 +46,12 @@ class Claims:
         clock: JobClock,
         *,
         engine_mark: str,
+        reserved_pools: frozenset[str] = frozenset(),
     ) -> None:
         """Make the counter.
 
         Args:
+          reserved_pools: those from which only slots get jobs that ask for them by name.
           engine_mark: what the tokens of this life of the engine, and of no other, begin with.
         """
         self._queue = queue
@@ -59,6 +61,7 @@ class Claims:
         self._changes = changes
         self._clock = clock
         self._tokens = (f"{engine_mark}{number}" for number in itertools.count(1))
+        self._reserved_pools = reserved_pools
         self._claiming: dict[str, trio.Lock] = {}
         self._bars: dict[str, Bar] = {}
 
@@ -80,9 +83,10 @@ class Claims:
                 if waiting.cancelled_caught:
                     return []
                 change = self._work.next_change()
-                if look or self._work.announce(pools, most):
+                named = self._name(pools)
+                if look or self._work.announce(named, most):
                     look = False
-                    if leases := await self._take(slot, pools, most):
+                    if leases := await self._take(slot, named, most):
                         return leases
                     continue
                 with trio.move_on_at(deadline) as waiting:
@@ -107,13 +111,18 @@ class Claims:
         for one in lifted:
             del self._bars[one]
 
-    async def _take(self, slot: str, pools: Sequence[str] | None, most: int) -> list[Lease]:
+    def _name(self, pools: Sequence[str] | None) -> Sequence[str]:
+        """Return the pools to take jobs from; None: all that are not reserved."""
+        if pools is not None:
+            return pools
+        return [pool for pool in self._queue.pools if pool not in self._reserved_pools]
+
+    async def _take(self, slot: str, pools: Sequence[str], most: int) -> list[Lease]:
         token, now_us = next(self._tokens), self._clock.now_us()
         started_s = trio.current_time()
 
         def claim() -> Claimed:
-            of_pools = self._queue.pools if pools is None else pools
-            return self._queue.claim(slot, token, most, now_us, pools=of_pools)
+            return self._queue.claim(slot, token, most, now_us, pools=pools)
 
         try:
             claimed = await self._link.call(claim)

@@ -110,6 +110,7 @@ class Jobs:
             self._changes,
             self._clock,
             engine_mark=engine_mark,
+            reserved_pools=settings.reserved_pools,
         )
         settlement = Settlement(writer, self._link, self._leases, self._changes, self._clock)
         self._reports = Reports(self._leases, settlement, of_types, self._clock, settings, draw)

@@ -15,3 +15,6 @@ class JobsSettings:
     """How long Redis keeps results and errors; the data file keeps them on."""
     redis_threads: int = 4
     """Calls of Redis at once."""
+    reserved_pools: frozenset[str] = frozenset()
+    """Pools from which only slots get jobs that ask for them by name: jobs that stay for good would
+    else take the places of those that come and go."""

@@ -5,6 +5,7 @@ from purerpc import RpcFailedError, Status, StatusCode
 from engine.errors import (
     AlreadyExistsError,
     DataFileFailedError,
+    DataLossError,
     DeadlineExceededError,
     FailedPreconditionError,
     InvalidArgumentError,
@@ -22,6 +23,7 @@ _CODES: tuple[tuple[type[TrellisError], StatusCode], ...] = (
     (ResourceExhaustedError, StatusCode.RESOURCE_EXHAUSTED),
     (UnavailableError, StatusCode.UNAVAILABLE),
     (DeadlineExceededError, StatusCode.DEADLINE_EXCEEDED),
+    (DataLossError, StatusCode.DATA_LOSS),
 )
 """Errors that a caller can act on. All others are faults of ours and become INTERNAL."""
 

@@ -5,6 +5,7 @@ from engine.services.ingest_service import IngestService
 from engine.services.intake_service import IntakeService
 from engine.services.job_service import JobService
 from engine.services.model_service import ModelService
+from engine.services.prediction_calls import PredictionCalls
 from engine.services.worker_service import WorkerService, WorkerViewService
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "IntakeService",
     "JobService",
     "ModelService",
+    "PredictionCalls",
     "WorkerService",
     "WorkerViewService",
 ]

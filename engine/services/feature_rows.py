@@ -38,7 +38,7 @@ class RowEncoder:
         reply.entity_key = row.entity_key
         reply.commit_seq = row.commit_seq
         set_time(reply.as_of, row.as_of_us)
-        _fill(reply.features, row)
+        fill(reply.features, row)
         return reply
 
     def encode_rows(self, rows: list[FeatureRow]) -> features_pb2.BatchGetFeaturesResponse:
@@ -51,7 +51,7 @@ class RowEncoder:
             encoded.CopyFrom(self._row)
             encoded.entity_key = row.entity_key
             encoded.commit_seq = row.commit_seq
-            _fill(encoded.features, row)
+            fill(encoded.features, row)
         return reply
 
 
@@ -61,7 +61,8 @@ def set_time(timestamp: Timestamp, time_us: int) -> None:
     timestamp.nanos = microseconds * 1_000
 
 
-def _fill(messages: Any, row: FeatureRow) -> None:
+def fill(messages: Any, row: FeatureRow) -> None:
+    """Set values, statuses and times of messages that have their names."""
     for message, given in zip(messages, row.values, strict=True):
         message.status = _STATUS[given.status]
         value = given.value

@@ -8,12 +8,19 @@ from engine.features.values import FeatureRow
 from engine.models import ModelRegistry
 from engine.services.arguments import read_time_us, read_version
 from engine.services.feature_rows import RowEncoder
+from engine.services.prediction_calls import PredictionCalls
 from proto.trellis.v1.features_grpc import FeatureServiceServicer
 from proto.trellis.v1.features_pb2 import (
     BatchGetFeaturesRequest,
     BatchGetFeaturesResponse,
+    BatchPredictRequest,
+    BatchPredictResponse,
+    ExplainPredictionRequest,
+    ExplainPredictionResponse,
     GetFeaturesRequest,
     GetFeaturesResponse,
+    PredictRequest,
+    PredictResponse,
 )
 
 _FEATURES_MAX = 256
@@ -51,11 +58,16 @@ class FeatureService(FeatureServiceServicer):  # type: ignore[misc]  # generated
     """Parses, asks the feature store, encodes."""
 
     def __init__(
-        self, features: FeatureReads, models: ModelRegistry, commits: CommitCounter
+        self,
+        features: FeatureReads,
+        models: ModelRegistry,
+        commits: CommitCounter,
+        predictions: PredictionCalls,
     ) -> None:
         self._features = features
         self._models = models
         self._commits = commits
+        self._predictions = predictions
         self._encoders: dict[tuple[str, int], RowEncoder] = {}
 
     async def GetFeatures(self, input_message: GetFeaturesRequest) -> GetFeaturesResponse:  # noqa: N802
@@ -82,6 +94,22 @@ class FeatureService(FeatureServiceServicer):  # type: ignore[misc]  # generated
             )
         rows = await self._features.get_many(keys, encoder.names, _as_of_us(request))
         return encoder.encode_rows(rows)
+
+    async def Predict(self, input_message: PredictRequest) -> PredictResponse:  # noqa: N802
+        """Answer with one prediction. See `features.proto`."""
+        return await self._predictions.predict(input_message)
+
+    async def BatchPredict(  # noqa: N802
+        self, input_message: BatchPredictRequest
+    ) -> BatchPredictResponse:
+        """Answer with many predictions. See `features.proto`."""
+        return await self._predictions.predict_many(input_message)
+
+    async def ExplainPrediction(  # noqa: N802
+        self, input_message: ExplainPredictionRequest
+    ) -> ExplainPredictionResponse:
+        """Answer with what a prediction was made of. See `features.proto`."""
+        return await self._predictions.explain(input_message)
 
     def _encoder(self, request: GetFeaturesRequest | BatchGetFeaturesRequest) -> RowEncoder:
         if bool(request.model) == bool(request.features):

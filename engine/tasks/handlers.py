@@ -10,6 +10,7 @@ BUILT_IN: Final = {
     "process_upload": "engine.tasks.process_upload:run",
     "train": "engine.tasks.train:run",
     "detect_drift": "engine.tasks.detect_drift:run",
+    "score": "engine.tasks.score:run",
 }
 """Functions as "module:function", by type of job."""
 

@@ -1,5 +1,6 @@
 """`ModelData` over gRPC."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final
@@ -61,19 +62,24 @@ class ModelLink:
                 yield response.content
 
     def read_part(self, job: Job, model: str, version: int, part: Part) -> Iterator[bytes]:
-        """Yield a part of a version."""
+        """Yield a part of a version; what it is worth is known at its end."""
         request = pb.ReadArtifactRequest(
             lease=self._lease(job), model=model, version=version, part=_PARTS[part]
         )
         with self._connection.guarded(), self._mapped_errors():
+            digest, wanted = hashlib.sha256(), ""
             try:
                 for response in self._service.ReadArtifact(request, timeout_s=_STREAM_S):
+                    wanted = wanted or response.sha256
+                    digest.update(response.content)
                     yield response.content
             except RpcFailedError as error:
                 code = _ARTIFACT_CODES.get(error.status.status_code)
                 if code is None:
                     raise
                 raise ArtifactError(code, error.status.status_message) from None
+            if digest.hexdigest() != wanted:
+                raise ArtifactError("artifact_corrupt", "it was changed on its way")
 
     def store_part(self, job: Job, part: Part, content: Iterable[bytes]) -> StoredPart:
         """Store a part of what the job makes."""

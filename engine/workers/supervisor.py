@@ -11,6 +11,7 @@ from engine import metrics
 from engine.errors import (
     FailedPreconditionError,
     NotFoundError,
+    StaleTokenError,
     UnavailableError,
 )
 from engine.jobs import Cause, ClaimedJob, JobFailure, JobResult, Jobs, JobState, ResultVerdict
@@ -162,6 +163,19 @@ class Supervisor:
           StaleTokenError: it does not hold the job.
         """
         return self._find(worker_id).require_job(job_id, token)
+
+    def holds_job(self, worker_id: str, job_id: str, token: str) -> bool:
+        """Return whether a worker holds a job."""
+        try:
+            self.require_job(worker_id, job_id, token)
+        except (NotFoundError, StaleTokenError):
+            return False
+        return True
+
+    def is_replaced(self, worker_id: str) -> bool:
+        """Return whether another worker is to take a worker's place after its job."""
+        worker = self._roster.get(worker_id)
+        return worker is not None and worker.order is Order.RESTART
 
     def list_workers(self) -> tuple[WorkerView, ...]:
         """Return all slots, by name."""

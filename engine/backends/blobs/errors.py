@@ -4,9 +4,9 @@ there being none of the name (`NotFoundError`).
 
 from engine.errors import (
     AlreadyExistsError,
+    DataLossError,
     FailedPreconditionError,
     NotFoundError,
-    TrellisError,
     UnavailableError,
 )
 
@@ -46,7 +46,7 @@ class BlobChangedError(UnavailableError):
         self.name = name
 
 
-class BlobCorruptError(TrellisError):
+class BlobCorruptError(DataLossError):
     """What is stored is not what was written; it must not be used."""
 
     def __init__(self, name: str, reason: str) -> None:

@@ -51,10 +51,12 @@ class ReadArtifactRequest(_message.Message):
     def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., part: _Optional[_Union[ArtifactPart, str]] = ...) -> None: ...
 
 class ReadArtifactResponse(_message.Message):
-    __slots__ = ("content",)
+    __slots__ = ("content", "sha256")
     CONTENT_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
     content: bytes
-    def __init__(self, content: _Optional[bytes] = ...) -> None: ...
+    sha256: str
+    def __init__(self, content: _Optional[bytes] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class StoreArtifactRequest(_message.Message):
     __slots__ = ("lease", "part", "content")

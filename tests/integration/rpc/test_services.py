@@ -24,6 +24,7 @@ from engine.records import EVENTS_SCHEMA, Append, Upsert, WriteRequest
 from engine.services import FeatureService, IntakeService, ModelService
 from engine.store import Store, StoreSettings, open_store
 from proto.trellis.v1 import dead_letters_pb2, features_pb2, models_pb2
+from tests.support.predictions import make_calls
 
 FEATURES = FeaturesFile(
     entities={"user": EntitySpec("user_id")},
@@ -90,7 +91,7 @@ async def _served(store: Store, serving: Any) -> AsyncIterator[Engine]:
     features = FeatureStore(feature_set, online, store.reader)
     rules = Rules(oldest_us=0, max_future_us=300_000_000, max_message_bytes=1_000_000)
     servicers = (
-        FeatureService(features, registry, store.writer),
+        FeatureService(features, registry, store.writer, make_calls(store, features, registry)),
         ModelService(registry),
         IntakeService(DeadLetters(store.reader, store.writer, rules, now_us)),
     )

@@ -253,8 +253,8 @@ REDIS = "a URL that starts with redis://, rediss://, unix:// (a secret, never sh
             "log: {levels: {stor: debug}}",
             (
                 "log.levels.stor: found the text 'stor'; allowed: app, backends, cli, config, "
-                "features, generator, intake, jobs, models, rpc, services, store, uploads, web, "
-                "workers; did you mean store?"
+                "features, generator, intake, jobs, models, rpc, services, serving, store, uploads, "
+                "web, workers; did you mean store?"
             ),
         ),
         (
@@ -332,9 +332,9 @@ def test_unfit_value_is_reported(problems: Lines, text: str, problem: str) -> No
             ),
         ),
         (
-            "workers: {job_types: {score: {pool: serve}}}",
+            "workers: {job_types: {grade: {pool: serve}}}",
             (
-                "workers.job_types: found score without a handler; allowed: handler: "
+                "workers.job_types: found grade without a handler; allowed: handler: "
                 "package.module:function"
             ),
         ),

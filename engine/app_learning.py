@@ -1,0 +1,133 @@
+"""The models' branch of the nursery tree: artifacts, predictions, and the workers that score."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+
+from engine.backends.blobs import open_artifact_cache, open_blobs
+from engine.config import EngineConfig
+from engine.features import FeatureStore
+from engine.health import HealthBoard
+from engine.jobs import Jobs
+from engine.models import ModelRegistry
+from engine.rpc import Servicer
+from engine.services.model_data_service import ModelDataService, RowSource
+from engine.services.prediction_calls import PredictionCalls
+from engine.serving.artifacts import Artifacts
+from engine.serving.explaining import Explainer
+from engine.serving.plans import Plans
+from engine.serving.prediction_log import PredictionLog
+from engine.serving.predictor import Predictor
+from engine.serving.residents import SCORE, SERVE_POOL, Residents, ResidentSpec
+from engine.serving.scoring import Scoring
+from engine.serving.settings import ServingSettings
+from engine.store import Store
+from engine.workers.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+_MOST_ATTEMPTS = 1_000
+"""A job without an end is charged with every worker that dies while it serves."""
+
+
+@attrs.frozen
+class Serving:
+    """What predicts, and what it is made of."""
+
+    artifacts: Artifacts
+    scoring: Scoring
+    predictor: Predictor
+    calls: PredictionCalls
+
+    def data_service(
+        self, supervisor: Supervisor, models: ModelRegistry, row_sources: Mapping[str, RowSource]
+    ) -> Servicer:
+        """Return what the control port offers to jobs of models.
+
+        Args:
+          row_sources: by the type of job that may read rows.
+        """
+        return ModelDataService(supervisor, models, self.artifacts, self.scoring, row_sources)
+
+
+@asynccontextmanager
+async def open_serving(
+    config: EngineConfig,
+    store: Store,
+    features: FeatureStore,
+    models: ModelRegistry,
+    health: HealthBoard,
+) -> AsyncIterator[Serving]:
+    """Provide artifacts and predictions; at the end, predictions that are to be kept are written.
+
+    Predictions wait for workers, which are `open_scoring`'s.
+
+    Raises:
+      FailedPreconditionError: as `open_blobs` and `open_artifact_cache`.
+    """
+    async with (
+        open_blobs(config.blobs, config.paths, health) as blobs,
+        open_artifact_cache(blobs.store, config.paths.model_cache, config.blobs) as cache,
+        trio.open_nursery() as nursery,
+    ):
+        log = PredictionLog(store.writer)
+        await nursery.start(log.run)
+        plans = Plans(features.feature_set)
+        scoring = Scoring(ServingSettings())
+        predictor = Predictor(models, features, plans, scoring, log, config.models.models)
+        explainer = Explainer(models, features, features.feature_set, store.reader, log)
+        artifacts = Artifacts(blobs.store, cache)
+        yield Serving(artifacts, scoring, predictor, PredictionCalls(predictor, explainer))
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_scoring(
+    config: EngineConfig,
+    jobs: Jobs,
+    models: ModelRegistry,
+    supervisor: Supervisor,
+    serving: Serving,
+) -> AsyncIterator[None]:
+    """Have workers score while the block runs; then they hand their jobs back.
+
+    There is one scoring job for each worker of the pool `serve`. Without such a pool there is one
+    if another worker is left for other jobs. There is none before there is a model to be served.
+    """
+
+    def count_wanted() -> int:
+        if not _is_any_trainable(config, models):
+            return 0
+        pools = [view.pool for view in supervisor.list_workers()]
+        # Of workers that do anything one is left for what else there is to do, trainings above all.
+        return pools.count(spec.pool) or (pools.count(None) > 1)
+
+    spec = ResidentSpec(_choose_pool(config), _MOST_ATTEMPTS)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serving.scoring.run, supervisor, serving.predictor.find_wanted)
+        await nursery.start(Residents(jobs, spec, count_wanted).run)
+        try:
+            yield
+        finally:
+            serving.scoring.close()
+            nursery.cancel_scope.cancel()
+
+
+def reserved_pools(config: EngineConfig) -> frozenset[str]:
+    """Return the pools that workers without a pool do nothing for, since they have their own."""
+    return frozenset({SERVE_POOL} & config.workers.pools.keys())
+
+
+def _choose_pool(config: EngineConfig) -> str:
+    if SERVE_POOL in config.workers.pools:
+        return SERVE_POOL
+    return config.workers.job_types[SCORE].pool if SCORE in config.workers.job_types else "default"
+
+
+def _is_any_trainable(config: EngineConfig, models: ModelRegistry) -> bool:
+    return any(spec.label is not None for spec in config.models.models.values()) or any(
+        version.trained is not None for model in models.list() for version in model.versions
+    )

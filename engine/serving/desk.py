@@ -1,0 +1,287 @@
+"""Who scores what: rows into batches, batches to workers, predictions back to their callers. Pure.
+
+A worker has one batch at a time. While it scores, rows gather for the next one: under load batches
+grow by themselves, and without it nobody waits for others.
+"""
+
+import itertools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from engine import metrics
+from engine.errors import TrellisError
+from engine.serving.failures import CORRUPT, REFUSED_CODES, VERSION_CODES, error_of, lost_too_often
+from engine.serving.queues import RowQueues
+from engine.serving.rows import Row, Score, VersionKey, VersionRows
+from engine.serving.settings import ServingSettings
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Scorer:
+    """A worker under the lease by which it scores."""
+
+    worker_id: str
+    job_id: str
+    token: str
+
+
+@attrs.frozen(eq=False)
+class Batch:
+    """Rows for a worker, all of one version. Without rows: it is to load the version."""
+
+    number: int
+    of: VersionRows
+    rows: tuple[Row, ...]
+    scorer: Scorer
+    began_s: float
+
+
+@attrs.define
+class _Scoring:
+    """What is known of a worker that scores."""
+
+    loaded: frozenset[VersionKey] = frozenset()
+    batch: Batch | None = None
+    refused: dict[VersionKey, float] = attrs.field(factory=dict)
+    """Versions it cannot score with, and until when it is not asked again."""
+
+
+class ScoringDesk:
+    """The state of all scoring. It is told what time it is, in seconds of one monotonic clock."""
+
+    def __init__(self, settings: ServingSettings) -> None:
+        self._settings = settings
+        self._queues = RowQueues(settings.queue_rows)
+        self._scorers: dict[Scorer, _Scoring] = {}
+        self._wanted: Mapping[VersionKey, VersionRows] = {}
+        self._used_s: dict[VersionKey, float] = {}
+        self._errors: dict[VersionKey, tuple[TrellisError, float]] = {}
+        self._numbers = itertools.count(1)
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """The workers that are known."""
+        return tuple(self._scorers)
+
+    @property
+    def waiting_rows(self) -> int:
+        """How many rows wait."""
+        return self._queues.rows
+
+    def want(self, versions: Mapping[VersionKey, VersionRows]) -> bool:
+        """Say which versions every worker is to have loaded; return whether any is new."""
+        is_new = not versions.keys() <= self._wanted.keys()
+        self._wanted = versions
+        return is_new
+
+    def is_loaded(self, key: VersionKey) -> bool:
+        """Return whether a worker has a version loaded."""
+        return any(key in one.loaded for one in self._scorers.values())
+
+    def add(self, of: VersionRows, rows: Sequence[Row], now_s: float) -> None:
+        """Queue rows of one version.
+
+        Raises:
+          ResourceExhaustedError: too many wait already.
+          TrellisError: no worker can score with this version, as was found a moment ago.
+        """
+        error, until_s = self._errors.get(of.key, (None, 0.0))
+        if error is not None and now_s < until_s:
+            raise error
+        self._queues.add(of, rows)
+        self._used_s[of.key] = now_s
+
+    def next_batch(self, scorer: Scorer, now_s: float) -> Batch | None:
+        """Hand a worker what to do, None if there is nothing."""
+        scoring = self._scorers.setdefault(scorer, _Scoring())
+        if scoring.batch is not None:
+            # It has not heard of it, or it would have said what came of it.
+            self._take_back(scoring.batch, scoring, "unheard", charged=False)
+        batch = self._load(scorer, scoring, now_s) or self._score(scorer, scoring, now_s)
+        scoring.batch = batch
+        if batch is not None:
+            for row in batch.rows:
+                row.out += 1
+        return batch
+
+    def deliver(
+        self, scorer: Scorer, number: int, scores: Callable[[int], Sequence[Score]], now_s: float
+    ) -> None:
+        """Take the predictions of a batch.
+
+        What is not, or no longer, the worker's batch is passed over.
+
+        Args:
+          scores: returns the predictions of so many rows.
+        Raises:
+          TrellisError: of `scores`; the batch is still the worker's.
+        """
+        scoring, batch = self._batch_of(scorer, number)
+        if batch is None:
+            metrics.SCORING_LATE_BATCHES.inc()
+            return
+        found = scores(len(batch.rows)) if batch.rows else ()
+        scoring.batch = None
+        self._errors.pop(batch.of.key, None)
+        metrics.SCORING_BATCH_SECONDS.observe(now_s - batch.began_s)
+        for row, score in zip(batch.rows, found, strict=True):
+            row.out -= 1
+            if not row.is_settled:
+                row.done = True
+                row.asker.take(row.position, score)
+
+    def refuse(self, scorer: Scorer, number: int, code: str, message: str, now_s: float) -> None:
+        """Take note that a worker could not score a batch."""
+        scoring, batch = self._batch_of(scorer, number)
+        if batch is None:
+            return
+        key = batch.of.key
+        facts = {"model": key[0], "version": key[1], "code": code, "detail": message}
+        logger.warning("not scored", extra={"worker_id": scorer.worker_id, **facts})
+        if code in REFUSED_CODES and code != CORRUPT:  # which has been counted where it was read
+            metrics.ARTIFACTS_REFUSED.labels(code).inc()
+        error = error_of(key, code, message)
+        if code not in VERSION_CODES:
+            self._take_back(batch, scoring, "error", charged=True, otherwise=error)
+            return
+        until_s = now_s + self._settings.refused_s
+        scoring.refused[key] = until_s
+        scoring.loaded -= {key}
+        self._take_back(batch, scoring, "version", charged=False)
+        if not self.is_loaded(key):
+            self._errors[key] = (error, until_s)
+            for row in self._queues.take_all(key):
+                _fail(row, error)
+
+    def lose(self, scorer: Scorer) -> None:
+        """Forget a worker; what it had is for others."""
+        scoring = self._scorers.pop(scorer, None)
+        if scoring is not None and scoring.batch is not None:
+            self._take_back(scoring.batch, scoring, "lost", charged=True)
+
+    def note_loaded(self, scorer: Scorer, loaded: frozenset[VersionKey]) -> bool:
+        """Take note of what a worker has loaded; return whether that is more than before."""
+        scoring = self._scorers.setdefault(scorer, _Scoring())
+        is_more = not loaded <= scoring.loaded
+        scoring.loaded = loaded
+        return is_more
+
+    def find_forgettable(self, scorer: Scorer, now_s: float) -> list[VersionKey]:
+        """Return what a worker has loaded and nobody has asked for lately."""
+        idle_s = now_s - self._settings.forget_after_s
+        return [
+            key
+            for key in self._scorers[scorer].loaded
+            if key not in self._wanted
+            and self._used_s.get(key, 0.0) < idle_s
+            and not self._queues.waits(key)
+        ]
+
+    def next_hedge_s(self) -> float | None:
+        """Return when the oldest batch under way may be given to another worker, too."""
+        began_s = [
+            one.batch.began_s
+            for one in self._scorers.values()
+            if one.batch is not None and self._open_rows(one.batch)
+        ]
+        return min(began_s) + self._settings.hedge_after_s if began_s else None
+
+    def tidy(self, now_s: float) -> None:
+        """Forget what is not needed any more."""
+        self._queues.drop_empty(self._wanted)
+        idle_s = now_s - self._settings.forget_after_s
+        self._used_s = {key: at_s for key, at_s in self._used_s.items() if at_s >= idle_s}
+        self._errors = {key: one for key, one in self._errors.items() if one[1] > now_s}
+
+    def _load(self, scorer: Scorer, scoring: _Scoring, now_s: float) -> Batch | None:
+        """Have a worker load what every worker is to have, one worker at a time."""
+        for key, of in self._wanted.items():
+            if key in scoring.loaded or now_s < scoring.refused.get(key, 0.0):
+                continue
+            others = [one.batch for one in self._scorers.values() if one is not scoring]
+            if any(batch is not None and batch.of.key == key for batch in others) and (
+                not self.is_loaded(key)
+            ):
+                # Another one is about it; this one meanwhile does what there is to do.
+                continue
+            if self._queues.waits(key):
+                # It will load it with them.
+                continue
+            return Batch(next(self._numbers), of, (), scorer, now_s)
+        return None
+
+    def _score(self, scorer: Scorer, scoring: _Scoring, now_s: float) -> Batch | None:
+        def allows(key: VersionKey) -> bool:
+            return now_s >= scoring.refused.get(key, 0.0)
+
+        taken = self._queues.take(allows, self._settings.batch_rows)
+        if taken is None:
+            return self._hedge(scorer, allows, now_s)
+        of, rows = taken
+        metrics.SCORING_BATCH_ROWS.observe(len(rows))
+        return Batch(next(self._numbers), of, tuple(rows), scorer, now_s)
+
+    def _hedge(
+        self, scorer: Scorer, allows: Callable[[VersionKey], bool], now_s: float
+    ) -> Batch | None:
+        """Hand out once more what another worker has been at for suspiciously long."""
+        for one in self._scorers.values():
+            batch = one.batch
+            if batch is None or batch.scorer == scorer or not allows(batch.of.key):
+                continue
+            if now_s - batch.began_s < self._settings.hedge_after_s:
+                continue
+            rows = self._open_rows(batch)
+            if rows:
+                metrics.SCORING_RETRIED_ROWS.labels("slow").inc(len(rows))
+                return Batch(next(self._numbers), batch.of, rows, scorer, now_s)
+        return None
+
+    def _open_rows(self, batch: Batch) -> tuple[Row, ...]:
+        """Return rows of a batch that are wanted, and that no other worker is about."""
+        return tuple(row for row in batch.rows if row.out == 1 and not row.is_settled)
+
+    def _batch_of(self, scorer: Scorer, number: int) -> tuple[_Scoring, Batch | None]:
+        scoring = self._scorers.setdefault(scorer, _Scoring())
+        batch = scoring.batch
+        return scoring, batch if batch is not None and batch.number == number else None
+
+    def _take_back(
+        self,
+        batch: Batch,
+        scoring: _Scoring,
+        cause: str,
+        *,
+        charged: bool,
+        otherwise: TrellisError | None = None,
+    ) -> None:
+        """Queue the rows of a batch again, those that have had enough attempts excepted."""
+        scoring.batch = None
+        again: list[Row] = []
+        for row in batch.rows:
+            row.out -= 1
+            if row.is_settled or row.out:
+                continue
+            row.attempts += charged
+            if otherwise is not None and len(batch.rows) == 1:
+                _fail(row, otherwise)
+            elif row.attempts >= self._settings.most_attempts:
+                _fail(row, otherwise or lost_too_often(batch.of.key, row.attempts))
+            else:
+                if otherwise is not None:
+                    # Alone, to find out which of them it is.
+                    row.attempts = max(row.attempts, 2)
+                again.append(row)
+        if again:
+            metrics.SCORING_RETRIED_ROWS.labels(cause).inc(len(again))
+            self._queues.put_back(batch.of, again)
+
+
+def _fail(row: Row, error: TrellisError) -> None:
+    if not row.is_settled:
+        row.done = True
+        row.asker.fail(error)

@@ -1,0 +1,172 @@
+"""What a prediction was made of, from history, beside what the model was given."""
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import attrs
+
+from engine.errors import FailedPreconditionError, NotFoundError
+from engine.features import FeatureRow
+from engine.features.definitions import EventFeature
+from engine.features.values import Value
+from engine.features.views import FeatureSet
+from engine.jobs.job_ids import is_job_id
+from engine.models import ModelRegistry
+from engine.serving.plans import OVERRIDDEN
+from engine.serving.prediction_log import PredictionLog
+from engine.serving.predictor import FeatureReads
+from engine.serving.rows import Score
+from engine.store.queries import load_queries
+
+_QUERIES: Final = load_queries("engine.serving")
+_TIMEOUT_S: Final = 30.0
+
+
+class RowReader(Protocol):
+    """Queries; `engine.store.Reader` is one."""
+
+    async def fetch_rows(
+        self,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        timeout_s: float | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """Return a query's rows."""
+
+
+@attrs.frozen
+class EventBehind:
+    """An event that features may rest on; its time in microseconds."""
+
+    action: str
+    event_time_us: int
+    value: float | None
+    commit_seq: int
+
+
+@attrs.frozen
+class Explanation:
+    """A prediction as it was kept, and its features as history has them."""
+
+    prediction_id: str
+    model: str
+    version: int
+    predicted_at_us: int
+    score: Score
+    given: tuple[Value | None, ...]
+    statuses: str
+    rebuilt: FeatureRow
+    equal: tuple[bool, ...]
+    """By feature; those that were overridden are not compared, and False."""
+    events: tuple[EventBehind, ...]
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether all are equal that were not overridden."""
+        return all(
+            equal or letter == OVERRIDDEN
+            for equal, letter in zip(self.equal, self.statuses, strict=True)
+        )
+
+
+class Explainer:
+    """Explains predictions. Used from the Trio thread."""
+
+    def __init__(
+        self,
+        models: ModelRegistry,
+        features: FeatureReads,
+        feature_set: FeatureSet,
+        reader: RowReader,
+        log: PredictionLog,
+    ) -> None:
+        self._models = models
+        self._features = features
+        self._feature_set = feature_set
+        self._reader = reader
+        self._log = log
+
+    async def explain(self, prediction_id: str) -> Explanation:
+        """Rebuild a prediction's features at its commit and its moment.
+
+        Raises:
+          NotFoundError: no such prediction is kept.
+          FailedPreconditionError: a feature of it is not defined any more.
+          DeadlineExceededError, StoreError: history was asked and did not answer.
+        Cancellation: a checkpoint; queries are interrupted.
+        """
+        if not is_job_id(prediction_id):
+            raise NotFoundError("prediction", prediction_id[:80])
+        await self._log.flush()
+        rows = await self._reader.fetch_rows(
+            _QUERIES["prediction"], {"prediction_id": prediction_id}, timeout_s=_TIMEOUT_S
+        )
+        if not rows:
+            raise NotFoundError("prediction", prediction_id)
+        [(model, number, at_us, entity_key, as_of_us, commit_seq, inputs, statuses, *kept)] = rows
+        names = self._models.find(model).find(number).features
+        try:
+            rebuilt = await self._features.get(entity_key, names, as_of_us, commit_seq)
+        except NotFoundError as error:
+            raise FailedPreconditionError(
+                f"version {number} of {model!r} cannot be rebuilt: {error}; define it again in "
+                "features.yaml"
+            ) from error
+        given = tuple(json.loads(inputs))
+        return Explanation(
+            prediction_id,
+            model,
+            number,
+            at_us,
+            _read_score(*kept),
+            given,
+            statuses,
+            rebuilt,
+            tuple(
+                letter != OVERRIDDEN and is_same(was, one.value)
+                for was, one, letter in zip(given, rebuilt.values, statuses, strict=True)
+            ),
+            await self._fetch_events(entity_key, names, as_of_us, commit_seq),
+        )
+
+    async def _fetch_events(
+        self, entity_key: int, names: Sequence[str], as_of_us: int, commit_seq: int
+    ) -> tuple[EventBehind, ...]:
+        behind = [
+            feature
+            for feature in self._feature_set.select(tuple(names)).base
+            if isinstance(feature, EventFeature)
+        ]
+        if not behind:
+            return ()
+        actions = [feature.actions for feature in behind]
+        rows = await self._reader.fetch_rows(
+            _QUERIES["events_behind"],
+            {
+                "entity_key": entity_key,
+                "commit_seq": commit_seq,
+                "as_of_us": as_of_us,
+                "from_us": min(feature.window_start_us(as_of_us) or 0 for feature in behind),
+                "any_action": None in actions,
+                "actions": sorted({one for some in actions if some is not None for one in some}),
+            },
+            timeout_s=_TIMEOUT_S,
+        )
+        return tuple(EventBehind(*row) for row in rows)
+
+
+def is_same(one: Value | None, other: Value | None) -> bool:
+    """Return whether two values are the same to the last bit."""
+    if isinstance(one, float) and isinstance(other, float):
+        return struct.pack("<d", one) == struct.pack("<d", other)
+    return type(one) is type(other) and one == other
+
+
+def _read_score(prediction: str, score: float, probabilities: str | None) -> Score:
+    if probabilities is None:
+        return Score("", score, (), ())
+    named = json.loads(probabilities)
+    return Score(prediction, score, tuple(named), tuple(named.values()))

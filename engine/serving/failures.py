@@ -1,0 +1,69 @@
+"""What can keep a row from its score."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from engine.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    TrellisError,
+    UnavailableError,
+)
+from engine.serving.rows import VersionKey
+
+_RETRY_AFTER_S: Final = 1.0
+
+CORRUPT: Final = "artifact_corrupt"
+REFUSED_CODES: Final = frozenset(
+    {
+        CORRUPT,
+        "artifact_too_large",
+        "malformed_artifact",
+        "tampered_artifact",
+        "untrusted_artifact",
+    }
+)
+"""Of artifacts that are not what was registered."""
+
+VERSION_CODES: Final = REFUSED_CODES | {
+    "artifact_missing",
+    "artifact_unavailable",
+    "other_library",
+    "schema_mismatch",
+}
+"""Of errors that concern a version, not the rows of a batch."""
+
+
+class ScoringFailedError(TrellisError):
+    """A version fails on a row."""
+
+
+def _unavailable(message: str) -> UnavailableError:
+    return UnavailableError(message, _RETRY_AFTER_S)
+
+
+_ERRORS: Final[Mapping[str, Callable[[str], TrellisError]]] = MappingProxyType(
+    {
+        **dict.fromkeys(REFUSED_CODES, DataLossError),
+        "artifact_missing": _unavailable,
+        "artifact_unavailable": _unavailable,
+        "other_library": FailedPreconditionError,
+        "schema_mismatch": FailedPreconditionError,
+    }
+)
+
+
+def error_of(key: VersionKey, code: str, message: str) -> TrellisError:
+    """Return what callers are told when a worker reports an error."""
+    model, version = key
+    make = _ERRORS.get(code, ScoringFailedError)
+    return make(f"version {version} of {model!r} cannot score: {code}: {message}")
+
+
+def lost_too_often(key: VersionKey, attempts: int) -> TrellisError:
+    """Return what the caller of a row is told with which worker after worker was lost."""
+    model, version = key
+    return _unavailable(
+        f"{attempts} workers in a row were lost while version {version} of {model!r} scored this"
+    )

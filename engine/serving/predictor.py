@@ -1,0 +1,296 @@
+"""Predictions: features of an entity, a version's score of them, and a record of both."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+import attrs
+import trio
+
+from engine import metrics
+from engine.errors import ResourceExhaustedError, TrellisError
+from engine.features import FeatureRow
+from engine.features.values import Clock, read_system_clock
+from engine.jobs.job_ids import JobIds
+from engine.models import CHALLENGER, CHAMPION, Model, ModelRegistry, ModelVersion
+from engine.serving.plans import Overrides, Plan, Plans, choose_version, letters_of
+from engine.serving.prediction_log import PredictionLog, Record, is_sampled
+from engine.serving.rows import Score, VersionRows
+from engine.serving.scoring import Scoring
+
+_NONE: Final[Overrides] = MappingProxyType({})
+_SHADOW_S: Final = 5.0
+
+
+class FeatureReads(Protocol):
+    """What is needed of the feature store."""
+
+    async def get(
+        self,
+        entity_key: int,
+        names: Sequence[str],
+        as_of_us: int | None = None,
+        commit_seq: int | None = None,
+    ) -> FeatureRow:
+        """Return features of one entity."""
+
+    async def get_many(
+        self, entity_keys: Sequence[int], names: Sequence[str], as_of_us: int | None = None
+    ) -> list[FeatureRow]:
+        """Return features of many entities, in the order of the keys, all at one moment."""
+
+
+class Policy(Protocol):
+    """What of a declaration matters here."""
+
+    @property
+    def shadow(self) -> bool:
+        """Whether the challenger is asked, too."""
+
+
+class Declared(Protocol):
+    """A model's declaration."""
+
+    @property
+    def log_share(self) -> float:
+        """Which share of the predictions is kept."""
+
+    @property
+    def policy(self) -> Policy:
+        """When versions take over."""
+
+
+@attrs.frozen(eq=False)
+class Prediction:
+    """A prediction, and the features it rests on as they were read."""
+
+    prediction_id: str
+    version: ModelVersion
+    row: FeatureRow
+    overrides: Overrides
+    score: Score
+
+
+class Predictor:
+    """Predicts. Used from the Trio thread."""
+
+    def __init__(
+        self,
+        models: ModelRegistry,
+        features: FeatureReads,
+        plans: Plans,
+        scoring: Scoring,
+        log: PredictionLog,
+        declared: Mapping[str, Declared],
+        clock: Clock = read_system_clock,
+    ) -> None:
+        """Make it.
+
+        Args:
+          declared: by model; of others everything is kept, and none is shadowed.
+        """
+        self._models = models
+        self._features = features
+        self._plans = plans
+        self._scoring = scoring
+        self._log = log
+        self._declared = declared
+        self._clock = clock
+        self._ids = JobIds(clock)
+
+    async def predict(
+        self,
+        model: str,
+        version: int | None,
+        entity_key: int,
+        overrides: Overrides = _NONE,
+        request_id: str = "",
+    ) -> Prediction:
+        """Predict for one entity, as of now.
+
+        Args:
+          version: None for the champion.
+          overrides: values to use instead of the stored ones; None: as if it were missing.
+        Raises:
+          NotFoundError: no such model or version.
+          InvalidArgumentError: an override is no value of a feature.
+          FailedPreconditionError: the version is not trained, or cannot be given its features.
+          ResourceExhaustedError, UnavailableError, DataLossError, ScoringFailedError: as
+            `Scoring.score`.
+        Cancellation: a checkpoint; nothing is kept.
+        """
+        plan = self._plans.get(choose_version(self._models.find(model), version))
+        plan.check_overrides(overrides)
+        outcome = "cancelled"
+        began_s = trio.current_time()
+        try:
+            row = await self._features.get(entity_key, plan.version.features)
+            values = plan.values_of(row, overrides)
+            [score] = await self._scoring.score(plan.rows, [values])
+            outcome = "predicted"
+        except TrellisError:
+            outcome = "failed"
+            raise
+        finally:
+            _count(plan, outcome, 1)
+        metrics.PREDICTION_SECONDS.observe(trio.current_time() - began_s)
+        return self._conclude(plan, row, values, overrides, score, request_id)
+
+    async def predict_many(
+        self,
+        model: str,
+        version: int | None,
+        entity_keys: Sequence[int],
+        request_id: str = "",
+    ) -> list[Prediction]:
+        """Predict for many entities, all by one version and as of one moment.
+
+        Raises, cancellation: as `predict`.
+        """
+        plan = self._plans.get(choose_version(self._models.find(model), version))
+        outcome = "cancelled"
+        try:
+            rows = await self._features.get_many(entity_keys, plan.version.features)
+            values = [plan.values_of(row, _NONE) for row in rows]
+            scores = await self._scoring.score(plan.rows, values)
+            outcome = "predicted"
+        except TrellisError:
+            outcome = "failed"
+            raise
+        finally:
+            _count(plan, outcome, len(entity_keys))
+        return [
+            self._conclude(plan, row, given, _NONE, score, request_id)
+            for row, given, score in zip(rows, values, scores, strict=True)
+        ]
+
+    async def score_rows(
+        self, model: str, version: int | None, rows: Sequence[tuple[Any, ...]]
+    ) -> tuple[ModelVersion, Sequence[Score]]:
+        """Score rows that the caller has made; nothing is kept of them. Raises as `predict`."""
+        plan = self._plans.get(choose_version(self._models.find(model), version))
+        scores = await self._scoring.score(plan.rows, rows)
+        _count(plan, "predicted", len(rows))
+        return plan.version, scores
+
+    def plan(self, model: str, version: int | None) -> Plan:
+        """Return how a version predicts. Raises as `predict`."""
+        return self._plans.get(choose_version(self._models.find(model), version))
+
+    def find_wanted(self) -> Iterable[VersionRows]:
+        """Return the versions that are to be ready at any time: champions and challengers."""
+        for model in self._models.list():
+            for alias in (CHAMPION, CHALLENGER):
+                version = model.aliases.get(alias)
+                if version is None or model.find(version).trained is None:
+                    continue
+                try:
+                    yield self._plans.get(model.find(version)).rows
+                except TrellisError:
+                    # Who asks for it is told why not.
+                    continue
+
+    async def preload(self, model: str, version: int, within_s: float) -> bool:
+        """Have a trained version loaded; return whether a worker has it within that time.
+
+        Raises:
+          NotFoundError, FailedPreconditionError: as `predict`.
+        """
+        return await self._scoring.preload(self.plan(model, version).rows, within_s)
+
+    def _conclude(
+        self,
+        plan: Plan,
+        row: FeatureRow,
+        values: tuple[Any, ...],
+        overrides: Overrides,
+        score: Score,
+        request_id: str,
+    ) -> Prediction:
+        prediction_id = self._ids.make()
+        version = plan.version
+        declared = self._declared.get(version.model)
+        if declared is None or is_sampled(prediction_id, declared.log_share):
+            record = Record(
+                prediction_id,
+                self._clock(),
+                version.model,
+                version.version,
+                row.entity_key,
+                row.as_of_us,
+                row.commit_seq,
+                values,
+                letters_of(row, overrides),
+                score,
+                shadow=False,
+                request_id=request_id,
+            )
+            self._log.add(record)
+            if declared is not None and declared.policy.shadow:
+                self._ask_challenger(self._models.find(version.model), plan, record)
+        return Prediction(prediction_id, version, row, overrides, score)
+
+    def _ask_challenger(self, model: Model, plan: Plan, record: Record) -> None:
+        """Have the challenger score what the champion was given, if there is time for it."""
+        number = model.aliases.get(CHALLENGER)
+        if number is None or model.aliases.get(CHAMPION) != plan.version.version:
+            return
+        challenger = self._plans.get(model.find(number))
+        if challenger.version.features != plan.version.features:
+            metrics.SHADOWS_SKIPPED.labels("other_features").inc()
+        elif not self._scoring.has_room_for_more():
+            metrics.SHADOWS_SKIPPED.labels("overload").inc()
+        else:
+            shadow = _Shadow(challenger, record, self._log, self._clock)
+            try:
+                self._scoring.ask(challenger.rows, [record.inputs], shadow)
+            except TrellisError as error:
+                shadow.fail(error)
+
+
+class _Shadow:
+    """Waits for a challenger's score, which nobody but the log is told."""
+
+    __slots__ = ("_clock", "_gone_s", "_log", "_plan", "_record")
+
+    def __init__(self, plan: Plan, record: Record, log: PredictionLog, clock: Clock) -> None:
+        self._plan = plan
+        self._record = record
+        self._log = log
+        self._clock = clock
+        self._gone_s = trio.current_time() + _SHADOW_S
+
+    @property
+    def is_gone(self) -> bool:
+        return trio.current_time() > self._gone_s
+
+    def take(self, position: int, score: Score) -> None:
+        """Keep the challenger's prediction under the id of the champion's."""
+        _count(self._plan, "shadow", 1)
+        old = self._record
+        self._log.add(
+            Record(
+                old.prediction_id,
+                self._clock(),
+                old.model,
+                self._plan.version.version,
+                old.entity_key,
+                old.as_of_us,
+                old.feature_commit_seq,
+                old.inputs,
+                old.statuses,
+                score,
+                shadow=True,
+                request_id=old.request_id,
+            )
+        )
+
+    def fail(self, error: TrellisError) -> None:
+        """Count it."""
+        overload = isinstance(error, ResourceExhaustedError)
+        metrics.SHADOWS_SKIPPED.labels("overload" if overload else "failed").inc()
+
+
+def _count(plan: Plan, outcome: str, rows: int) -> None:
+    version = plan.version
+    metrics.PREDICTIONS.labels(version.model, version.version, outcome).inc(rows)

@@ -1,0 +1,20 @@
+-- name: prediction
+-- One prediction; ids begin with the time, so that most of the table is passed over. Times in
+-- microseconds.
+SELECT
+    model, version, epoch_us(predicted_at), entity_key, epoch_us(as_of), feature_commit_seq, inputs,
+    statuses, prediction, score, probabilities
+FROM predictions
+WHERE prediction_id = $prediction_id AND NOT shadow
+
+-- name: events_behind
+-- The latest events of an entity up to a moment and a commit, microseconds.
+SELECT action, epoch_us(event_time), value, commit_seq
+FROM events
+WHERE user_id = $entity_key
+    AND commit_seq <= $commit_seq
+    AND event_time <= make_timestamp($as_of_us)
+    AND event_time >= make_timestamp($from_us)
+    AND ($any_action OR list_contains($actions, action))
+ORDER BY event_time DESC, commit_seq DESC, "offset" DESC
+LIMIT 1000
