@@ -100,6 +100,8 @@ class ChildProcess:
             if not self.exited:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGTERM)
+                    # One that somebody has stopped would hear of it only when it goes on.
+                    os.kill(self.pid, signal.SIGCONT)
                 with trio.move_on_after(grace_s):
                     await self.wait()
             if not self.exited:

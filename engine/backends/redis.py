@@ -26,7 +26,9 @@ from engine.config import RedisConfig
 from engine.health import HealthBoard
 
 _PART = "redis"
-_SUPERVISION = Supervision()
+# Sooner than of a server that keeps its data in memory: all that Redis has acknowledged is on disk,
+# and while it is away no job is begun. Two looks must fail in a row, each after 2 s.
+_SUPERVISION = Supervision(probe_interval_s=1.0, unresponsive_after_s=6.0)
 
 
 @attrs.frozen

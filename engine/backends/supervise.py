@@ -14,6 +14,7 @@ from engine.backends.probe import BackendLoadingError
 from engine.backends.process import ChildProcess, open_child
 from engine.backends.report import BackendReport
 from engine.backends.restart import RestartHistory, RestartPolicy
+from engine.backends.silence import Silence
 from engine.errors import BackendUnavailableError, TrellisError
 from engine.metrics import BACKEND_RESTARTS
 
@@ -184,13 +185,15 @@ async def _while_serving(
     server: EmbeddedServer, report: BackendReport, supervision: Supervision
 ) -> str:
     """Watch a serving server; return only to say why it should be replaced."""
-    answered = trio.current_time()
-    while (silent_s := trio.current_time() - answered) < supervision.unresponsive_after_s:
+    silence = Silence(supervision.unresponsive_after_s, trio.current_time())
+    while True:
         await trio.sleep(supervision.probe_interval_s)
         try:
             report.up(await server.probe())
         except BackendUnavailableError as error:
             report.down(error)
+            silent_s = silence.record_failure(trio.current_time())
+            if silent_s is not None:
+                return f"no answer for {silent_s:.0f} s"
         else:
-            answered = trio.current_time()
-    return f"no answer for {silent_s:.0f} s"
+            silence.record_answer(trio.current_time())

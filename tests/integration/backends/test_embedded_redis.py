@@ -82,6 +82,16 @@ async def test_frozen_redis_is_replaced(data_dir, health, processes, quick, even
         assert await call(backend.client.ping)
 
 
+async def test_frozen_redis_stops_in_order_with_its_engine(
+    data_dir, health, processes, quick, caplog
+):
+    async with open_redis(RedisConfig(), data_dir, health, supervision=quick):
+        (pid,) = processes(data_dir)
+        os.kill(pid, signal.SIGSTOP)
+    assert processes(data_dir) == []
+    assert "child did not stop in time" not in caplog.messages
+
+
 async def test_server_left_over_by_another_engine_is_ended_first(
     data_dir, health, quick, start_redis, eventually, caplog
 ):
