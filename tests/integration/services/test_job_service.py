@@ -39,53 +39,53 @@ async def claim(jobs):
     return job
 
 
-SCORE = JobTypeConfig(handler="mine:score", pool="serve", max_attempts=7)
+GRADE = JobTypeConfig(handler="mine:grade", pool="serve", max_attempts=7)
 
 
 async def test_a_job_of_a_configured_type_is_accepted_once_under_its_key(jobs):
-    service = JobService(jobs, {"score": SCORE})
+    service = JobService(jobs, {"grade": GRADE})
     request = pb.SubmitJobRequest(
-        job_type="score", payload_json='{"n": 2}', priority=3, idempotency_key="k"
+        job_type="grade", payload_json='{"n": 2}', priority=3, idempotency_key="k"
     )
     first = await service.SubmitJob(request)
     again = await service.SubmitJob(request)
     assert (first.created, again.created, again.job_id) == (True, False, first.job_id)
     job = await jobs.get(first.job_id)
-    assert (job.job_type, job.pool, job.priority, job.max_attempts) == ("score", "serve", 3, 7)
+    assert (job.job_type, job.pool, job.priority, job.max_attempts) == ("grade", "serve", 3, 7)
     assert job.payload_json == '{"n":2}'
 
 
 @pytest.mark.parametrize(
     ("request_fields", "error", "reason"),
     [
-        ({"job_type": "scare"}, NotFoundError, "close to it: score"),
+        ({"job_type": "grate"}, NotFoundError, "close to it: grade"),
         ({"job_type": ""}, InvalidArgumentError, "job_type: is empty"),
         ({"job_type": "process_upload"}, FailedPreconditionError, "UploadFile"),
-        ({"job_type": "score", "payload_json": "[]"}, InvalidArgumentError, "JSON object"),
-        ({"job_type": "score", "payload_json": "{"}, InvalidArgumentError, "is not JSON"),
-        ({"job_type": "score", "payload_json": '{"n": NaN}'}, InvalidArgumentError, "is not JSON"),
+        ({"job_type": "grade", "payload_json": "[]"}, InvalidArgumentError, "JSON object"),
+        ({"job_type": "grade", "payload_json": "{"}, InvalidArgumentError, "is not JSON"),
+        ({"job_type": "grade", "payload_json": '{"n": NaN}'}, InvalidArgumentError, "is not JSON"),
         (
-            {"job_type": "score", "payload_json": "[" * 100_000},
+            {"job_type": "grade", "payload_json": "[" * 100_000},
             InvalidArgumentError,
             "is not JSON",
         ),
         (
-            {"job_type": "score", "payload_json": '{"n": "' + 65_536 * "n" + '"}'},
+            {"job_type": "grade", "payload_json": '{"n": "' + 65_536 * "n" + '"}'},
             InvalidArgumentError,
             "at most 65536 are taken",
         ),
         (
-            {"job_type": "score", "payload_json": 393_217 * " "},
+            {"job_type": "grade", "payload_json": 393_217 * " "},
             InvalidArgumentError,
             "longer than 65536 bytes",
         ),
-        ({"job_type": "score", "delay_s": float("nan")}, InvalidArgumentError, "delay_s"),
-        ({"job_type": "score", "priority": 1_001}, InvalidArgumentError, "priority"),
+        ({"job_type": "grade", "delay_s": float("nan")}, InvalidArgumentError, "delay_s"),
+        ({"job_type": "grade", "priority": 1_001}, InvalidArgumentError, "priority"),
     ],
 )
 async def test_a_job_that_cannot_be_is_refused_with_the_reason(jobs, request_fields, error, reason):
     with pytest.raises(error, match=reason):
-        await JobService(jobs, {"score": SCORE}).SubmitJob(pb.SubmitJobRequest(**request_fields))
+        await JobService(jobs, {"grade": GRADE}).SubmitJob(pb.SubmitJobRequest(**request_fields))
 
 
 async def test_a_job_is_shown_with_its_attempts_once_it_has_failed(jobs):
