@@ -1,7 +1,9 @@
 """gRPC calls from the command line to the running engine."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from engine.cli.running import RunningEngine
@@ -9,7 +11,7 @@ from engine.config import SecurityConfig
 from engine.errors import DeadlineExceededError, TrellisError, UnavailableError
 from engine.rpc import RpcFailedError, Servicer, StatusCode
 from engine.rpc.client import BlockingChannel, ChannelOptions, bind
-from engine.rpc.tls import open_client_tls
+from engine.rpc.tls import open_pinned_tls, read_certificates
 
 _CALL_TIMEOUT_S: Final = 30.0
 
@@ -35,8 +37,11 @@ def open_service(
       servicer: the generated servicer's class.
       security: what the engine's servers want of callers.
       timeout_s: how long a call, and connecting for it, may take.
+    Raises:
+      TrellisError: the certificate of `security` cannot be read.
     Raises, from the calls made in the block:
-      UnavailableError: the server cannot be reached or the connection is lost.
+      UnavailableError: the server cannot be reached, the connection is lost, or the engine says
+        that it cannot answer now.
       DeadlineExceededError: it does not answer in time.
       CallRefusedError: it answers with an error.
     """
@@ -46,7 +51,7 @@ def open_service(
         timeout_s=timeout_s,
         connect_timeout_s=timeout_s,
         bearer_token=None if token is None else token.reveal(),
-        tls=None if security.tls_certificate is None else open_client_tls(security.tls_certificate),
+        tls=None if security.tls_certificate is None else _trust(security.tls_certificate),
     )
     try:
         with BlockingChannel(host, number, options) as channel:
@@ -56,7 +61,7 @@ def open_service(
         where = f"{host}:{number}"
         if status.status_code is StatusCode.UNAVAILABLE:
             raise UnavailableError(
-                f"the engine at {where} cannot be reached: {status.status_message}"
+                f"the engine at {where} is not available: {status.status_message}"
             ) from error
         if status.status_code is StatusCode.DEADLINE_EXCEEDED:
             raise DeadlineExceededError(
@@ -64,3 +69,11 @@ def open_service(
                 "see its log, or: python main.py status"
             ) from error
         raise CallRefusedError(status.status_message or status.status_code.name) from error
+
+
+def _trust(certificate: Path) -> ssl.SSLContext:
+    """Believe the engine of this machine, which shows this very certificate, whomever it names."""
+    try:
+        return open_pinned_tls(read_certificates(certificate), check_name=False)
+    except (OSError, ValueError) as error:
+        raise TrellisError(f"security.tls_certificate cannot be read: {error}") from error

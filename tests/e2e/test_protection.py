@@ -17,7 +17,9 @@ TOKEN = "a-token-of-the-test"
 
 @pytest.fixture
 def identity(tmp_path: Path) -> Identity:
-    return make_identity(tmp_path, "engine", None)[0]
+    """As a real one: signed by an authority that is not in the file."""
+    _, name, key = make_identity(tmp_path, "authority", None)
+    return make_identity(tmp_path, "engine", (name, key))[0]
 
 
 def list_models(channel: grpc.Channel, token: str | None) -> models_pb2.ListModelsResponse:
@@ -33,6 +35,7 @@ def list_models(channel: grpc.Channel, token: str | None) -> models_pb2.ListMode
 def test_tls_and_token_guard_the_ports_and_the_command_line_has_both(
     tmp_path: Path, identity: Identity
 ) -> None:
+    authority = identity.certificate.with_name("authority.pem")
     settings = (
         f"security.tls_certificate={identity.certificate}",
         f"security.tls_private_key={identity.key}",
@@ -40,7 +43,7 @@ def test_tls_and_token_guard_the_ports_and_the_command_line_has_both(
     environment = {"TRELLIS_SECURITY__AUTH_TOKEN": TOKEN}
     with EngineProcess(tmp_path / "data", settings=settings, environment=environment) as engine:
         address = engine.address("service_b")
-        credentials = grpc.ssl_channel_credentials(identity.certificate.read_bytes())
+        credentials = grpc.ssl_channel_credentials(authority.read_bytes())
         with grpc.secure_channel(address, credentials) as channel:
             assert list_models(channel, TOKEN).models
             for wrong in (None, "another"):

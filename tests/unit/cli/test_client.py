@@ -71,7 +71,7 @@ def test_a_server_that_is_not_there_is_a_clear_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    with pytest.raises(UnavailableError, match=rf"127\.0\.0\.1:{port} cannot be reached"):
+    with pytest.raises(UnavailableError, match=rf"127\.0\.0\.1:{port} is not available"):
         get_features(RunningEngine({"service_b": f"127.0.0.1:{port}"}), 5.0)
 
 
