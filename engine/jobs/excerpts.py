@@ -13,20 +13,25 @@ def cut_stack(text: str) -> str:
     The innermost frames of the main thread are the last lines or the first ones, as the tool has it
     that wrote them.
     """
-    return _cut(text, MOST_STACK_CHARACTERS)
+    return cut_text(text, MOST_STACK_CHARACTERS)
 
 
 def cut_message(text: str) -> str:
     """Return what an error says without its middle if it is too long."""
-    return _cut(text, MOST_MESSAGE_CHARACTERS)
+    return cut_text(text, MOST_MESSAGE_CHARACTERS)
 
 
 def cut_note(text: str) -> str:
     """Return what a job says of itself, at most so much of it."""
-    return _cut(text, MOST_NOTE_CHARACTERS)
+    return cut_text(text, MOST_NOTE_CHARACTERS)
 
 
-def _cut(text: str, most: int) -> str:
+def cut_text(text: str, most: int) -> str:
+    """Return a text of at most so many characters, which lacks its middle if it is cut.
+
+    Args:
+      most: at least 200.
+    """
     if len(text) <= most:
         return text
     half = (most - _GAP_CHARACTERS) // 2

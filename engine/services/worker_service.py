@@ -11,6 +11,7 @@ from engine.errors import (
     StaleTokenError,
 )
 from engine.jobs import JobFailure, JobResult
+from engine.jobs.excerpts import cut_text
 from engine.services.feature_rows import set_time
 from engine.uploads import RejectedRow, StagedUpload, Uploads
 from engine.workers.live_worker import CheckReport, Order
@@ -23,6 +24,9 @@ from proto.trellis.v1.workers_grpc import WorkerServiceServicer
 
 _MOST_JOBS: Final = 1_000
 _WAIT_MAX_S: Final = 60.0
+_STACKS_CHARACTERS: Final = 1024 * 1024
+"""Of all slots together: their list has to fit into a message of 4 MiB."""
+_LEAST_STACK_CHARACTERS: Final = 400
 _VERDICT: Final = {
     Order.CONTINUE: pb.VERDICT_CONTINUE,
     Order.CANCEL_JOB: pb.VERDICT_CANCEL_JOB,
@@ -223,7 +227,9 @@ def _refuse() -> NoReturn:
 
 
 def _list(supervisor: Supervisor) -> pb.ListWorkersResponse:
-    return pb.ListWorkersResponse(workers=[_encode(view) for view in supervisor.list_workers()])
+    views = supervisor.list_workers()
+    most = max(_LEAST_STACK_CHARACTERS, _STACKS_CHARACTERS // max(1, len(views)))
+    return pb.ListWorkersResponse(workers=[_encode(view, most) for view in views])
 
 
 def _restart(
@@ -232,7 +238,7 @@ def _restart(
     return pb.RestartWorkersResponse(workers=supervisor.restart(request.pool or None))
 
 
-def _encode(view: WorkerView) -> pb.Worker:
+def _encode(view: WorkerView, most_stack_characters: int) -> pb.Worker:
     message = pb.Worker(
         slot=view.slot,
         pool=view.pool or "",
@@ -250,7 +256,7 @@ def _encode(view: WorkerView) -> pb.Worker:
     if view.last_end is not None:
         message.last_cause = view.last_end.cause
         message.last_detail = view.last_end.detail
-        message.last_stack = view.last_end.stack
+        message.last_stack = cut_text(view.last_end.stack, most_stack_characters)
         message.last_job_id = view.last_end.job_id
         set_time(message.last_ended_at, view.last_end.ended_at_us)
     return message
