@@ -141,7 +141,7 @@ def _describe(worker: Worker) -> dict[str, Any]:
         "pid": worker.pid or None,
         "state": worker.state,
         "job_id": worker.job_id or None,
-        "lease_remaining_s": worker.lease_remaining_s,
+        "lease_remaining_s": round(worker.lease_remaining_s, 3),
         "progress": worker.progress,
         "memory_bytes": worker.memory_bytes if worker.HasField("memory_bytes") else None,
         "restarts": worker.restarts,
@@ -152,5 +152,5 @@ def _describe(worker: Worker) -> dict[str, Any]:
         "last_ended_at": show_time(worker.last_ended_at)
         if worker.HasField("last_ended_at")
         else None,
-        "starts_in_s": worker.starts_in_s,
+        "starts_in_s": round(worker.starts_in_s, 3),
     }

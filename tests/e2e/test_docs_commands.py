@@ -30,6 +30,7 @@ RUN_ELSEWHERE = {
         "needs the containers; external servers are tested in tests/integration"
     ),
     ".venv/bin/python -m tests.faults --seed 1 --rounds 3": "tests/faults runs the same harness",
+    ".venv/bin/python -m tests.faults --seed 1 --minutes 30": "tests/faults runs rounds of it",
 }
 """Commands that are not run here, each with what covers it instead."""
 
