@@ -18,6 +18,7 @@ import trio
 
 from engine import metrics
 from engine.app_learning import open_scoring, open_serving, reserved_pools
+from engine.app_loop import make_learning_rules, open_learning, run_learning
 from engine.app_workers import open_workforce
 from engine.backends import KafkaBackend, RedisBackend, open_kafka, open_redis
 from engine.config import EngineConfig, JobTypeConfig, SecurityConfig
@@ -31,7 +32,7 @@ from engine.intake.dead_letters import DeadLetters
 from engine.intake.kafka import open_bridge, open_producer
 from engine.intake.run import read_clock_us, run_intake
 from engine.intake.validation import Rules
-from engine.jobs import Jobs, JobsSettings, open_jobs
+from engine.jobs import JobHooks, Jobs, JobsSettings, open_jobs
 from engine.models import ModelRegistry
 from engine.ready import ReadyInfo, remove_ready_file
 from engine.rpc import BoundAddress, Servicer, serve
@@ -42,6 +43,7 @@ from engine.services import (
     IntakeService,
     JobService,
     ModelService,
+    MonitorService,
     WorkerViewService,
 )
 from engine.signals import run_restart_signals, run_stop_signals
@@ -50,7 +52,6 @@ from engine.uploads import (
     UPLOAD_JOB_TYPE,
     UploadHeader,
     UploadReceipt,
-    UploadRules,
     Uploads,
     make_upload_rules,
     open_uploads,
@@ -116,7 +117,15 @@ async def _run_parts(
         open_kafka(config.kafka, data_dir, health) as kafka,
         open_store(_store_settings(config)) as store,
         _open_http(config, health) as http_address,
-        _open_jobs(config, redis, store, upload_rules := make_upload_rules(store.reader)) as jobs,
+        _open_jobs(
+            config,
+            redis,
+            store,
+            {
+                **(upload_rules := make_upload_rules(store.reader)).hooks,
+                **(learning_rules := make_learning_rules(config)).hooks,
+            },
+        ) as jobs,
         open_uploads(
             jobs,
             upload_rules,
@@ -128,6 +137,7 @@ async def _run_parts(
         ) as uploads,
         _open_features(config, store, health) as (features, models),
         open_serving(config, store, features, models, health) as serving,
+        open_learning(config, learning_rules, store, jobs, features, models) as learning,
         open_workforce(
             config,
             store,
@@ -135,9 +145,12 @@ async def _run_parts(
             uploads,
             tls,
             health,
-            more_servicers=lambda supervisor: (serving.data_service(supervisor, models, {}),),
+            more_servicers=lambda supervisor: (
+                serving.data_service(supervisor, models, learning.row_sources),
+            ),
         ) as workforce,
         open_scoring(config, jobs, models, workforce.supervisor, serving),
+        run_learning(config, store, models, learning),
         _running(
             functools.partial(run_restart_signals, lambda: workforce.supervisor.restart(None))
         ),
@@ -147,10 +160,11 @@ async def _run_parts(
                 "service_a": (_dead_letters(config, store), IngestService(uploads)),
                 "service_b": (
                     FeatureService(features, models, store.writer, serving.calls),
-                    ModelService(models),
+                    ModelService(models, learning.quality),
                 ),
                 "service_d": (
                     JobService(jobs, config.workers.job_types),
+                    MonitorService(jobs, learning.checks, learning.trainings),
                     WorkerViewService(workforce.supervisor),
                 ),
             },
@@ -211,7 +225,7 @@ async def _open_http(config: EngineConfig, health: HealthBoard) -> AsyncIterator
 
 @asynccontextmanager
 async def _open_jobs(
-    config: EngineConfig, redis: RedisBackend, store: Store, upload_rules: UploadRules
+    config: EngineConfig, redis: RedisBackend, store: Store, hooks: Mapping[str, JobHooks]
 ) -> AsyncIterator[Jobs]:
     """Provide the jobs, in a queue that is this data file's own on whatever Redis."""
     [(instance_id,)] = await store.reader.fetch_rows("SELECT instance_id FROM instance")
@@ -228,7 +242,7 @@ async def _open_jobs(
         store.reader,
         settings,
         queue_name=instance_id,
-        hooks=upload_rules.hooks,
+        hooks=hooks,
     ) as jobs:
         yield jobs
 

@@ -85,3 +85,14 @@ SELECT
 FROM drift_features
 WHERE report_id IN (SELECT unnest($report_ids))
 ORDER BY report_id, drifted DESC, coalesce(psi, 0) DESC, feature
+
+-- name: champion_before
+-- Which version was champion before one that is.
+SELECT detail->>'before'
+FROM model_log
+WHERE model = $model
+    AND version = $version
+    AND change = 'alias set'
+    AND detail->>'alias' = 'champion'
+ORDER BY logged_at DESC
+LIMIT 1

@@ -1,4 +1,4 @@
-"""What the learning loop does by itself: first trainings, regular ones, looks for drift."""
+"""What the learning loop does by itself: it trains, looks for drift, and rolls back."""
 
 import logging
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from engine.config import ModelSpec
 from engine.errors import TrellisError
 from engine.features import HistoryReader
 from engine.learning.drift_checks import DriftChecks
+from engine.learning.live_quality import LiveQuality
 from engine.learning.ports import LastCommit
 from engine.learning.trainings import Trainings
 from engine.models import ModelRegistry
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 _TICK_S = 1.0
 _FIRST_PAUSE_S = 10.0
 """Between looks whether there is enough to learn from for the first time; it doubles."""
+_QUALITY_PAUSE_S = 30.0
+"""Between two measurements of what predictions turned out to be worth."""
 _SECOND_US = 1_000_000
 
 
@@ -48,6 +51,7 @@ class Scheduler:
         checks: DriftChecks,
         reader: HistoryReader,
         last_commit: LastCommit,
+        quality: LiveQuality,
     ) -> None:
         self._specs = tuple(spec for spec in declared.values() if spec.label is not None)
         self._models = models
@@ -55,6 +59,8 @@ class Scheduler:
         self._checks = checks
         self._reader = reader
         self._last_commit = last_commit
+        self._quality = quality
+        self._measured_s: dict[str, float] = {}
         self._first = {spec.name: _FirstTraining() for spec in self._specs}
 
     async def run(self) -> None:
@@ -80,6 +86,9 @@ class Scheduler:
             await self._checks.start(spec.name, Cause.SCHEDULE)
         if is_due(spec.policy.every, self._trainings.last_accepted_us(spec.name), now):
             await self._trainings.start(spec.name, Cause.SCHEDULE)
+        if trio.current_time() >= self._measured_s.get(spec.name, 0.0) + _QUALITY_PAUSE_S:
+            await self._quality.roll_back_if_worse(spec)
+            self._measured_s[spec.name] = trio.current_time()
 
     async def _try_first(self, spec: ModelSpec) -> None:
         first = self._first[spec.name]

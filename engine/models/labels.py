@@ -114,6 +114,26 @@ async def fetch_labels(
     )
     if not observed.num_rows:
         return _EMPTY.append_column("label", pa.array([], pa.bool_()))
+    return await fetch_outcomes(reader, label, observed, history, timeout_s=timeout_s)
+
+
+async def fetch_outcomes(
+    reader: HistoryReader,
+    label: LabelSpec,
+    observed: pa.Table,
+    history: History,
+    *,
+    timeout_s: float | None = None,
+) -> pa.Table:
+    """Fetch what came, by events, after observations of whatever origin.
+
+    Args:
+      label: from events.
+      observed: columns entity_key (int64) and event_time (timestamp, microseconds, UTC); pairs may
+        repeat. Of those less than `within` before the end of history the outcome is not complete.
+    Returns: one row a row, in order of time and entity: entity_key, event_time, label.
+    Raises and cancellation: as `fetch_observations`.
+    """
     keys = pa.table(
         {"entity_key": observed["entity_key"], "t": observed["event_time"].cast(pa.int64())}
     )
@@ -123,7 +143,7 @@ async def fetch_labels(
         {
             "commit_seq": history.commit_seq,
             "end_us": history.end_us,
-            "within_us": within_us,
+            "within_us": label.within * _SECOND_US,
             **parameters,
         },
         timeout_s=timeout_s,

@@ -5,6 +5,7 @@ from engine.services.ingest_service import IngestService
 from engine.services.intake_service import IntakeService
 from engine.services.job_service import JobService
 from engine.services.model_service import ModelService
+from engine.services.monitor_service import MonitorService
 from engine.services.prediction_calls import PredictionCalls
 from engine.services.worker_service import WorkerService, WorkerViewService
 
@@ -14,6 +15,7 @@ __all__ = [
     "IntakeService",
     "JobService",
     "ModelService",
+    "MonitorService",
     "PredictionCalls",
     "WorkerService",
     "WorkerViewService",

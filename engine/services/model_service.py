@@ -3,6 +3,7 @@
 from typing import Literal
 
 from engine.errors import InvalidArgumentError
+from engine.learning.live_quality import LiveQuality
 from engine.models import (
     Measured,
     Model,
@@ -11,7 +12,7 @@ from engine.models import (
     Source,
     TrainedArtifact,
 )
-from engine.services.arguments import read_page_size, read_version
+from engine.services.arguments import read_page_size, read_time_us, read_version
 from engine.services.feature_rows import set_time
 from proto.trellis.v1 import models_pb2
 from proto.trellis.v1.models_grpc import ModelServiceServicer
@@ -30,8 +31,9 @@ _AFTER = "after:"
 class ModelService(ModelServiceServicer):  # type: ignore[misc]  # generated code has no types
     """Parses, asks the registry, encodes."""
 
-    def __init__(self, models: ModelRegistry) -> None:
+    def __init__(self, models: ModelRegistry, quality: LiveQuality) -> None:
         self._models = models
+        self._quality = quality
 
     async def RegisterModel(  # noqa: N802
         self, input_message: models_pb2.RegisterModelRequest
@@ -85,6 +87,25 @@ class ModelService(ModelServiceServicer):  # type: ignore[misc]  # generated cod
         version = model.default if at is None else model.find(at)
         return models_pb2.SetAliasResponse(
             model=_encode(model, version), previous_version=before or 0
+        )
+
+    async def GetQuality(  # noqa: N802
+        self, input_message: models_pb2.GetQualityRequest
+    ) -> models_pb2.GetQualityResponse:
+        """Compare predictions with what came of them. See `models.proto`."""
+        request = input_message
+        since_us = read_time_us("since", request.since) if request.HasField("since") else 0
+        measured = await self._quality.measure(
+            request.model, read_version(request.version), since_us
+        )
+        trained = measured.version.trained
+        return models_pb2.GetQualityResponse(
+            model=request.model,
+            model_version=measured.version.version,
+            predictions=measured.quality.predictions,
+            outcomes=measured.quality.outcomes,
+            metrics=map(_encode_metric, measured.quality.metrics),
+            trained_metrics=map(_encode_metric, () if trained is None else trained.metrics),
         )
 
     def _encode(self, version: ModelVersion) -> models_pb2.Model:

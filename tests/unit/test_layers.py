@@ -28,7 +28,7 @@ LAYERS = [
     {"serving", "tasks"},
     {"learning"},
     {"services"},
-    {"app_learning", "app_workers"},
+    {"app_learning", "app_loop", "app_workers"},
     {"app"},
     {"cli"},
 ]

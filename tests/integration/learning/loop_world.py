@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.jobs import ClaimedJob, JobHooks, JobResult, Jobs
 from engine.learning.drift_checks import DriftChecks, DriftEndings
 from engine.learning.endings import TrainingEndings
+from engine.learning.live_quality import LiveQuality
 from engine.learning.payloads import DETECT_DRIFT, TRAIN
 from engine.learning.ports import JobPlan
 from engine.learning.scheduler import Scheduler
@@ -80,6 +81,35 @@ class Loop:
 
     async def claim(self) -> ClaimedJob:
         return await self.claim_within(5)
+
+    async def add_predictions(
+        self, version: int, predicted: Sequence[tuple[int, int, float]]
+    ) -> None:
+        """Write predictions: entity, time in seconds, score."""
+        times = pa.array([at_s * SECOND for _, at_s, _ in predicted], pa.timestamp("us"))
+
+        def same(value: object, type_: pa.DataType) -> pa.Array:
+            return pa.array([value] * len(predicted), type_)
+
+        data = pa.RecordBatch.from_pydict(
+            {
+                "prediction_id": [f"P{at_s}-{entity}" for entity, at_s, _ in predicted],
+                "predicted_at": times,
+                "model": same("buyer", pa.string()),
+                "version": same(version, pa.int32()),
+                "entity_key": pa.array([entity for entity, _, _ in predicted], pa.int64()),
+                "as_of": times,
+                "feature_commit_seq": same(1, pa.int64()),
+                "inputs": same("[]", pa.string()),
+                "statuses": same("", pa.string()),
+                "prediction": same("true", pa.string()),
+                "score": pa.array([score for _, _, score in predicted], pa.float64()),
+                "probabilities": same(None, pa.string()),
+                "shadow": same(False, pa.bool_()),
+                "request_id": same(None, pa.string()),
+            }
+        )
+        await self.store.writer.submit(WriteRequest((Append("predictions", data),)))
 
     async def claim_within(self, wait_s: float) -> ClaimedJob:
         [job] = await self.jobs.claim("slot", None, 1, wait_s)
@@ -222,8 +252,9 @@ async def open_loop(folder: Path, model: ModelSpec = MODEL) -> AsyncIterator[Loo
                     )
                     store.writer.add_commit_listener(checks.note_commit)
                     await checks.load()
+                    quality = LiveQuality(declared, FEATURES, models, store.reader, store.writer)
                     scheduler = Scheduler(
-                        declared, models, trainings, checks, store.reader, store.writer
+                        declared, models, trainings, checks, store.reader, store.writer, quality
                     )
                     features = FeatureStore(feature_set, online, store.reader)
                     yield Loop(store, jobs, features, models, trainings, checks, scheduler)

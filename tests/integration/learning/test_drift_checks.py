@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import attrs
-import pyarrow as pa
 import pytest
 import trio
 
@@ -14,46 +13,12 @@ from engine.jobs import JobFailure
 from engine.learning.drift_rows import SCORE_COLUMN, fetch_drift_rows
 from engine.learning.payloads import DETECT_DRIFT, TRAIN, read_drift_check
 from engine.models.policy import Cause
-from engine.records import Append, WriteRequest
 from engine.services.monitor_service import MonitorService
 from proto.trellis.v1 import monitor_pb2 as pb
 from tests.integration.learning.loop_world import MODEL, SECOND, Loop, open_loop
 
 EVENTS = ((1, "view", 10), (1, "buy", 12), (2, "view", 30))
 DRIFTED = {"verdict": "DRIFTED", "features_drifted": 1}
-
-
-async def add_predictions(loop: Loop, *scores: tuple[float, int]) -> None:
-    rows = [
-        {
-            "prediction_id": f"P{number}",
-            "predicted_at": at_s * SECOND,
-            "model": "buyer",
-            "version": 2,
-            "entity_key": 1,
-            "as_of": at_s * SECOND,
-            "feature_commit_seq": 1,
-            "inputs": "[]",
-            "statuses": "",
-            "prediction": "true",
-            "score": score,
-            "probabilities": None,
-            "shadow": False,
-            "request_id": None,
-        }
-        for number, (score, at_s) in enumerate(scores)
-    ]
-    types = {
-        "predicted_at": pa.timestamp("us"),
-        "as_of": pa.timestamp("us"),
-        "version": pa.int32(),
-        "probabilities": pa.string(),
-        "request_id": pa.string(),
-    }
-    data = pa.RecordBatch.from_pydict(
-        {name: pa.array([row[name] for row in rows], types.get(name)) for name in rows[0]}
-    )
-    await loop.store.writer.submit(WriteRequest((Append("predictions", data),)))
 
 
 async def test_a_report_lands_with_the_end_of_its_job_and_reads_back(tmp_path: Path) -> None:
@@ -90,7 +55,7 @@ async def test_the_window_ends_with_history_and_has_what_was_predicted_in_it(
     async with open_loop(tmp_path, model) as loop:
         await loop.add_events(*EVENTS)
         await loop.train()
-        await add_predictions(loop, (0.25, 9), (0.5, 15), (0.75, 30), (1.0, 31))
+        await loop.add_predictions(2, [(1, 9, 0.25), (1, 15, 0.5), (1, 30, 0.75), (1, 31, 1.0)])
         await loop.checks.start("buyer", Cause.CALL)
         request = read_drift_check(json.loads((await loop.claim()).payload_json))
 

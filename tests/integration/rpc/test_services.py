@@ -18,6 +18,7 @@ from engine.config import EntitySpec, FeaturesFile, FeatureSpec, OnlineConfig
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.intake.dead_letters import DeadLetters
 from engine.intake.validation import Rules
+from engine.learning.live_quality import LiveQuality
 from engine.models import ModelRegistry
 from engine.models.changes import now_us
 from engine.records import EVENTS_SCHEMA, Append, Upsert, WriteRequest
@@ -92,7 +93,10 @@ async def _served(store: Store, serving: Any) -> AsyncIterator[Engine]:
     rules = Rules(oldest_us=0, max_future_us=300_000_000, max_message_bytes=1_000_000)
     servicers = (
         FeatureService(features, registry, store.writer, make_calls(store, features, registry)),
-        ModelService(registry),
+        ModelService(
+            registry,
+            LiveQuality({}, FEATURES, registry, store.reader, store.writer),
+        ),
         IntakeService(DeadLetters(store.reader, store.writer, rules, now_us)),
     )
     async with serving(*servicers) as running:

@@ -3,7 +3,9 @@
 import attrs
 import pytest
 
+from engine.config import FeaturesFile
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from engine.learning.live_quality import LiveQuality
 from engine.models import (
     BlobRef,
     Importance,
@@ -60,7 +62,8 @@ async def registered(tmp_path):
                 "churn", ("plan", "clicks_5m"), TRAINED, Promotion(Role.CHAMPION, "better")
             )
             await store.writer.submit(WriteRequest(change.operations))
-        yield Registered(ModelService(models), models)
+        quality = LiveQuality({}, FeaturesFile(), models, store.reader, store.writer)
+        yield Registered(ModelService(models, quality), models)
 
 
 async def test_a_trained_version_is_shown_with_what_came_of_its_training(registered):
@@ -119,3 +122,8 @@ async def test_an_alias_that_cannot_be_moved_is_refused(registered, fields, erro
     with pytest.raises(error, match=message):
         await registered.service.SetAlias(request)
     assert registered.models.find("churn").aliases == {"champion": 4}
+
+
+async def test_quality_of_a_model_without_a_label_is_not_known(registered):
+    with pytest.raises(FailedPreconditionError, match=r"no label in models\.yaml"):
+        await registered.service.GetQuality(pb.GetQualityRequest(model="churn"))

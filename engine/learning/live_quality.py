@@ -1,0 +1,115 @@
+"""What predictions turned out to be worth, and the way back from a champion that fails."""
+
+import logging
+from collections.abc import Mapping
+
+import attrs
+
+from engine.config import FeaturesFile, ModelSpec
+from engine.config.model_rules import estimator_of
+from engine.errors import FailedPreconditionError
+from engine.features import HistoryReader
+from engine.learning.ports import LastCommit
+from engine.models import CHAMPION, ModelRegistry, ModelVersion
+from engine.models.changes import now_us
+from engine.models.labels import History, find_history_end_us
+from engine.models.policy import decide_rollback, metric_of
+from engine.models.quality import Quality, fetch_quality
+from engine.store.queries import load_queries
+
+logger = logging.getLogger(__name__)
+
+_QUERIES = load_queries("engine.learning")
+_TIMEOUT_S = 60.0
+
+
+@attrs.frozen
+class MeasuredVersion:
+    """A version and what its predictions turned out to be worth."""
+
+    version: ModelVersion
+    quality: Quality
+
+
+class LiveQuality:
+    """Compares predictions with outcomes. Used from the Trio thread."""
+
+    def __init__(
+        self,
+        declared: Mapping[str, ModelSpec],
+        features: FeaturesFile,
+        models: ModelRegistry,
+        reader: HistoryReader,
+        last_commit: LastCommit,
+    ) -> None:
+        self._declared = declared
+        self._features = features
+        self._models = models
+        self._reader = reader
+        self._last_commit = last_commit
+
+    async def measure(
+        self, model: str, version: int | None = None, since_us: int = 0
+    ) -> MeasuredVersion:
+        """Measure a version, by default the champion.
+
+        Raises:
+          NotFoundError: no such model or version.
+          FailedPreconditionError: the model has no label in models.yaml.
+          DeadlineExceededError, StoreError: as `fetch_quality`.
+        """
+        found = self._models.get(model, version)
+        spec = self._declared.get(model)
+        if spec is None or spec.label is None:
+            raise FailedPreconditionError(
+                f"the model {model!r} has no label in models.yaml, so nothing says what came"
+            )
+        commit_seq = self._last_commit.commit_seq
+        end_us = await find_history_end_us(self._reader, commit_seq)
+        quality = await fetch_quality(
+            self._reader,
+            model,
+            found.version,
+            spec.label,
+            estimator_of(spec, self._features).task,
+            History(commit_seq, min(end_us or 0, now_us())),
+            since_us,
+            timeout_s=_TIMEOUT_S,
+        )
+        return MeasuredVersion(found, quality)
+
+    async def roll_back_if_worse(self, spec: ModelSpec) -> int | None:
+        """Give a champion's place back to the one before if its predictions are past the bound.
+
+        Returns: the version that took over; None if all stays as it is.
+        Raises: as `measure`, UnavailableError when the engine is shutting down.
+        """
+        if spec.policy.roll_back_below is None:
+            return None
+        measured = await self.measure(spec.name)
+        metric = metric_of(spec.policy, estimator_of(spec, self._features).task)
+        reason = decide_rollback(
+            spec.policy, metric, measured.quality.metrics, measured.quality.outcomes
+        )
+        if reason is None:
+            return None
+        champion = measured.version.version
+        before = await self._find_before(spec.name, champion)
+        if before is None:
+            logger.warning(
+                "no champion before to go back to", extra={"model": spec.name, "reason": reason}
+            )
+            return None
+        await self._models.set_alias(
+            spec.name, CHAMPION, before, expected=champion, reason=f"rolled back: {reason}"
+        )
+        return before
+
+    async def _find_before(self, model: str, champion: int) -> int | None:
+        """Return the version whose place the champion took; not one that it was taken back from."""
+        rows = await self._reader.fetch_rows(
+            _QUERIES["champion_before"], {"model": model, "version": champion}
+        )
+        if not rows or rows[0][0] is None or int(rows[0][0]) > champion:
+            return None
+        return int(rows[0][0])

@@ -1,0 +1,85 @@
+"""Champions whose predictions turn out badly give way, over a real data file."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from engine.config import PolicySpec
+from engine.learning.live_quality import LiveQuality
+from engine.services import ModelService
+from proto.trellis.v1 import models_pb2 as pb
+from tests.integration.learning.loop_world import (
+    FEATURES,
+    MODEL,
+    SECOND,
+    UNLABELLED,
+    Loop,
+    metric,
+    open_loop,
+)
+
+ROLLED = attrs.evolve(MODEL, policy=PolicySpec(roll_back_below=0.5, least_outcomes=4))
+
+
+def quality_of(loop: Loop, model=ROLLED) -> LiveQuality:
+    declared = {"buyer": model, "list": UNLABELLED}
+    return LiveQuality(declared, FEATURES, loop.models, loop.store.reader, loop.store.writer)
+
+
+async def add_outcomes(loop: Loop, version: int, *, good: bool) -> None:
+    """Predict for four users at 100 s, of whom two buy, and let the time pass."""
+    await loop.add_events(
+        (1, "buy", 101), (2, "buy", 105), (3, "buy", 106), (4, "view", 104), (9, "view", 200)
+    )
+    scores = {1: 0.9, 2: 0.8, 3: 0.2, 4: 0.1}
+    await loop.add_predictions(
+        version, [(user, 100, score if good else 1 - score) for user, score in scores.items()]
+    )
+
+
+async def test_quality_is_told_beside_that_of_the_training(tmp_path: Path) -> None:
+    async with open_loop(tmp_path, ROLLED) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.train()
+        await add_outcomes(loop, 2, good=True)
+        service = ModelService(loop.models, quality_of(loop))
+        request = pb.GetQualityRequest(model="buyer")
+        reply = await service.GetQuality(request)
+        assert (reply.model_version, reply.predictions, reply.outcomes) == (2, 4, 4)
+        assert {m.name: m.value for m in reply.metrics}["roc_auc"] == 1.0
+        assert [(m.name, m.value) for m in reply.trained_metrics] == [("roc_auc", 0.7)]
+        request.since.FromMicroseconds(101 * SECOND)
+        assert (await service.GetQuality(request)).predictions == 0
+
+
+@pytest.mark.parametrize("good", [True, False])
+async def test_a_champion_past_the_bound_gives_its_place_back(tmp_path: Path, good: bool) -> None:
+    async with open_loop(tmp_path, ROLLED) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.train()
+        await loop.train(metrics=metric(0.9), champion_metrics=metric(0.7))
+        assert loop.models.get("buyer").version == 3
+        await add_outcomes(loop, 3, good=good)
+        taken_over = await quality_of(loop).roll_back_if_worse(ROLLED)
+        assert taken_over == (None if good else 2)
+        assert loop.models.get("buyer").version == (3 if good else 2)
+
+
+async def test_a_champion_that_took_over_by_rollback_is_not_rolled_forward(tmp_path: Path) -> None:
+    async with open_loop(tmp_path, ROLLED) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.train()
+        await loop.train(metrics=metric(0.9), champion_metrics=metric(0.7))
+        await loop.models.set_alias("buyer", "champion", 2)
+        await add_outcomes(loop, 2, good=False)
+        assert await quality_of(loop).roll_back_if_worse(ROLLED) is None
+        assert loop.models.get("buyer").version == 2
+
+
+async def test_without_a_bound_nothing_is_rolled_back(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.train()
+        await add_outcomes(loop, 2, good=False)
+        assert await quality_of(loop, MODEL).roll_back_if_worse(MODEL) is None
