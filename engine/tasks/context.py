@@ -67,6 +67,7 @@ class JobContext:
           note: what is being done, for people.
         Raises:
           JobCancelled: the job is to stop.
+          TypeError, ValueError: these are no numbers of steps, or the note is no text.
         """
         self._progress.advance(amount, total, note)
         self._cancellation.check()

@@ -5,6 +5,7 @@ from typing import Final
 
 import attrs
 
+_CODE_CHARS: Final = 200
 _MESSAGE_CHARS: Final = 2_000
 _STACK_CHARS: Final = 16_000
 _OWN_FRAMES: Final = 2
@@ -57,17 +58,23 @@ def describe_failure(error: BaseException) -> Failure:
             code, permanent = CODE_MEMORY, False
         case _:
             code, permanent = type(error).__name__, False
+    # A job may well give a number, or an enum's member.
+    code = _shorten(_text_of(code), _CODE_CHARS)
     return Failure(code, _message_of(error), permanent, _stack_of(error))
 
 
 def _message_of(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception as broken:  # noqa: BLE001 - a job's exception may be broken in any way
-        text = f"<{type(error).__name__} whose text cannot be had: {type(broken).__name__}>"
+    text = _text_of(error)
     if isinstance(error, SystemExit):
         text = f"the job left by sys.exit({text})"
     return _shorten(text or type(error).__name__, _MESSAGE_CHARS)
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as broken:  # noqa: BLE001 - a job's exception may be broken in any way
+        return f"<{type(value).__name__} whose text cannot be had: {type(broken).__name__}>"
 
 
 def _stack_of(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """How far the main thread is, with a job or without, told by it and read by the checking thread."""
 
 import logging
+import operator
 import threading
 import time
 from collections.abc import Mapping
@@ -14,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 _MOST_COUNTERS: Final = 64
 """All of them go with every check."""
+_MOST_STEPS: Final = 2**63 - 1
+_NOTE_CHARS: Final = 500
+"""It goes with every check, and is shown on a line."""
 
 
 @attrs.frozen
@@ -63,16 +67,26 @@ class Progress:
         self._page.end()
 
     def advance(self, amount: int, total: int | None, note: str | None) -> None:
-        """The job has come further."""
+        """The job has come further.
+
+        What could not be sent is refused here, where its job is to blame, not with the next check.
+
+        Raises:
+          TypeError: a number is no whole one, or the note is no text.
+          ValueError: a number is negative, or beyond 63 bits.
+        """
         if amount:
+            counter = _checked_steps(self._counter + _checked_steps(amount))
             # First the time, which is read last: a counter is never seen with an earlier time.
             self._moved_s = time.monotonic()
-            self._counter += amount
+            self._counter = counter
+            self._page.set_progress(counter)
         if total is not None:
-            self._total = total
+            self._total = _checked_steps(total)
         if note is not None:
-            self._note = note
-        self._page.set_progress(self._counter)
+            if not isinstance(note, str):
+                raise TypeError(f"the note is a {type(note).__name__}, not a text")
+            self._note = note[:_NOTE_CHARS].encode(errors="backslashreplace").decode()
 
     def note_call(self) -> None:
         """The main thread is about to call the engine."""
@@ -107,3 +121,10 @@ class Progress:
             return ProgressView(None, calls, 0, "", time.monotonic() - self._called_s)
         counter, total, note = self._counter, self._total, self._note
         return ProgressView(token, counter, total, note, time.monotonic() - self._moved_s)
+
+
+def _checked_steps(given: int) -> int:
+    steps = operator.index(given)
+    if not 0 <= steps <= _MOST_STEPS:
+        raise ValueError(f"{given!r} is no number of steps; a job's progress only grows")
+    return steps

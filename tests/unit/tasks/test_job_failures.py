@@ -25,6 +25,8 @@ def failure_of(error):
     ("error", "code", "message", "permanent"),
     [
         (PermanentJobError("bad_file", "no header"), "bad_file", "no header", True),
+        (PermanentJobError(404, 5), "404", "5", True),
+        (PermanentJobError("\ud800", "no text"), "\\ud800", "no text", True),
         (JobCancelled(), "cancelled", "JobCancelled", True),
         (MemoryError(), "memory", "MemoryError", False),
         (ValueError("odd"), "ValueError", "odd", False),

@@ -208,6 +208,52 @@ def test_progress_is_seen_from_outside_and_cheap(inside):
 
 
 @pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ({"amount": 1.5}, "TypeError"),
+        ({"amount": -1}, "ValueError"),
+        ({"amount": 2**63}, "ValueError"),
+        ({"total": 2.5}, "TypeError"),
+        ({"total": 2**63}, "ValueError"),
+        ({"note": b"text"}, "TypeError"),
+        ({"note": 5}, "TypeError"),
+    ],
+)
+def test_what_is_no_progress_is_refused_where_it_is_told(inside, told, code):
+    views = []
+
+    def work(job):
+        job.advance(2, total=3, note="good")
+        try:
+            job.advance(**told)
+        finally:
+            views.append(inside.progress.view())
+
+    inside.table.handlers["work"] = work
+    inside.add("work")
+    inside.run()
+    [outcome] = inside.engine.handed_in
+    assert outcome.failure.code == code
+    [view] = views
+    assert view.counter in {2, 3}
+    assert (view.total, view.note) == (3, "good")
+
+
+def test_a_note_can_always_be_sent(inside):
+    notes = []
+
+    def work(job):
+        for note in ("x" * 1_000_000, "file \udcff"):
+            job.advance(note=note)
+            notes.append(inside.progress.view().note)
+
+    inside.table.handlers["work"] = work
+    inside.add("work")
+    inside.run()
+    assert notes == ["x" * 500, "file \\udcff"]
+
+
+@pytest.mark.parametrize(
     ("name", "amount"), [("Rows", 1), ("", 1), ("user 7", 1), ("rows", -1), ("rows", math.nan)]
 )
 def test_what_is_no_counter_is_refused_where_it_is_counted(inside, name, amount):
