@@ -19,6 +19,7 @@ _SCHEMA_BYTES: Final = 32 << 20
 _CONTAINERS: Final = 600_000
 """Of lists and objects in the schema, about 250 bytes of memory each. A forest of a thousand trees
 has half of it."""
+_ARRAY_MAGIC: Final = b"\x93NUMPY\x01\x00"
 _HEADER_BYTES: Final = 10_000  # what numpy itself takes
 
 
@@ -64,7 +65,7 @@ def _read_schema(content: bytes) -> Any:
         raise ArtifactRefusedError(MALFORMED, "its schema has too many parts")
     try:
         return msgspec.json.decode(content)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ArtifactRefusedError(MALFORMED, f"its schema cannot be read: {error}") from None
 
 
@@ -95,13 +96,13 @@ def _check_tree_arguments(entry: Mapping[str, Any]) -> None:
 
 def _check_array(name: str, content: bytes) -> None:
     """Refuse an array whose header promises other than its bytes, or objects."""
+    if not content.startswith(_ARRAY_MAGIC):
+        raise ArtifactRefusedError(MALFORMED, f"{name} is no array of ours")
     file = io.BytesIO(content)
+    file.seek(len(_ARRAY_MAGIC))
     try:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ArtifactRefusedError(MALFORMED, f"{name} is no array of ours")
         shape, _, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_HEADER_BYTES)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001 - numpy reads headers with Python's own parser
         raise ArtifactRefusedError(MALFORMED, f"{name} is no array: {error}") from None
     if dtype.hasobject or any(length < 0 for length in shape):
         raise ArtifactRefusedError(UNTRUSTED, f"{name} holds Python objects")

@@ -50,7 +50,7 @@ def decode_signature(content: bytes) -> Signature:
     """
     try:
         signature = msgspec.json.decode(content, type=Signature)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ArtifactRefusedError(MALFORMED, f"its signature cannot be read: {error}") from None
     if signature.format != _FORMAT:
         raise ArtifactRefusedError(MALFORMED, f"its format is {signature.format}, not {_FORMAT}")

@@ -41,9 +41,8 @@ def check_pipeline(pipeline: Any, signature: Signature) -> None:
     _check_columns(columns, signature)
     known = ESTIMATORS.get(type(estimator).__name__)
     _require(known is not None and known.task.value == signature.task, "its task is another")
-    classes = getattr(estimator, "classes_", None)
     _require(
-        (None if classes is None else tuple(classes.tolist())) == signature.classes,
+        _typed(_classes_of(estimator)) == _typed(signature.classes),
         "its classes are not those of its signature",
     )
     _require(getattr(estimator, "n_jobs", None) is None, "it would start processes")
@@ -110,6 +109,16 @@ def _trees_of(estimator: Any) -> Iterable[Any]:
         tree = getattr(one, "tree_", None)
         if tree is not None:
             yield tree
+
+
+def _classes_of(estimator: Any) -> tuple[Any, ...] | None:
+    classes = getattr(estimator, "classes_", None)
+    return None if classes is None else tuple(classes.tolist())
+
+
+def _typed(classes: tuple[Any, ...] | None) -> list[tuple[type, Any]] | None:
+    """Tell False from 0."""
+    return None if classes is None else [(type(one), one) for one in classes]
 
 
 def _require(sound: bool, otherwise: str) -> None:
