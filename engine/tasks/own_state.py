@@ -9,12 +9,13 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class OwnState:
-    """A worker's memory, descriptors and children, compared with what they were when it began."""
+    """A worker's memory, descriptors, folders and children, against what they were at its start."""
 
     def __init__(self, scratch: Path, descriptors: Sequence[int]) -> None:
         """Remember what `descriptors` are of: those that a worker cannot be without."""
         self.scratch = scratch
         self._descriptors = {number: _identify(number) for number in descriptors}
+        self._folders = self._identify_folders()
 
     def memory_bytes(self) -> int:
         """Return the resident memory of this process."""
@@ -29,6 +30,8 @@ class OwnState:
         for number, before in self._descriptors.items():
             if _identify(number) != before:
                 return f"a job has closed descriptor {number}, which was the worker's"
+        if self._identify_folders() != self._folders:
+            return "a job has changed the working folder, or removed the worker's own"
         if _has_children():
             # What a job has forked, daemons included, falls to the worker, and ends with it.
             return "a job has left processes behind"
@@ -37,6 +40,9 @@ class OwnState:
             if used_bytes > memory_soft_bytes:
                 return f"{used_bytes >> 20} MiB of memory in use"
         return None
+
+    def _identify_folders(self) -> tuple[tuple[int, int] | None, ...]:
+        return _identify("."), _identify(self.scratch)
 
 
 def _has_children() -> bool:
@@ -48,9 +54,10 @@ def _has_children() -> bool:
     return True
 
 
-def _identify(descriptor: int) -> tuple[int, int] | None:
+def _identify(file: int | str | Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others, None if there is none."""
     try:
-        found = os.fstat(descriptor)
+        found = os.stat(file)  # noqa: PTH116 - descriptors, too
     except OSError:
         return None
     return found.st_dev, found.st_ino

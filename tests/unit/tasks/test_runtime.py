@@ -3,6 +3,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -163,6 +164,18 @@ def test_worker_is_replaced_when_a_job_closes_its_descriptors(inside):
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+    assert len(inside.engine.handed_in) == 1
+
+
+@pytest.mark.parametrize("misdeed", [os.rmdir, os.chdir])
+def test_worker_is_replaced_when_a_job_takes_its_folders_away(inside, misdeed):
+    before = Path.cwd()
+    inside.table.handlers["move"] = lambda job: misdeed(job.scratch)
+    inside.add("move")
+    try:
+        assert inside.run() is WorkerExit.RECYCLED
+    finally:
+        os.chdir(before)
     assert len(inside.engine.handed_in) == 1
 
 
