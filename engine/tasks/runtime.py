@@ -98,7 +98,7 @@ class Runtime:
                 return
             try:
                 with self._cancellation.running(IDLE):
-                    jobs, order = self._link.take_jobs(self._batch.most(), _WAIT_S)
+                    jobs, order = self._link.take_jobs(self._most(), _WAIT_S)
             except JobCancelled:
                 # What was on its way here goes back to the queue with the worker's end.
                 self._link.close()
@@ -113,6 +113,12 @@ class Runtime:
             elif order is Order.DIE:
                 raise GivenUpError("told so when asking for jobs")
             return
+
+    def _most(self) -> int:
+        """Return how many jobs to take: no more than may still be done here."""
+        most = self._batch.most()
+        limit = self._limits.recycle_after_jobs
+        return most if limit is None else min(most, limit - self.jobs_done)
 
     def _do_all(self) -> None:
         """Do what is in hand. An outcome does not wait for more than the work to be in hand."""

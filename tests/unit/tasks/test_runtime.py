@@ -149,6 +149,15 @@ def test_worker_is_replaced_after_so_many_jobs(inside):
     assert len(inside.engine.handed_in) == 1
 
 
+def test_worker_takes_no_more_jobs_than_it_may_do(inside):
+    inside.table.handlers["x"] = lambda job: None
+    inside.add(*["x"] * 40)
+    assert inside.run(recycle_after_jobs=5) is WorkerExit.RECYCLED
+    assert len(inside.engine.handed_in) == 5
+    assert max(inside.engine.asked) <= 4
+    assert len(inside.engine.queue) == 35
+
+
 def test_worker_is_replaced_when_its_memory_has_grown(inside):
     inside.table.handlers["x"] = lambda job: None
     inside.add("x")
