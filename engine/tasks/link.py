@@ -63,7 +63,7 @@ class Report:
     """What a worker reports of itself. `counters` are sums since it began."""
 
     progress: ProgressView
-    memory_bytes: int
+    memory_bytes: int | None
     jobs_done: int
     counters: Mapping[str, float]
 

@@ -17,10 +17,13 @@ class OwnState:
         self._descriptors = {number: _identify(number) for number in descriptors}
         self._folders = self._identify_folders()
 
-    def memory_bytes(self) -> int:
-        """Return the resident memory of this process."""
-        with open("/proc/self/statm", "rb", buffering=0) as file:  # noqa: PTH123 - every second
-            return int(file.read().split()[1]) * _PAGE_BYTES
+    def memory_bytes(self) -> int | None:
+        """Return the resident memory of this process, None if a job has left no descriptor."""
+        try:
+            with open("/proc/self/statm", "rb", buffering=0) as file:  # noqa: PTH123 - every second
+                return int(file.read().split()[1]) * _PAGE_BYTES
+        except OSError:
+            return None
 
     def reason_to_recycle(self, memory_soft_bytes: int | None) -> str | None:
         """Return why a fresh process would be better, None if it would not.
@@ -37,7 +40,7 @@ class OwnState:
             return "a job has left processes behind"
         if memory_soft_bytes is not None:
             used_bytes = self.memory_bytes()
-            if used_bytes > memory_soft_bytes:
+            if used_bytes is not None and used_bytes > memory_soft_bytes:
                 return f"{used_bytes >> 20} MiB of memory in use"
         return None
 

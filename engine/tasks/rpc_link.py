@@ -104,7 +104,7 @@ class RpcLink:
             progress=progress.counter,
             progress_total=progress.total,
             progress_note=progress.note,
-            memory_bytes=report.memory_bytes,
+            memory_bytes=report.memory_bytes or 0,
             jobs_done=report.jobs_done,
             counters=report.counters,
             still_ms=int(progress.still_s * 1000),

@@ -121,6 +121,11 @@ def _serve(
         if request["op"] == "ping":
             zygote_wire.send(channel, {"op": "pong"})
             continue
+        if len(descriptors) < 3:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            zygote_wire.send(channel, _failure(request, "no descriptors were free for it"))
+            continue
         start = zygote_fork.WorkerStart(
             spec=request["spec"],
             settings=config.worker,

@@ -89,38 +89,50 @@ class Zygote:
         Raises:
           OSError: the process could not be made.
         """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        output_fd, their_output_fd = os.pipe()
-        try:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-I", str(_PROGRAM), str(theirs.fileno()), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=their_output_fd,
-                stderr=their_output_fd,
-                pass_fds=[theirs.fileno()],
-                cwd=folder,
-                env=_environment(environment),
-                start_new_session=True,
-                umask=0o077,
-            )
-        except BaseException:
-            ours.close()
-            os.close(output_fd)
-            raise
-        finally:
-            theirs.close()
-            os.close(their_output_fd)
-        ours.setblocking(False)
-        self._channel = ours
-        self._output_fd = output_fd
-        self.pid = self._popen.pid
-        self._pidfd = os.pidfd_open(self.pid)
+        with contextlib.ExitStack() as undo:
+            self._start(config, environment, folder, undo)
+            undo.pop_all()
         self._output = ProcessOutput("zygote output", {"pid": self.pid})
         self._pending: dict[int, _Pending] = {}
         self._requests = 0
         self._heard_at = trio.current_time()
         self.ready = trio.Event()
         self._workers = workers
+
+    def _start(
+        self,
+        config: zygote_wire.ZygoteConfig,
+        environment: Mapping[str, str],
+        folder: Path,
+        undo: contextlib.ExitStack,
+    ) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        undo.callback(ours.close)
+        with theirs:
+            output_fd, their_output_fd = os.pipe()
+            undo.callback(os.close, output_fd)
+            try:
+                self._popen = subprocess.Popen(
+                    [sys.executable, "-I", str(_PROGRAM), str(theirs.fileno()), str(os.getpid())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=their_output_fd,
+                    stderr=their_output_fd,
+                    pass_fds=[theirs.fileno()],
+                    cwd=folder,
+                    env=_environment(environment),
+                    start_new_session=True,
+                    umask=0o077,
+                )
+            finally:
+                os.close(their_output_fd)
+        undo.callback(self._popen.wait)
+        undo.callback(self._popen.kill)
+        self.pid = self._popen.pid
+        self._pidfd = os.pidfd_open(self.pid)
+        undo.callback(os.close, self._pidfd)
+        ours.setblocking(False)
+        self._channel = ours
+        self._output_fd = output_fd
         self._send(attrs.asdict(config))
 
     async def run(self) -> str:
@@ -207,7 +219,11 @@ class Zygote:
                 pending = self._pending.get(message["id"])
                 if pending is None:
                     # Who asked is gone: what nobody knows is a stray.
-                    os.close(descriptors[0])
+                    for descriptor in descriptors:
+                        os.close(descriptor)
+                elif not descriptors:
+                    pending.problem = "no descriptor was free for it"
+                    pending.answered.set()
                 else:
                     pending.forked = Forked(message["pid"], descriptors[0])
                     self._workers.add(message["pid"])

@@ -1,7 +1,9 @@
 """A zygote that dies or hangs is replaced; its workers do not notice."""
 
+import errno
 import os
 import signal
+from pathlib import Path
 
 import attrs
 import pytest
@@ -11,6 +13,9 @@ from engine.errors import StartFailedError
 from engine.workers import zygote_client
 from engine.workers.host import SpawnSpec
 from engine.workers.local_host import LocalHostSettings, open_local_host
+from engine.workers.proctable import children_of
+from engine.workers.zygote_client import Zygote
+from engine.workers.zygote_wire import ZygoteConfig
 from tests.support.worker_host import (
     NOWHERE,
     is_alive,
@@ -116,3 +121,21 @@ async def _spawn_in_the_end(host):
                 return await spawn(host, "sleep")
             except StartFailedError:
                 await trio.sleep(0.01)
+
+
+def open_descriptors():
+    return {link.name for link in Path("/proc/self/fd").iterdir()}
+
+
+async def test_a_start_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
+    def refuse(pid):
+        raise OSError(errno.EMFILE, "no descriptor left")
+
+    descriptors, children = open_descriptors(), children_of(os.getpid())
+    config = ZygoteConfig(mark=0, import_paths=[], preload=[], entry="none:none", worker={})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", refuse)
+        with pytest.raises(OSError, match="no descriptor left"):
+            Zygote(config, {}, tmp_path, set())
+    assert open_descriptors() == descriptors
+    assert children_of(os.getpid()) == children
