@@ -173,6 +173,7 @@ class LocalWorker:
             forget(self.pid)
         self._end(status)
         self._page.close()
+        self._stacks.close()
         os.close(self._stacks_fd)
         os.close(self._pidfd)
 

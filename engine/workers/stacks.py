@@ -1,5 +1,7 @@
 """What a process is doing: the Python stacks of its threads, from outside."""
 
+import contextlib
+import errno
 import os
 import re
 import signal
@@ -31,6 +33,12 @@ class StackReader:
         self._pidfd = pidfd
         self._pipe_fd = pipe_fd
         self._turn = trio.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Use the descriptors no more: their numbers may soon be those of others."""
+        self._closed = True
+        trio.lowlevel.notify_closing(self._pipe_fd)
 
     async def capture(self, timeout_s: float) -> str:
         """Return the stacks, or in words why there are none.
@@ -38,18 +46,18 @@ class StackReader:
         Cancellation: a checkpoint; the process is left as it was.
         """
         async with self._turn:
-            before = read_stat(self._pid)
+            before = None if self._closed else read_stat(self._pid)
             if before is None or before.ended:
                 return "no stacks: the process has ended"
             self._read_waiting()
             try:
-                signal.pidfd_send_signal(self._pidfd, STACKS_SIGNAL)
+                self._send(STACKS_SIGNAL)
                 text = await self._collect(before, timeout_s)
             except OSError as error:
                 return f"no stacks: the process cannot be signalled: {error.strerror}"
         if text:
             return text.decode("utf-8", "backslashreplace")
-        after = read_stat(self._pid)
+        after = None if self._closed else read_stat(self._pid)
         if after is None or after.ended:
             return "no stacks: the process has ended"
         return (
@@ -60,11 +68,18 @@ class StackReader:
     async def _collect(self, before: ProcessStat, timeout_s: float) -> bytes:
         if not before.stopped:
             return await self._read_answer(timeout_s)
-        signal.pidfd_send_signal(self._pidfd, signal.SIGCONT)
+        self._send(signal.SIGCONT)
         try:
             return await self._read_answer(timeout_s)
         finally:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGSTOP)
+            # It may have ended meanwhile, which is no reason to lose the answer.
+            with contextlib.suppress(ProcessLookupError):
+                self._send(signal.SIGSTOP)
+
+    def _send(self, number: int) -> None:
+        if self._closed:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        signal.pidfd_send_signal(self._pidfd, number)
 
     async def _read_answer(self, timeout_s: float) -> bytes:
         """Return what comes, until it looks complete or nothing has followed for a moment."""
@@ -72,8 +87,11 @@ class StackReader:
         deadline = trio.current_time() + timeout_s
         while len(answer) < _MAX_BYTES:
             until = min(deadline, trio.current_time() + _QUIET_S) if answer else deadline
-            with trio.move_on_at(until) as patience:
-                await trio.lowlevel.wait_readable(self._pipe_fd)
+            try:
+                with trio.move_on_at(until) as patience:
+                    await trio.lowlevel.wait_readable(self._pipe_fd)
+            except trio.ClosedResourceError:
+                break
             if patience.cancelled_caught:
                 break
             piece = self._read_waiting()
