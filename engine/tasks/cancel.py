@@ -26,7 +26,8 @@ class Cancellation:
     def __init__(self) -> None:
         """Take the signal over; call it in the main thread."""
         self._running: str | None = None
-        self._cancelled: frozenset[str] = frozenset()
+        # Both threads change it, each by calls that are atomic.
+        self._cancelled: set[str] = set()
         self._raised_at_s = -_AGAIN_S
         signal.signal(CANCEL_SIGNAL, self._interrupt)
 
@@ -48,14 +49,14 @@ class Cancellation:
 
     def request(self, token: str) -> None:
         """Cancel the job of this token, now or as soon as it begins. For the checking thread."""
-        self._cancelled |= {token}
+        self._cancelled.add(token)
         ident = threading.main_thread().ident
         if self._running == token and ident is not None:
             signal.pthread_kill(ident, CANCEL_SIGNAL)
 
     def forget(self, token: str) -> None:
         """Take note that the job is over."""
-        self._cancelled -= {token}
+        self._cancelled.discard(token)
 
     def check(self) -> None:
         """Raise JobCancelled if the running job is to stop."""
