@@ -21,8 +21,10 @@ from engine.models.policy import Cause, is_due
 logger = logging.getLogger(__name__)
 
 _TICK_S = 1.0
+_ENOUGH_PAUSE_S = 5.0
+"""Between looks whether there is enough to learn from."""
 _FIRST_PAUSE_S = 10.0
-"""Between looks whether there is enough to learn from for the first time; it doubles."""
+"""After a first training that made no champion; it doubles."""
 _QUALITY_PAUSE_S = 30.0
 """Between two measurements of what predictions turned out to be worth."""
 _SECOND_US = 1_000_000
@@ -94,9 +96,11 @@ class Scheduler:
         first = self._first[spec.name]
         if trio.current_time() < first.next_try_s:
             return
+        if not await self._has_enough(spec):
+            first.next_try_s = trio.current_time() + _ENOUGH_PAUSE_S
+            return
         first.wait_longer(spec.policy.cool_down)
-        if await self._has_enough(spec):
-            await self._trainings.start(spec.name, Cause.FIRST)
+        await self._trainings.start(spec.name, Cause.FIRST)
 
     async def _has_enough(self, spec: ModelSpec) -> bool:
         """Return whether a training set would have rows enough, so that none is started in vain."""
@@ -108,12 +112,12 @@ class Scheduler:
         end_us = await find_history_end_us(self._reader, commit_seq)
         if end_us is None:
             return False
-        # Of the rows, some are held out; and there is no use in more than are asked for here.
+        # Of the rows some are held out, and before these lies a gap of the label's time.
         wanted = int(spec.split.least_rows / (1 - spec.split.test_share)) + 1
         found = await fetch_observations(
             self._reader,
             attrs.evolve(spec.observations, most_rows=wanted),
-            History(commit_seq, end_us - label.within * _SECOND_US),
+            History(commit_seq, end_us - 2 * label.within * _SECOND_US),
             seed=spec.split.seed,
         )
         return bool(found.num_rows >= wanted)

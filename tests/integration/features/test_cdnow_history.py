@@ -64,6 +64,11 @@ def expect(of_customer: pd.DataFrame, at: pd.Timestamp) -> Mapping[str, Any]:
     month = since(30 * DAY, pd.Timedelta(hours=6))
     weeks = since(273 * DAY, DAY)
     return {
+        "views_1m": 0,
+        "clicks_1m": 0,
+        "carts_1m": 0,
+        "cart_value_1m": None,
+        "spend_1m": since(pd.Timedelta(minutes=1), pd.Timedelta(seconds=1))["value"].sum(),
         "views_5m": 0,
         "clicks_5m": 0,
         "carts_1h": 0,
