@@ -70,6 +70,9 @@ class EmbeddedBroker:
         """Publish the new incarnation, now that there is something to connect to."""
         self.endpoint.set(KafkaEndpoint(f"{LOOPBACK}:{self._port}", self._incarnation))
 
+    def failed_to_start(self, words: str) -> None:
+        """Nothing to do: it keeps nothing that could be in its way."""
+
     def level_of(self, line: str) -> int:
         if " ERROR " in line or "panicked at" in line or line.startswith(("called ", "Error")):
             return logging.ERROR

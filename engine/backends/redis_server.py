@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -25,6 +26,13 @@ _LEFTOVER_POLL_S = 0.02
 # Redis marks lines as `pid:role date level text`, level one of . - * # (debug to warning); those
 # of its signal handler have no level.
 _LINE = re.compile(r"^\d+:(?:[XCSM] .*? ([.\-*#])|signal-handler \(\d+\)) (.*)$")
+_DAMAGED = re.compile(
+    r"reading the append only file|reading the RDB preamble|Short read or OOM loading DB"
+    r"|RDB reading offset|Wrong signature|AOF manifest",
+    re.IGNORECASE,
+)
+"""What Redis says of data that it cannot read. An end that is missing, as after a power cut, is not
+among it: that much Redis repairs by itself."""
 _COMPLAINT = re.compile(r"error|fail|fatal|can't|cannot|unable|bad file|no space", re.IGNORECASE)
 
 
@@ -40,6 +48,7 @@ class EmbeddedRedis:
         self._binary = binary
         self._socket_path = socket_path
         self._probe = probe
+        self._is_damaged = False
 
     async def prepare(self) -> Sequence[str]:
         """Make sure that no other server writes the same file; return the command line."""
@@ -47,6 +56,8 @@ class EmbeddedRedis:
         # A rewrite of the append-only file that was cut off; Redis itself never removes these.
         for abandoned in self.folder.glob("temp-rewriteaof-*.aof"):
             abandoned.unlink(missing_ok=True)
+        if self._is_damaged:
+            self._set_data_aside()
         options = {
             "port": "0",
             "unixsocket": str(self._socket_path),
@@ -72,6 +83,25 @@ class EmbeddedRedis:
 
     def serves(self) -> None:
         """Nothing to do: clients find it where it was."""
+
+    def failed_to_start(self, words: str) -> None:
+        """See whether it will fail for ever, because of its data."""
+        self._is_damaged = _DAMAGED.search(words) is not None
+
+    def _set_data_aside(self) -> None:
+        """Start empty: the queue is filled from the data file, without which no job would run.
+
+        Of what was set aside, the latest is kept, for whoever wants to know what happened to it.
+        """
+        aside = self.folder / "damaged"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(mode=0o700)
+        for found in [*self.folder.glob("appendonly*"), *self.folder.glob("*.rdb")]:
+            found.rename(aside / found.name)
+        self._is_damaged = False
+        logger.error(
+            "the embedded Redis cannot read its data and starts without", extra={"kept": str(aside)}
+        )
 
     def level_of(self, line: str) -> int:
         match = _LINE.match(line)

@@ -41,6 +41,9 @@ class EmbeddedServer(Protocol):
     def serves(self) -> None:
         """The latest start has answered for the first time."""
 
+    def failed_to_start(self, words: str) -> None:
+        """The latest start has ended before it answered; `words` is what it complained of last."""
+
     def level_of(self, line: str) -> int:
         """Tell the `logging` level of a line of output."""
 
@@ -148,6 +151,8 @@ async def _run_once(
     served_s = 0.0 if served_since is None else trio.current_time() - served_since
     # The last line of a server that had served is most likely about its service.
     words = output.take_last_words(complaint=served_since is not None)
+    if served_since is None:
+        server.failed_to_start(words or "")
     reason = given_up or child.describe_exit()
     return _End(f"{reason}; it said: {words}" if words else reason, served_s)
 

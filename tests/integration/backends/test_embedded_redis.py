@@ -172,13 +172,41 @@ async def test_engines_with_folders_of_their_own_do_not_meet(tmp_path_factory, q
         assert await call(second.client.get, "key") is None
 
 
-async def test_spoilt_data_is_reported_with_the_servers_own_words(data_dir, health, quick):
-    (data_dir / "redis").mkdir()
-    (data_dir / "redis" / "appendonly.aof").write_text("*1\r\n$4\r\nBLAH\r\nnot a log\r\n" * 9)
+async def test_damaged_data_is_set_aside(data_dir, health, quick, eventually, caplog):
+    folder = data_dir / "redis"
+    folder.mkdir()
+    damaged = b"*1\r\n$4\r\nBLAH\r\nnot a log\r\n" * 9
+    (folder / "appendonly.aof").write_bytes(damaged)
     async with open_redis(RedisConfig(), data_dir, health, supervision=quick) as backend:
         assert not backend.state.up
         assert "exit status 1; it said: " in backend.state.detail
         assert "next start in" in health.snapshot()["redis"].detail
+        await eventually(lambda: backend.state.up)
+        assert await call(backend.client.set, "key", "value")
+    assert (folder / "damaged" / "appendonly.aof").read_bytes() == damaged
+    assert "cannot read its data" in caplog.text
+    async with open_redis(RedisConfig(), data_dir, health, supervision=quick) as backend:
+        assert await call(backend.client.get, "key") == b"value"
+
+
+async def test_data_without_its_end_is_read_as_far_as_it_goes(data_dir, health, quick):
+    async with open_redis(RedisConfig(), data_dir, health, supervision=quick) as backend:
+        await call(backend.client.set, "key", "value")
+        await call(backend.client.set, "other", "value")
+    log = data_dir / "redis" / "appendonly.aof"
+    log.write_bytes(log.read_bytes()[:-3])
+    async with open_redis(RedisConfig(), data_dir, health, supervision=quick) as backend:
+        assert await call(backend.client.get, "key") == b"value"
+        assert await call(backend.client.get, "other") is None
+    assert not (data_dir / "redis" / "damaged").exists()
+
+
+async def test_data_that_may_not_be_read_is_no_damage(data_dir, health, quick):
+    folder = data_dir / "redis"
+    (folder / "appendonly.aof").mkdir(parents=True)
+    async with open_redis(RedisConfig(), data_dir, health, supervision=quick) as backend:
+        assert not backend.state.up
+    assert not (folder / "damaged").exists()
 
 
 async def test_redis_that_reads_its_data_is_waited_for(data_dir, health, quick, script, eventually):
