@@ -61,6 +61,13 @@ def error_of(key: VersionKey, code: str, message: str) -> TrellisError:
     return make(f"version {version} of {model!r} cannot score: {code}: {message}")
 
 
+def no_worker_in_time(timeout_s: float, workers: int) -> TrellisError:
+    """Return what a caller is told who has waited for as long as anybody may."""
+    return _unavailable(
+        f"no worker has scored this within {timeout_s:g} s; {workers} score at the moment"
+    )
+
+
 def lost_too_often(key: VersionKey, attempts: int) -> TrellisError:
     """Return what the caller of a row is told with which worker after worker was lost."""
     model, version = key

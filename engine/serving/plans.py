@@ -7,7 +7,9 @@ from typing import Final
 
 import attrs
 import pyarrow as pa
+from prometheus_client import Counter
 
+from engine import metrics
 from engine.errors import FailedPreconditionError, InvalidArgumentError
 from engine.features import FeatureRow, Status
 from engine.features.values import Value
@@ -37,6 +39,8 @@ class Plan:
     rows: VersionRows
     types: tuple[str, ...]
     places: Mapping[str, int]
+    predicted: Counter
+    """Of predictions made."""
 
     def check_overrides(self, overrides: Overrides) -> None:
         """Refuse what is no value of a feature of the version. Raises InvalidArgumentError."""
@@ -110,7 +114,13 @@ class Plans:
             [(name, _ARROW[one]) for name, one in zip(version.features, types, strict=True)]
         )
         places = {name: place for place, name in enumerate(version.features)}
-        return Plan(version, VersionRows((version.model, version.version), schema), types, places)
+        return Plan(
+            version,
+            VersionRows((version.model, version.version), schema),
+            types,
+            places,
+            metrics.PREDICTIONS.labels(version.model, version.version, "predicted"),
+        )
 
 
 def choose_version(model: Model, version: int | None) -> ModelVersion:

@@ -97,6 +97,7 @@ class Predictor:
         self._declared = declared
         self._clock = clock
         self._ids = JobIds(clock)
+        self._champions: dict[str, tuple[Model, Plan]] = {}
 
     async def predict(
         self,
@@ -119,20 +120,18 @@ class Predictor:
             `Scoring.score`.
         Cancellation: a checkpoint; nothing is kept.
         """
-        plan = self._plans.get(choose_version(self._models.find(model), version))
-        plan.check_overrides(overrides)
-        outcome = "cancelled"
+        plan = self.plan(model, version)
         began_s = trio.current_time()
         try:
+            if overrides:
+                plan.check_overrides(overrides)
             row = await self._features.get(entity_key, plan.version.features)
             values = plan.values_of(row, overrides)
             [score] = await self._scoring.score(plan.rows, [values])
-            outcome = "predicted"
-        except TrellisError:
-            outcome = "failed"
+        except BaseException as error:
+            _count_failed(plan, error, 1)
             raise
-        finally:
-            _count(plan, outcome, 1)
+        plan.predicted.inc()
         metrics.PREDICTION_SECONDS.observe(trio.current_time() - began_s)
         return self._conclude(plan, row, values, overrides, score, request_id)
 
@@ -147,18 +146,15 @@ class Predictor:
 
         Raises, cancellation: as `predict`.
         """
-        plan = self._plans.get(choose_version(self._models.find(model), version))
-        outcome = "cancelled"
+        plan = self.plan(model, version)
         try:
             rows = await self._features.get_many(entity_keys, plan.version.features)
             values = [plan.values_of(row, _NONE) for row in rows]
             scores = await self._scoring.score(plan.rows, values)
-            outcome = "predicted"
-        except TrellisError:
-            outcome = "failed"
+        except BaseException as error:
+            _count_failed(plan, error, len(entity_keys))
             raise
-        finally:
-            _count(plan, outcome, len(entity_keys))
+        plan.predicted.inc(len(entity_keys))
         return [
             self._conclude(plan, row, given, _NONE, score, request_id)
             for row, given, score in zip(rows, values, scores, strict=True)
@@ -168,14 +164,21 @@ class Predictor:
         self, model: str, version: int | None, rows: Sequence[tuple[Any, ...]]
     ) -> tuple[ModelVersion, Sequence[Score]]:
         """Score rows that the caller has made; nothing is kept of them. Raises as `predict`."""
-        plan = self._plans.get(choose_version(self._models.find(model), version))
+        plan = self.plan(model, version)
         scores = await self._scoring.score(plan.rows, rows)
-        _count(plan, "predicted", len(rows))
+        plan.predicted.inc(len(rows))
         return plan.version, scores
 
     def plan(self, model: str, version: int | None) -> Plan:
         """Return how a version predicts. Raises as `predict`."""
-        return self._plans.get(choose_version(self._models.find(model), version))
+        found = self._models.find(model)
+        if version:
+            return self._plans.get(choose_version(found, version))
+        # A model is replaced as a whole whenever anything about it changes.
+        known = self._champions.get(model)
+        if known is None or known[0] is not found:
+            known = self._champions[model] = found, self._plans.get(choose_version(found, None))
+        return known[1]
 
     def find_wanted(self) -> Iterable[VersionRows]:
         """Return the versions that are to be ready at any time: champions and challengers."""
@@ -266,7 +269,8 @@ class _Shadow:
 
     def take(self, position: int, score: Score) -> None:
         """Keep the challenger's prediction under the id of the champion's."""
-        _count(self._plan, "shadow", 1)
+        version = self._plan.version
+        metrics.PREDICTIONS.labels(version.model, version.version, "shadow").inc()
         old = self._record
         self._log.add(
             Record(
@@ -291,6 +295,7 @@ class _Shadow:
         metrics.SHADOWS_SKIPPED.labels("overload" if overload else "failed").inc()
 
 
-def _count(plan: Plan, outcome: str, rows: int) -> None:
+def _count_failed(plan: Plan, error: BaseException, rows: int) -> None:
     version = plan.version
+    outcome = "failed" if isinstance(error, TrellisError) else "cancelled"
     metrics.PREDICTIONS.labels(version.model, version.version, outcome).inc(rows)

@@ -102,6 +102,15 @@ class RowQueues:
         queue = self._queues.pop(key, None)
         return [] if queue is None else [*queue.alone, *queue.together]
 
+    def take_older(self, than_s: float) -> list[Row]:
+        """Take the rows that were queued before a time."""
+        late: list[Row] = []
+        for queue in self._queues.values():
+            for rows in (queue.alone, queue.together):
+                while rows and rows[0].queued_s < than_s:
+                    late.append(rows.popleft())
+        return late
+
     def drop_empty(self, kept: Iterable[VersionKey]) -> None:
         """Forget versions that nothing waits for, but for those named."""
         for key in self._queues.keys() - set(kept):

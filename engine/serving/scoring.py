@@ -9,7 +9,6 @@ import attrs
 import trio
 
 from engine import metrics
-from engine.errors import UnavailableError
 from engine.serving.desk import Batch, Scorer, ScoringDesk
 from engine.serving.rows import Asker, Request, Row, Score, VersionKey, VersionRows
 from engine.serving.settings import ServingSettings
@@ -82,7 +81,8 @@ class Scoring:
           rows: values in the order of the version's features.
         Raises:
           ResourceExhaustedError: too many rows wait already.
-          UnavailableError: no worker has scored them in time, or the artifact cannot be had.
+          UnavailableError: no worker has scored them within `timeout_s`, or the artifact cannot be
+            had.
           DataLossError: the artifact is not what was registered.
           FailedPreconditionError: the version takes other features.
           ScoringFailedError: it fails on a row.
@@ -90,12 +90,7 @@ class Scoring:
         """
         request = Request(len(rows))
         self.ask(of, rows, request)
-        with trio.move_on_after(self._settings.timeout_s):
-            return await request.wait()
-        raise UnavailableError(
-            f"no worker has scored this within {self._settings.timeout_s:g} s; {self.workers} "
-            "workers score at the moment"
-        )
+        return await request.wait()
 
     def ask(self, of: VersionRows, rows: Sequence[tuple[Any, ...]], asker: Asker) -> None:
         """Have rows scored for an asker, who is told later. Raises as `ScoringDesk.add`."""
@@ -170,6 +165,7 @@ class Scoring:
                     self._wake_all()
             hedge_s = self._desk.next_hedge_s()
             now_s = trio.current_time()
+            self._desk.expire(now_s)
             if hedge_s is not None and hedge_s <= now_s:
                 self._wake_one()
             if now_s - tidied_s > _TIDY_S:
