@@ -7,11 +7,12 @@ does, whatever the engine's reasons.
 import functools
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 import pyarrow as pa
 import trio
+from purerpc import Servicer
 
 from engine.errors import FailedPreconditionError, NotFoundError
 from engine.health import HealthBoard
@@ -162,14 +163,16 @@ class ControlService(WorkerServiceServicer):
 
 
 @asynccontextmanager
-async def open_control(port: int = 0) -> AsyncIterator[tuple[ControlService, EngineAddress]]:
-    """Serve on loopback."""
+async def open_control(
+    port: int = 0, more: Sequence[Servicer] = ()
+) -> AsyncIterator[tuple[ControlService, EngineAddress]]:
+    """Serve on loopback, more services beside it."""
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         service = ControlService(nursery)
         start = functools.partial(
             serve,
-            [service],
+            [service, *more],
             host="127.0.0.1",
             port=port,
             setting="server_ports.control",
