@@ -33,6 +33,9 @@ PRELOAD: Final = (
     "pandas",
     "sklearn.linear_model",
     "sklearn.ensemble",
+    # By way of what reads models: seconds, which whoever waits for a new scoring worker has not.
+    "engine.tasks.train",
+    "engine.tasks.score",
 )
 """What takes long to import and many jobs need."""
 
