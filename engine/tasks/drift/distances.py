@@ -1,9 +1,16 @@
 """How far two samples of numbers are apart."""
 
+from collections.abc import Iterator
+from typing import Final
+
 import attrs
 import numpy as np
 
 from engine.tasks.feature_columns import FloatArray, IntArray
+
+_BLOCK: Final = 8_192
+"""Values at a time. Arrays of this size stay in the processor's cache and on the heap; larger ones
+are mapped and unmapped by each operation, which takes longer than the operation."""
 
 
 @attrs.frozen
@@ -20,6 +27,18 @@ class Distances:
     area: float
 
 
+@attrs.frozen(eq=False)
+class _Overlay:
+    """The distinct values of the smaller sample (`points`), placed in the larger one (`many`)."""
+
+    points: FloatArray
+    shares: FloatArray
+    """The smaller sample's function before the first point, then from each point on."""
+    many: FloatArray
+    at: IntArray
+    """How many of `many` are not greater than each point."""
+
+
 def measure_distances(first: FloatArray, second: FloatArray) -> Distances:
     """Return the distances of two samples that are sorted already.
 
@@ -32,38 +51,81 @@ def measure_distances(first: FloatArray, second: FloatArray) -> Distances:
     """
     few, many = (first, second) if len(first) <= len(second) else (second, first)
     last_of_ties = np.flatnonzero(np.append(few[1:] != few[:-1], True))
-    points = few[last_of_ties]
-    few_shares = np.concatenate(([0.0], (last_of_ties + 1) / len(few)))
+    overlay = _Overlay(
+        points=few[last_of_ties],
+        shares=np.concatenate(([0.0], (last_of_ties + 1) / len(few))),
+        many=many,
+        at=np.empty(len(last_of_ties), dtype=np.int64),
+    )
+    largest = max(_place(overlay, start, stop) for start, stop in _blocks(len(last_of_ties)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return Distances(largest, _area_from_points(overlay) + _area_from_many(overlay))
+
+
+def _place(overlay: _Overlay, start: int, stop: int) -> float:
+    """Look up a block of the points; return the largest distance at them or just before them.
+
+    Between two points the function of `few` is flat and that of `many` only rises, so the distance
+    is largest at one of these.
+    """
+    points, many = overlay.points[start:stop], overlay.many
     at = np.searchsorted(many, points, side="right")
+    overlay.at[start:stop] = at
     before = at.copy()
     # Where `at` is 0 all of `many` is greater, its last value included.
     tied = many[at - 1] == points
     before[tied] = np.searchsorted(many, points[tied], side="left")
-    # Between two points the function of `few` is flat and that of `many` only rises, so the
-    # distance is largest at a point or just before one.
-    largest = max(
-        np.abs(few_shares[1:] - at / len(many)).max(),
-        np.abs(few_shares[:-1] - before / len(many)).max(),
-    )
-    return Distances(float(largest), _measure_area(points, few_shares, many, at))
+    largest_at = np.abs(overlay.shares[start + 1 : stop + 1] - at / len(many)).max()
+    largest_before = np.abs(overlay.shares[start:stop] - before / len(many)).max()
+    return float(max(largest_at, largest_before))
 
 
-def _measure_area(
-    points: FloatArray, few_shares: FloatArray, many: FloatArray, at: IntArray
-) -> float:
-    """Return the area between the two functions.
+def _area_from_points(overlay: _Overlay) -> float:
+    """Return the area of the rectangles that begin at points.
 
-    Args:
-      few_shares: the one function's value before the first of the points and from each on.
-      at: how many of the other sample's values are not greater than each of the points.
+    Both functions are flat from each value of either sample to the next, so the area between them
+    is a sum of rectangles.
     """
-    is_point = np.zeros(len(points) + len(many), dtype=np.bool_)
-    is_point[at + np.arange(len(points))] = True
-    merged = np.empty(len(is_point))
-    merged[is_point] = points
-    merged[~is_point] = many
-    points_passed = np.cumsum(is_point)[:-1]
-    many_passed = np.arange(1, len(merged)) - points_passed
-    heights = np.abs(few_shares[points_passed] - many_passed / len(many))
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.dot(heights, np.diff(merged)))
+    points, many = overlay.points, overlay.many
+    end = max(points[-1], many[-1])
+    area = 0.0
+    for start, stop in _blocks(len(points)):
+        at = overlay.at[start:stop]
+        next_points = _next(points, start, stop, end)
+        next_many = np.where(at < len(many), many[np.minimum(at, len(many) - 1)], end)
+        widths = np.minimum(next_points, next_many) - points[start:stop]
+        heights = np.abs(overlay.shares[start + 1 : stop + 1] - at / len(many))
+        area += float(np.dot(heights, widths))
+    return area
+
+
+def _area_from_many(overlay: _Overlay) -> float:
+    """Return the area of the rectangles that begin at values of the larger sample."""
+    points, many = overlay.points, overlay.many
+    end = max(points[-1], many[-1])
+    next_points = np.append(points, end)
+    area = 0.0
+    for start, stop in _blocks(len(many)):
+        # How many points the first and the last value of the block have behind them, and how many
+        # values of the block lie between each of these points and the next.
+        first, last = np.searchsorted(overlay.at, [start, stop - 1], side="right")
+        between = np.diff(overlay.at[first:last], prepend=start, append=stop)
+        passed = slice(first, last + 1)
+        widths = np.minimum(np.repeat(next_points[passed], between), _next(many, start, stop, end))
+        widths -= many[start:stop]
+        heights = np.repeat(overlay.shares[passed], between)
+        heights -= np.arange(start + 1, stop + 1) / len(many)
+        area += float(np.dot(np.abs(heights), widths))
+    return area
+
+
+def _next(values: FloatArray, start: int, stop: int, end: float) -> FloatArray:
+    """Return what comes after each value of a block, `end` after the last of all."""
+    if stop < len(values):
+        return values[start + 1 : stop + 1]
+    return np.append(values[start + 1 :], end)
+
+
+def _blocks(size: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, size, _BLOCK):
+        yield start, min(size, start + _BLOCK)
