@@ -3,7 +3,7 @@
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from types import MappingProxyType
@@ -195,22 +195,32 @@ class Jobs:
         return await self._reports.fail(slot, failure)
 
     async def release(
-        self, slot: str, *, running: str | None, end: AttemptEnd, back_to: BackTo
+        self,
+        slot: str,
+        *,
+        running: str | None,
+        done: Collection[str] = (),
+        end: AttemptEnd,
+        back_to: BackTo,
     ) -> None:
         """Take back all jobs of a slot whose worker is gone for good.
 
         Results that are being taken in are awaited first. The job that was running has its attempt
-        recorded, with cause and stack, and charged if `end` says so; the others go back as if they
-        had not been handed out. What goes back keeps its place in the queue.
+        recorded, with cause and stack, and charged if `end` says so; so have those that were done,
+        never charged. The others go back as if they had not been handed out. What goes back keeps
+        its place in the queue.
 
         Args:
           running: the id of the job that was being run; None if none was.
+          done: ids of other jobs that it had begun, and whose outcomes never came.
           back_to: "slot" if the slot's next claim is to get them first and nobody else may;
             "queue" if anyone may, also have what went back to the slot before.
         Raises:
           UnavailableError, DataFileFailedError: nothing more can be written.
         """
-        await self._reports.release(slot, running=running, end=end, to_slot=back_to == "slot")
+        await self._reports.release(
+            slot, running=running, done=done, end=end, to_slot=back_to == "slot"
+        )
         if back_to == "queue":
             self._link.put(Unreserve(slot))
 

@@ -3,7 +3,7 @@
 import contextlib
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -94,7 +94,13 @@ class Reports:
         return verdict.state
 
     async def release(
-        self, slot: str, *, running: str | None, end: AttemptEnd, to_slot: bool
+        self,
+        slot: str,
+        *,
+        running: str | None,
+        done: Collection[str],
+        end: AttemptEnd,
+        to_slot: bool,
     ) -> None:
         """Take back all that a slot holds; see `Jobs.release`."""
         while True:
@@ -105,9 +111,12 @@ class Reports:
             await under_way.wait()
         for lease in leases:
             mark(lease)
+        for_done = _undelivered(end)
         await self._settlement.settle(
             [
-                self._take_back(lease, lease.job.job_id == running, end, to_slot=to_slot)
+                self._take_back(lease, True, for_done, to_slot=to_slot)
+                if lease.job.job_id in done
+                else self._take_back(lease, lease.job.job_id == running, end, to_slot=to_slot)
                 for lease in leases
             ]
         )
@@ -212,6 +221,17 @@ class Reports:
     def _verdict(self, job_id: str, token: str) -> ResultVerdict:
         verdict = self._verdicts.get(token)
         return verdict or ResultVerdict(job_id, False, None, str(StaleTokenError(job_id)))
+
+
+def _undelivered(end: AttemptEnd) -> AttemptEnd:
+    """Return the end of an attempt that was done before its worker ended: not its doing."""
+    return attrs.evolve(
+        end,
+        detail=f"its outcome, if it came to one, was lost with the worker: {end.detail}",
+        stack="",
+        charged=False,
+        started_at_us=None,
+    )
 
 
 def _read_result(result: JobResult) -> Mapping[str, Any]:

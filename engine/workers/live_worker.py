@@ -194,6 +194,17 @@ class LiveWorker:
         held = self._jobs.held(self._slot)
         return next((one for one in held if token_mark(one.token) == latest), None)
 
+    def begun(self) -> tuple[ClaimedJob, ...]:
+        """Return what it holds that it has begun, if it is dead; while it lives, there may be more.
+
+        It does jobs in the order it got them, so all before the one begun last are among them: they
+        are done, and were to be handed in together.
+        """
+        held = self._jobs.held(self._slot)
+        latest = None if self.process is None else self.process.page().latest
+        marks = [token_mark(job.token) for job in held]
+        return held[: marks.index(latest) + 1] if latest in marks else ()
+
     @property
     def memory_bytes(self) -> int | None:
         """What it uses, with its children where its host has looked; None: not known yet."""

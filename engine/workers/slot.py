@@ -202,9 +202,12 @@ class Slot:
             stack = stack or "\n".join(worker.process.last_output())
         cause = Cause.HOST_LOST if worker.is_host_lost else given_up.cause
         job = worker.last_job
-        if job is None and cause is Cause.HOST_LOST:
-            # It may have begun since the host last told.
-            job = next(iter(self._jobs.held(self.name)), None)
+        # Until it was killed it may have gone on, to jobs after the one it was given up for.
+        begun = worker.begun()
+        if cause is Cause.HOST_LOST:
+            # Or since its host last told.
+            begun = self._jobs.held(self.name)
+            job = job or next(iter(begun), None)
         self._decide_restart(worker, cause, lingers=lingers)
         end = AttemptEnd(
             cause,
@@ -216,7 +219,13 @@ class Slot:
             started_at_us=None if job is None else worker.began_us(job.token),
         )
         running = None if job is None else job.job_id
-        await self._jobs.release(self.name, running=running, end=end, back_to=self._back_to())
+        await self._jobs.release(
+            self.name,
+            running=running,
+            done=[one.job_id for one in begun if one != job],
+            end=end,
+            back_to=self._back_to(),
+        )
         self._note_end(worker, end)
 
     def _decide_restart(self, worker: LiveWorker, cause: Cause, *, lingers: bool) -> None:

@@ -17,6 +17,7 @@ import trio
 from engine.errors import StartFailedError
 from engine.workers import zygote_wire
 from engine.workers.output import ProcessOutput
+from engine.workers.proctable import read_stat
 
 logger = logging.getLogger(__name__)
 
@@ -273,10 +274,9 @@ class Zygote:
 
     async def _watch(self) -> str:
         """Return what is wrong once the process does not start, or does not answer."""
-        with trio.move_on_after(_START_S):
-            await self.ready.wait()
-        if not self.ready.is_set():
-            return f"not ready within {_START_S:g} s"
+        problem = await self._wait_ready()
+        if problem is not None:
+            return problem
         while True:
             asked_at = trio.current_time()
             try:
@@ -288,6 +288,22 @@ class Zygote:
                 if trio.current_time() - asked_at > _SILENT_S:
                     return f"no answer within {_SILENT_S:g} s"
                 await trio.sleep(_PING_INTERVAL_S / 4)
+
+    async def _wait_ready(self) -> str | None:
+        """Return once it is ready, or what keeps it from being that."""
+        give_up_at = trio.current_time() + _START_S
+        was_stopped = False
+        while trio.current_time() < give_up_at:
+            with trio.move_on_after(_PING_INTERVAL_S):
+                await self.ready.wait()
+                return None
+            # A start may take long, but one that somebody has stopped will not go on by itself.
+            stat = read_stat(self.pid)
+            stopped = stat is not None and stat.stopped
+            if stopped and was_stopped:
+                return "stopped by a signal while it started"
+            was_stopped = stopped
+        return f"not ready within {_START_S:g} s"
 
     def _send(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
         zygote_wire.send(self._channel, message, descriptors)

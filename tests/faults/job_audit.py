@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 
 import attrs
 
@@ -14,6 +13,7 @@ from tests.faults.plan import PlannedJob
 from tests.faults.registry import EngineEnd, Hit
 
 CHARGED = frozenset({"died", "silent", "stalled", "memory", "error"})
+_UNDELIVERED = "its outcome, if it came to one, was lost with the worker"
 _STUCK = frozenset({"silent", "stalled"})
 _LATER_LEASES = 2
 """What a hit does may show so many leases later."""
@@ -84,8 +84,7 @@ class JobFindings:
     causes: Counter[str] = attrs.field(factory=Counter)
     latencies: list[Latency] = attrs.field(factory=list)
     undelivered: int = 0
-    """Attempts that were done, but whose worker died before it handed their outcome in: they are
-    not recorded, and the next one has their number."""
+    """Attempts that were over, but whose worker died before it handed their outcome in."""
 
 
 def find_overlaps(log: Iterable[Entry]) -> list[str]:
@@ -165,11 +164,12 @@ def audit_job(
     by_attempt = {attempt.attempt: attempt for attempt in job.attempts}
     if len(by_attempt) != len(job.attempts):
         say(f"an attempt is recorded twice: {[attempt.attempt for attempt in job.attempts]}")
-    again = {one.attempt for one, other in pairwise(runs) if one.attempt == other.attempt}
     for run in runs:
         recorded = by_attempt.get(run.attempt)
-        if run.attempt in again and run.outcome and recorded and recorded.pid != run.pid:
+        if recorded is not None and _is_undelivered(recorded):
             findings.undelivered += 1
+            if run.outcome is None or recorded.pid != run.pid:
+                say(f"attempt {run.attempt} in {run.pid} is recorded as over: {recorded}; {run}")
             continue
         expected = _expected_causes(run, circumstances)
         if recorded is None:
@@ -234,6 +234,10 @@ def _caused_from_outside(run: Run, circumstances: Circumstances) -> set[str]:
     return causes
 
 
+def _is_undelivered(recorded: jobs_pb2.JobAttempt) -> bool:
+    return recorded.detail.startswith(_UNDELIVERED) and recorded.cause in CHARGED
+
+
 def _engine_ends_meanwhile(run: Run, circumstances: Circumstances) -> list[EngineEnd]:
     return [
         end
@@ -270,7 +274,7 @@ def _check_unbegun(
 
 def _check_charges(job: jobs_pb2.Job, state: str, say: _Say) -> None:
     for attempt in job.attempts:
-        if attempt.charged != (attempt.cause in CHARGED):
+        if attempt.charged != (attempt.cause in CHARGED and not _is_undelivered(attempt)):
             say(f"attempt {attempt.attempt}: {attempt.cause} with charged={attempt.charged}")
     charged = sum(attempt.charged for attempt in job.attempts)
     if charged != job.failures:

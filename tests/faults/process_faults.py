@@ -20,7 +20,7 @@ EMBEDDED_KAFKA = "embedded_kafka"
 """These stand for servers of the engine's own, which a world has or has not."""
 
 _NOTHING: frozenset[str] = frozenset()
-_FIND_S = 60.0  # an engine may have to stop and another to start first
+_FIND_S = 150.0  # on a busy machine, an engine may have to stop and another to start first
 
 
 @attrs.frozen

@@ -83,7 +83,7 @@ class Report:
                 for name, values in sorted(self._seconds_by_kind().items())
             ),
             "",
-            f"{self.undelivered} attempts were done again: their worker died with the outcome",
+            f"{self.undelivered} attempts were over when their worker died with the outcome",
             f"{self.repeated} jobs were retried by clients",
             f"{self.parkings} times a slot was parked",
             f"{len(self.violations)} violations",
@@ -114,7 +114,7 @@ class Report:
             "jobs_by_state": self.states,
             "attempts_by_cause": self.causes,
             "events": self.events,
-            "done_and_repeated": self.undelivered,
+            "outcomes_lost_with_worker": self.undelivered,
             "retried_by_clients": self.repeated,
             "parkings": self.parkings,
             "seconds_to_running_again": {

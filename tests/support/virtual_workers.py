@@ -94,13 +94,14 @@ class VirtualJobs:
     async def give_back(self, slot, tokens):
         raise AssertionError("no virtual worker does")
 
-    async def release(self, slot, *, running, end, back_to):
+    async def release(self, slot, *, running, done, end, back_to):
         self._host.assert_none_runs(slot)
         self.ends.append((trio.current_time(), slot, end))
         for job in self.jobs.values():
             if (job.state, job.slot) != ("held", slot):
                 assert job.job_id != running
                 continue
+            assert job.job_id not in done or job.job_id != running
             job.failures += end.charged and job.job_id == running
             job.state = "kept" if back_to == "slot" else "queued"
             if job.cancelled:

@@ -335,6 +335,22 @@ async def test_a_dead_workers_jobs_go_to_its_successor_first(jobs):
     assert (await jobs.get(held[0].job_id)).attempts == ()
 
 
+async def test_what_a_dead_worker_had_done_and_not_handed_in_is_an_attempt_and_not_charged(jobs):
+    submitted = await submit(jobs, count=3)
+    held = await claim(jobs, most=3)
+    await jobs.release("a", running=held[1].job_id, done=[held[0].job_id], end=DIED, back_to="slot")
+    again = await claim(jobs, "a", most=5)
+    assert ids(again) == submitted
+    assert [(job.attempt, job.failures) for job in again] == [(2, 0), (2, 1), (1, 0)]
+    assert causes(await jobs.get(held[0].job_id)) == [(1, "died", False)]
+    [ended] = (await jobs.get(held[0].job_id)).attempts
+    assert (
+        ended.detail
+        == "its outcome, if it came to one, was lost with the worker: killed by SIGKILL"
+    )
+    assert ended.stack == ""
+
+
 async def test_a_job_that_keeps_killing_its_worker_is_given_up(jobs):
     [job_id] = await submit(jobs)
     for _ in range(2):

@@ -61,6 +61,20 @@ async def test_stopped_zygote_is_replaced_before_anybody_needs_it(tmp_path, monk
         assert is_alive(worker.pid)
 
 
+async def test_zygote_that_is_stopped_while_it_starts_is_replaced_soon(tmp_path, monkeypatch):
+    monkeypatch.setattr(zygote_client, "_PING_INTERVAL_S", 0.2)
+    async with open_test_host(tmp_path, preload=("pandas",)) as host:
+        worker = await spawn(host, "sleep")
+        first = zygote_of(worker)
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: zygotes_of(worker) not in ([], [first]))
+        [starting] = [pid for pid in zygotes_of(worker) if pid != first]
+        os.kill(starting, signal.SIGSTOP)
+        with trio.fail_after(10):
+            await (await _spawn_in_the_end(host)).kill()
+        assert not is_alive(starting)
+
+
 async def test_zygote_killed_again_and_again_while_workers_start_costs_no_worker(tmp_path):
     async with open_test_host(tmp_path) as host:
         steady = await spawn(host, "sleep")

@@ -124,6 +124,7 @@ class FakeJobs:
         self.queue = []
         self.by_slot = {}
         self.released = []
+        self.done = []
         self.cancelled = set()
         self.added = trio.Event()
 
@@ -138,9 +139,10 @@ class FakeJobs:
         self.by_slot.setdefault(slot, []).extend(taken)
         return taken
 
-    async def release(self, slot, *, running, end, back_to):
+    async def release(self, slot, *, running, done, end, back_to):
         self.by_slot.pop(slot, None)
         self.released.append((slot, running, end, back_to))
+        self.done += done
 
     def note_progress(self, job_id, token, counter, note="", **more):
         return True
@@ -308,6 +310,26 @@ async def test_a_worker_that_dies_before_it_hands_in_a_job_is_charged(code, auto
         await until(lambda: len(world.host.workers) == 2)
         ((_, running, end, _),) = world.jobs.released
         assert (running, end.cause, end.charged) == ("job-1", Cause.DIED, True)
+
+
+async def test_what_a_worker_did_before_the_job_it_dies_with_is_known_to_be_lost(autojump_clock):
+    async with open_world() as world:
+        worker = await world.take(new_job(1), new_job(2), new_job(3), new_job(4))
+        worker.running = new_job(3).token
+        worker.end(ExitStatus(None, 9))
+        await until(lambda: len(world.host.workers) == 2)
+        ((_, running, _, _),) = world.jobs.released
+        assert (running, world.jobs.done) == ("job-3", ["job-1", "job-2"])
+
+
+async def test_what_a_worker_begins_after_it_was_given_up_is_known_to_be_lost(autojump_clock):
+    async with open_world() as world:
+        worker = await world.take(new_job(1), new_job(2), new_job(3))
+        worker.while_captured = lambda: setattr(worker, "running", new_job(2).token)
+        world.silent = True
+        await until(lambda: len(world.host.workers) == 2)
+        ((_, running, _, _),) = world.jobs.released
+        assert (running, world.jobs.done) == ("job-1", ["job-2"])
 
 
 async def test_a_worker_that_dies_with_a_job_not_begun_charges_nothing(autojump_clock):
@@ -549,6 +571,8 @@ async def test_a_host_that_joins_has_slots_until_it_is_lost(autojump_clock):
             spawn = await to_agent.receive()
             await to_engine.send(Spawned(spawn.spec.worker_id, 500 + number))
             world.supervisor.check(CheckReport(spawn.spec.worker_id, "", 0, None, ""))
+        world.jobs.queue += [new_job(1), new_job(2)]
+        await world.supervisor.take_jobs(spawn.spec.worker_id, 10, 1.0)
         views = [view for view in world.supervisor.list_workers() if view.host == "big"]
         assert [(view.slot, view.pool) for view in views] == [
             ("big-0", "heavy"),
@@ -562,3 +586,6 @@ async def test_a_host_that_joins_has_slots_until_it_is_lost(autojump_clock):
         await until(lambda: len(world.supervisor.list_workers()) == 1, 10.0)
         assert world.causes == [Cause.HOST_LOST, Cause.HOST_LOST]
         assert {back_to for _, _, _, back_to in world.jobs.released} == {"queue"}
+        # How far the worker came with them since the host last told, nobody knows.
+        assert {running for _, running, _, _ in world.jobs.released} == {None, "job-1"}
+        assert world.jobs.done == ["job-2"]
