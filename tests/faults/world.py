@@ -102,6 +102,8 @@ async def open_world(
             *(f"server_ports.{name}={port}" for name, port in ports.items()),
             "shutdown.grace_s=3s",
             "duckdb.memory_limit_bytes=256MiB",
+            # Or what the engine keeps of the uploads of later rounds would look like a leak.
+            "online.max_bytes=64MiB",
             *(setting for one in installed.values() for setting in one.settings),
         ]
         environment: dict[str, str] = {}
