@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.tasks.row_stream import UnreadableRowsError, read_table
@@ -25,6 +25,7 @@ def cut(content: bytes, size: int) -> Iterator[bytes]:
         yield b""
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5_000))
 def test_pieces_of_any_size_make_the_rows(size: int) -> None:
     noted: list[int] = []

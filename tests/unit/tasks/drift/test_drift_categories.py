@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.tasks import reference as reference_module
@@ -40,6 +40,7 @@ def counts_of(**rows: tuple[int, int]) -> CategoryCounts:
     return CategoryCounts(tuple(rows), reference, current, 0, 0, (), 0)
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_every_row_is_counted_in_its_category(one: list[str], other: list[str]) -> None:
     counts = aligned([*one, None], [None, *other])
@@ -55,6 +56,7 @@ def test_every_row_is_counted_in_its_category(one: list[str], other: list[str]) 
     assert counts.new_rows == sum(text in counts.new for text in other)
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_pooling_loses_no_row_and_leaves_no_rare_category(one: list[str], other: list[str]) -> None:
     counts = aligned(one, other)
@@ -118,6 +120,7 @@ def test_a_single_category_that_stays_is_stable_and_one_that_is_replaced_is_not(
     assert (other.total_variation, other.new_categories, other.new_share) == (1.0, ("b",), 1.0)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_names_are_shown_in_one_line_of_36_bytes(name: str) -> None:
     shown = shorten(name)

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.tasks.drift import (
@@ -188,6 +188,7 @@ def test_each_feature_is_announced_before_it_is_compared() -> None:
 AWKWARD = st.floats() | st.sampled_from([0.0, 1.0, 1.7e308, -1.7e308, 5e-324]) | st.none()
 
 
+@settings(deadline=None)
 @given(st.lists(AWKWARD, min_size=1, max_size=60), st.lists(AWKWARD, min_size=1, max_size=60))
 def test_any_numbers_make_a_report_of_valid_json(
     before: list[float | None], after: list[float | None]

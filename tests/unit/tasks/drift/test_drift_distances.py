@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
+from engine.tasks.drift import distances
 from engine.tasks.drift.contingency import chi_squared_test, total_variation
 from engine.tasks.drift.correction import holm
 from engine.tasks.drift.distances import measure_distances
@@ -32,20 +33,26 @@ def scipy_ks(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     return float(found.statistic), float(found.pvalue)
 
 
-@given(SAMPLES, SAMPLES)
-@example([0.0], [0.0])
-@example([1.0], [2.0])
-@example([0.0, -0.0], [0.0] * 7)
-@example([5e-324], [-5e-324, 0.0])
-def test_distances_and_p_value_are_those_of_scipy(one: list[float], other: list[float]) -> None:
+@settings(deadline=None)
+@given(SAMPLES, SAMPLES, st.sampled_from([1, 2, 7, 8_192]))
+@example([0.0], [0.0], 1)
+@example([1.0], [2.0], 1)
+@example([0.0, -0.0], [0.0] * 7, 2)
+@example([5e-324], [-5e-324, 0.0], 1)
+def test_distances_and_p_value_are_those_of_scipy_whatever_the_blocks(
+    one: list[float], other: list[float], block: int
+) -> None:
     first, second = ascending(one), ascending(other)
     statistic, p_value = scipy_ks(first, second)
-    found = measure_distances(first, second)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distances, "_BLOCK", block)
+        found = measure_distances(first, second)
     assert found.largest == pytest.approx(statistic, abs=1e-12)
     assert found.area == pytest.approx(wasserstein_distance(first, second), rel=1e-9, abs=1e-300)
     assert ks_p_value(found.largest, first, second) == pytest.approx(p_value, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(SAMPLES, SAMPLES)
 def test_distances_are_the_same_both_ways_and_zero_to_itself(
     one: list[float], other: list[float]
@@ -97,6 +104,7 @@ def test_an_area_beyond_the_largest_double_is_not_finite() -> None:
 COUNTS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=2, max_size=12)
 
 
+@settings(deadline=None)
 @given(COUNTS)
 def test_chi_squared_is_that_of_scipy_without_correction(columns: list[tuple[int, int]]) -> None:
     table = np.array([column for column in columns if any(column)]).T
@@ -116,6 +124,7 @@ def test_one_column_leaves_nothing_to_test() -> None:
 SHARES = st.lists(st.integers(0, 30), min_size=1, max_size=12).filter(any)
 
 
+@settings(deadline=None)
 @given(SHARES, st.randoms())
 def test_stability_index_is_its_plain_definition(counts: list[int], random: object) -> None:
     other = list(counts)
@@ -137,6 +146,7 @@ def test_total_variation_of_two_categories_is_the_difference_of_one() -> None:
     assert total_variation(np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.5, 0.5])) == 1.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_holm_corrects_stepwise_in_any_order(p_values: list[float]) -> None:
     corrected = holm(p_values)
