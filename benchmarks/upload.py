@@ -144,6 +144,29 @@ def longest_lag_s(before: dict[float, float], after: dict[float, float]) -> floa
 
 
 @attrs.frozen
+class CpuTimes:
+    """Processor time since some beginning, in seconds."""
+
+    engine_s: float
+    children_s: float
+    """Of workers, their zygote and the embedded servers."""
+
+    def __sub__(self, earlier: "CpuTimes") -> "CpuTimes":
+        return CpuTimes(self.engine_s - earlier.engine_s, self.children_s - earlier.children_s)
+
+    @classmethod
+    def read(cls, pid: int) -> "CpuTimes":
+        """Read those of an engine and of what it has started and is still there."""
+        engine = psutil.Process(pid)
+        return cls(_cpu_s(engine), sum(_cpu_s(child) for child in engine.children(recursive=True)))
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+@attrs.frozen
 class Run:
     """What one upload took. Memory in MiB above that of the idle engine."""
 
@@ -151,6 +174,7 @@ class Run:
     size_bytes: int
     receipt_s: float
     total_s: float
+    cpu: CpuTimes
     pss_growth_mib: float
     rss_growth_mib: float
     lag_s: float
@@ -182,12 +206,14 @@ def measure_once(path: Path, rows: int, users: int) -> Run:
         time.sleep(_IDLE_S)
         lag_before = loop_lag_counts(engine)
         header = ingest_pb2.UploadHeader(dataset="profiles", filename="profiles.ndjson")
+        cpu_before = CpuTimes.read(engine.pid)
         with MemoryWatch(engine.pid) as memory:
             started_s = time.perf_counter()
             upload_id = to.upload(header, chunks_of(path))
             receipt_s = time.perf_counter() - started_s
             upload = _wait_for_end(to, upload_id)
             total_s = time.perf_counter() - started_s
+        cpu = CpuTimes.read(engine.pid) - cpu_before
         here.send(None)
         latencies_s = here.recv()
         asking.join()
@@ -200,6 +226,7 @@ def measure_once(path: Path, rows: int, users: int) -> Run:
         size_bytes=upload.size_bytes,
         receipt_s=receipt_s,
         total_s=total_s,
+        cpu=cpu,
         pss_growth_mib=memory.peak_pss_mib - memory.idle_pss_mib,
         rss_growth_mib=memory.peak_rss_mib - memory.idle_rss_mib,
         lag_s=lag_s,
@@ -239,6 +266,9 @@ def main() -> None:
         f"  sent to rows that count: {describe_spread([run.mb_per_s for run in results], 'MB/s')}"
     )
     print(f"  of that, to the receipt: {describe_spread([run.receipt_s for run in results], 's')}")
+    engine_cpu = describe_spread([run.cpu.engine_s for run in results], "s")
+    children_cpu = describe_spread([run.cpu.children_s for run in results], "s")
+    print(f"  CPU time: engine {engine_cpu}, its children {children_cpu}")
     pss = describe_spread([run.pss_growth_mib for run in results], "MiB", 0)
     rss = describe_spread([run.rss_growth_mib for run in results], "MiB", 0)
     print(f"  engine's memory above idle: PSS {pss}, RSS {rss}")
