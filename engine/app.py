@@ -122,7 +122,7 @@ async def _run_parts(
             redis,
             store,
             {
-                **(upload_rules := make_upload_rules(store.reader)).hooks,
+                **(upload_rules := make_upload_rules(store.reader, data_dir)).hooks,
                 **(learning_rules := make_learning_rules(config)).hooks,
             },
         ) as jobs,

@@ -4,8 +4,8 @@ Times are UTC, microseconds since 1970-01-01 (`int` fields end in `_us`). Column
 because it crosses threads and enters DuckDB without holding the interpreter lock.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, Protocol
 
 import attrs
 import pyarrow as pa
@@ -97,9 +97,19 @@ class Upsert:
         )
 
 
+class RowSource(Protocol):
+    """Rows that lie somewhere else than in memory. Its methods run in the writer's thread."""
+
+    def read(self) -> Generator[pa.RecordBatch, None, None]:
+        """Yield the rows from the first, each time anew; what it raises refuses the request."""
+
+    def close(self) -> None:
+        """Let go of the rows: they are committed."""
+
+
 @attrs.frozen
 class LatestRows:
-    """What a statement that adds rows to `feature_history` leaves of each entity: its last row.
+    """What an `AppendStream` to `feature_history` leaves of each entity: its last row.
 
     `rows` has LATEST_ROWS_SCHEMA, one row an entity in the order of their keys. A big upload has
     millions: as Python objects they would take a gigabyte, and seconds to make.
@@ -110,23 +120,38 @@ class LatestRows:
 
 
 @attrs.frozen
+class AppendStream:
+    """Rows to add to a table that are too many to be held in memory, as `Append` otherwise.
+
+    `schema` is that of the rows. They come after those of every `Append` of the same transaction.
+    `applies` tells the online store of rows of `feature_history`, which it does not see here.
+    """
+
+    table: str
+    schema: pa.Schema
+    source: RowSource
+    row_count: int
+    applies: LatestRows | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return 0 if self.applies is None else int(self.applies.rows.nbytes)
+
+
+@attrs.frozen
 class Statement:
     """A statement of `engine/store/statements.sql`, by name, with its parameters.
 
-    The writer supplies `$commit_seq`, and `$ordinal`, the next free ordinal of the statement's
-    table, where the statement names them. `row_count` is the sender's estimate of the rows
-    touched, `size_bytes` of their weight. `applies` tells the online store of rows of
-    `feature_history`, which it cannot see in a statement.
+    `row_count` is the sender's estimate of the rows touched, `size_bytes` of their weight.
     """
 
     name: str
     parameters: Mapping[str, Any]
     row_count: int = 1
     size_bytes: int = _VALUE_BYTES
-    applies: LatestRows | None = None
 
 
-Operation = Append | Upsert | Statement
+Operation = Append | AppendStream | Upsert | Statement
 
 
 @attrs.frozen

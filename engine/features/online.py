@@ -25,7 +25,7 @@ from engine.features.selection import Selection
 from engine.features.source import HistoryReader
 from engine.features.values import NO_CELL, Clock, FeatureRow, read_system_clock
 from engine.features.views import FeatureSet
-from engine.records import Append, Commit, LatestRows, Statement
+from engine.records import Append, AppendStream, Commit, LatestRows
 
 logger = logging.getLogger(__name__)
 
@@ -111,13 +111,13 @@ class OnlineStore:
                         events.append(operation.data)
                     elif operation.table == "feature_history":
                         uploads.append(operation.data)
-                elif isinstance(operation, Statement) and operation.applies is not None:
+                elif isinstance(operation, AppendStream) and operation.applies is not None:
                     latest.append(operation.applies)
         if events:
             self._apply_events(events, commit.commit_seq)
         for batch in uploads:
             self._apply_uploads(batch)
-        # The writer runs statements after all rows, so theirs come last in the history too.
+        # The writer adds streams after all other rows, so theirs come last in the history too.
         for rows in latest:
             self._apply_latest(rows)
         self._commit_seq = commit.commit_seq

@@ -7,7 +7,7 @@ import attrs
 import duckdb
 
 from engine.errors import SchemaMismatchError
-from engine.records import Append, Operation, Statement, Upsert
+from engine.records import Append, AppendStream, Operation, Statement, Upsert
 from engine.store.statements import check_statement
 
 _FILLED_BY_WRITER = frozenset({"commit_seq", "ordinal"})
@@ -74,8 +74,9 @@ def check_operation(catalog: Mapping[str, Table], operation: Operation) -> None:
             f"no table {operation.table!r}; there are {', '.join(sorted(catalog))}"
         )
     match operation:
-        case Append(data=data):
-            given = tuple(data.schema.names)
+        case Append() | AppendStream():
+            schema = operation.data.schema if isinstance(operation, Append) else operation.schema
+            given = tuple(schema.names)
             if missing := table.required.difference(given):
                 raise SchemaMismatchError(f"{table.name}: missing columns {sorted(missing)}")
         case Upsert(columns=columns, rows=rows):

@@ -1,7 +1,6 @@
 """Named statements of a transaction, for what is neither an append nor an upsert."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 
@@ -10,8 +9,6 @@ from engine.records import Statement
 from engine.store.queries import load_queries
 
 _STATEMENTS: Final = load_queries("engine.store")
-_FILLS: Final[Mapping[str, str]] = {"move_staged_rows": "feature_history"}
-"""Statements that add rows to a table with ordinals, and which."""
 
 
 def check_statement(statement: Statement) -> None:
@@ -26,24 +23,10 @@ def check_statement(statement: Statement) -> None:
         )
 
 
-def run_statement(
-    connection: duckdb.DuckDBPyConnection,
-    statement: Statement,
-    commit_seq: int,
-    ordinals: dict[str, int],
-) -> None:
+def run_statement(connection: duckdb.DuckDBPyConnection, statement: Statement) -> None:
     """Run a statement inside the open transaction.
 
-    Args:
-      ordinals: next free ordinal by table in this commit; moved on by what the statement adds.
     Raises:
       duckdb.Error: it does not fit; nothing of the transaction may be committed.
     """
-    sql = _STATEMENTS[statement.name]
-    parameters: dict[str, Any] = dict(statement.parameters)
-    table = _FILLS.get(statement.name)
-    if table is not None:
-        parameters |= {"commit_seq": commit_seq, "ordinal": ordinals.get(table, 0)}
-    changed = connection.execute(sql, parameters).fetchall()
-    if table is not None:
-        ordinals[table] = ordinals.get(table, 0) + int(changed[0][0])
+    connection.execute(_STATEMENTS[statement.name], dict(statement.parameters)).fetchall()

@@ -1,18 +1,22 @@
 """One transaction: a group of requests becomes rows. Runs in the writer's thread."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import closing
+from typing import Any, TypeVar
 
 import attrs
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from engine.records import Append, Statement, Upsert, WriteRequest
+from engine.records import Append, AppendStream, Statement, Upsert, WriteRequest
 from engine.store.catalog import Table
 from engine.store.statements import run_statement
 
+T = TypeVar("T")
+
 _STAGED = "trellis_staged_batch"
+_ORDINAL = pa.field("ordinal", pa.int64(), nullable=False)
 
 FILE_FAILURES = (
     duckdb.FatalException,
@@ -82,7 +86,7 @@ def plan_steps(
     runs: dict[str, list[_AppendRun | _UpsertRun]] = {}
     for request in requests:
         for operation in request.operations:
-            if isinstance(operation, Statement):
+            if isinstance(operation, AppendStream | Statement):
                 continue
             of_table = runs.setdefault(operation.table, [])
             last = of_table[-1] if of_table else None
@@ -117,20 +121,7 @@ def write_group(
     """
     connection.begin()
     try:
-        ordinals: dict[str, int] = {}
-        for step in plan_steps(requests, catalog):
-            match step:
-                case AppendStep(table=table):
-                    first = ordinals.get(table, 0)
-                    ordinals[table] = first + _append(
-                        connection, catalog[table], step, commit_seq, first
-                    )
-                case UpsertStep():
-                    _upsert(connection, step, commit_seq)
-        for request in requests:
-            for operation in request.operations:
-                if isinstance(operation, Statement):
-                    run_statement(connection, operation, commit_seq, ordinals)
+        _write_operations(connection, catalog, requests, commit_seq)
     except FILE_FAILURES as error:
         raise FileFailure(str(error)) from error
     except BaseException:
@@ -142,30 +133,82 @@ def write_group(
         connection.commit()
     except duckdb.Error as error:
         raise FileFailure(str(error)) from error
+    for stream in _of_type(AppendStream, requests):
+        stream.source.close()
 
 
-def _append(
+def _write_operations(
     connection: duckdb.DuckDBPyConnection,
-    table: Table,
-    step: AppendStep,
+    catalog: Mapping[str, Table],
+    requests: Sequence[WriteRequest],
     commit_seq: int,
-    first_ordinal: int,
-) -> int:
-    data = pa.Table.from_batches(step.batches)
-    if table.has_ordinal:
-        ordinals = np.arange(first_ordinal, first_ordinal + data.num_rows, dtype=np.int64)
-        data = data.append_column("ordinal", pa.array(ordinals))
+) -> None:
+    next_ordinals: dict[str, int] = {}
+    for step in plan_steps(requests, catalog):
+        match step:
+            case AppendStep(table=name, batches=batches):
+                data = pa.Table.from_batches(batches)
+                first = next_ordinals.get(name, 0)
+                next_ordinals[name] = first + data.num_rows
+                if catalog[name].has_ordinal:
+                    data = data.append_column("ordinal", _ordinals(first, data.num_rows))
+                _insert(connection, name, data, commit_seq)
+            case UpsertStep():
+                _upsert(connection, step, commit_seq)
+    for stream in _of_type(AppendStream, requests):
+        name = stream.table
+        first = next_ordinals.get(name, 0)
+        next_ordinals[name] = first + stream.row_count
+        # Closed here: a failed insert leaves its reader, and with it the source in use.
+        with closing(stream.source.read()) as rows:
+            reader = pa.RecordBatchReader.from_batches(stream.schema, rows)
+            if catalog[name].has_ordinal:
+                reader = _numbered(reader, first)
+            _insert(connection, name, reader, commit_seq)
+    for statement in _of_type(Statement, requests):
+        run_statement(connection, statement)
+
+
+def _of_type(kind: type[T], requests: Sequence[WriteRequest]) -> Iterator[T]:
+    for request in requests:
+        for operation in request.operations:
+            if isinstance(operation, kind):
+                yield operation
+
+
+def _numbered(batches: pa.RecordBatchReader, first: int) -> pa.RecordBatchReader:
+    schema = batches.schema.append(_ORDINAL)
+
+    def number() -> Iterator[pa.RecordBatch]:
+        ordinal = first
+        for batch in batches:
+            columns = [*batch.columns, _ordinals(ordinal, batch.num_rows)]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            ordinal += batch.num_rows
+
+    return pa.RecordBatchReader.from_batches(schema, number())
+
+
+def _ordinals(first: int, count: int) -> pa.Array:
+    return pa.array(np.arange(first, first + count, dtype=np.int64))
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    data: pa.Table | pa.RecordBatchReader,
+    commit_seq: int,
+) -> None:
     names = ", ".join(_quoted(data.schema.names))
     # Left registered if the insert fails: an aborted transaction refuses even to drop the view, and
     # the next batch takes its place.
     connection.register(_STAGED, data)
     connection.execute(
-        f'INSERT INTO "{table.name}" ({names}, commit_seq) '  # noqa: S608 - names from the catalogue
+        f'INSERT INTO "{table}" ({names}, commit_seq) '  # noqa: S608 - names from the catalogue
         f"SELECT {names}, $commit_seq FROM {_STAGED}",
         {"commit_seq": commit_seq},
     )
     connection.unregister(_STAGED)
-    return int(data.num_rows)
 
 
 def _upsert(connection: duckdb.DuckDBPyConnection, step: UpsertStep, commit_seq: int) -> None:

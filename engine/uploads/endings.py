@@ -1,6 +1,7 @@
 """What the end of a `process_upload` job means: its rows count, or nothing of it does."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -9,11 +10,21 @@ import trio
 
 from engine.errors import FailedPreconditionError, NotFoundError
 from engine.jobs import ClaimedJob, EndedJob, JobState
-from engine.records import LATEST_ROWS_SCHEMA, LatestRows, Operation, Statement, Upsert
+from engine.records import (
+    FEATURE_HISTORY_SCHEMA,
+    AppendStream,
+    LatestRows,
+    Operation,
+    Statement,
+    Upsert,
+)
 from engine.store.queries import load_queries
+from engine.uploads.latest import compute_latest
 from engine.uploads.payload import read_upload_id
 from engine.uploads.ports import RowReader
 from engine.uploads.receiving import now_timestamp
+from engine.uploads.row_file import RowFile
+from engine.uploads.staging import StagedRows
 
 _QUERIES = load_queries("engine.uploads")
 _OUTCOME_COLUMNS = ("upload_id", "status", "error_code", "error", "finished_at")
@@ -27,34 +38,41 @@ class _Result(msgspec.Struct):
 class UploadEndings:
     """The hooks of the job type; see `engine.jobs.hooks`."""
 
-    def __init__(self, reader: RowReader) -> None:
+    def __init__(self, reader: RowReader, staged: StagedRows) -> None:
         self._reader = reader
+        self._staged = staged
 
     async def complete(self, job: ClaimedJob, result: Mapping[str, Any]) -> tuple[Operation, ...]:
         """Return what makes an upload's rows count, once.
 
         Raises:
           NotFoundError: there is no such upload.
-          FailedPreconditionError: not all of its rows have arrived.
+          FailedPreconditionError: not all of its rows have arrived, or they cannot be read.
           msgspec.ValidationError: the result is not one.
         """
         upload_id = read_upload_id(job.payload_json)
         counts = msgspec.convert(result, _Result)
-        of_upload = {"upload_id": upload_id}
-        of_attempt = {**of_upload, "job_token": job.token}
-        rows = await self._reader.fetch_rows(_QUERIES["fetch_target"], of_upload)
+        rows = await self._reader.fetch_rows(_QUERIES["fetch_target"], {"upload_id": upload_id})
         if not rows:
             raise NotFoundError("upload", upload_id)
         [(dataset, _)] = rows
-        [(staged,)] = await self._reader.fetch_rows(_QUERIES["count_staged"], of_attempt)
-        if staged != counts.rows_accepted:
+        file = self._staged.open(upload_id, job.token, dataset)
+        file.seal()
+        if file.row_count != counts.rows_accepted:
             raise FailedPreconditionError(
-                f"{staged} rows of the upload {upload_id} have arrived, not {counts.rows_accepted}"
+                f"{file.row_count} rows of the upload {upload_id} have arrived, "
+                f"not {counts.rows_accepted}"
             )
-        latest = await self._reader.fetch_arrow(_QUERIES["fetch_latest"], of_attempt)
-        latest_rows = await trio.to_thread.run_sync(_in_one_piece, latest)
+        self._staged.discard(upload_id, but=job.token)
+        latest = await trio.to_thread.run_sync(_read_latest, file)
         return (
-            Statement("move_staged_rows", of_attempt, applies=LatestRows(dataset, latest_rows)),
+            AppendStream(
+                "feature_history",
+                FEATURE_HISTORY_SCHEMA,
+                file,
+                counts.rows_accepted,
+                LatestRows(dataset, latest),
+            ),
             Upsert(
                 "uploads",
                 (*_OUTCOME_COLUMNS, "rows_accepted", "rows_rejected"),
@@ -70,8 +88,7 @@ class UploadEndings:
                     )
                 ],
             ),
-            Statement("delete_staged_rows", of_upload),
-            Statement("delete_other_rejects", of_attempt),
+            Statement("delete_other_rejects", {"upload_id": upload_id, "job_token": job.token}),
         )
 
     def fail(self, ended: EndedJob) -> tuple[Operation, ...]:
@@ -79,12 +96,13 @@ class UploadEndings:
         upload_id = read_upload_id(ended.payload_json)
         status = "CANCELLED" if ended.state is JobState.CANCELLED else "FAILED"
         row = (upload_id, status, ended.code, ended.message, now_timestamp())
-        return (
-            Upsert("uploads", _OUTCOME_COLUMNS, [row]),
-            Statement("delete_staged_rows", {"upload_id": upload_id}),
-        )
+        self._staged.discard(upload_id)
+        return (Upsert("uploads", _OUTCOME_COLUMNS, [row]),)
 
 
-def _in_one_piece(table: pa.Table) -> pa.RecordBatch:
-    columns = [column.combine_chunks() for column in table.cast(LATEST_ROWS_SCHEMA).columns]
-    return pa.RecordBatch.from_arrays(columns, schema=LATEST_ROWS_SCHEMA)
+def _read_latest(file: RowFile) -> pa.RecordBatch:
+    try:
+        with closing(file.read()) as batches:
+            return compute_latest(batches)
+    except OSError as error:
+        raise FailedPreconditionError(f"the rows cannot be read: {error}") from error

@@ -41,7 +41,13 @@ class Uploads:
             locks=rules.locks,
         )
         self._lookup = UploadLookup(reader)
-        self._staging = Staging(writer, reader)
+        self._staged = rules.staged
+        self._staging = Staging(writer, reader, rules.staged)
+
+    @property
+    def staged_rows(self) -> int:
+        """How many rows of all attempts wait for the end of their job."""
+        return self._staged.row_count
 
     async def receive(
         self, header: UploadHeader, chunks: AsyncIterator[bytes], request_id: str = ""
@@ -101,7 +107,7 @@ async def open_uploads(
 ) -> AsyncIterator[Uploads]:
     """Provide the uploads; what an engine that was killed left of files is deleted first.
 
-    Before any upload is received and any worker runs.
+    Before any upload is received and any worker runs. At the end no more rows may be staged.
 
     Args:
       jobs: opened with the hooks of `rules`.
@@ -112,4 +118,7 @@ async def open_uploads(
       StoreError: the data file cannot be written.
     """
     await writer.submit(WriteRequest((Statement("delete_abandoned_uploads", {}),)))
-    yield Uploads(jobs, rules, writer, reader, datasets, max_bytes=max_bytes, job_type=job_type)
+    try:
+        yield Uploads(jobs, rules, writer, reader, datasets, max_bytes=max_bytes, job_type=job_type)
+    finally:
+        rules.staged.discard_all()

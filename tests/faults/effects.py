@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 import attrs
 import duckdb
@@ -16,9 +15,6 @@ class Ended:
 
     runs: int
     succeeded: bool
-
-
-_EMPTY_TABLES: Final = ("upload_rows",)
 
 
 def audit_effects(
@@ -36,7 +32,6 @@ def audit_effects(
         return [
             *_audit_jobs(connection, ended),
             *_audit_uploads(connection, jobs, good),
-            *_audit_left(connection),
         ]
 
 
@@ -80,13 +75,4 @@ def _audit_uploads(
                 f"upload of job {job_id} ({job.key}): rows, entities and right values are "
                 f"{counts}, not {rows} each"
             )
-    return found
-
-
-def _audit_left(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    found = []
-    for table in _EMPTY_TABLES:
-        [(rows,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
-        if rows:
-            found.append(f"{rows} rows are left in {table}")
     return found

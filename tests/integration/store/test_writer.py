@@ -1,5 +1,6 @@
 """The writer channel on a real data file."""
 
+from collections.abc import Generator
 from datetime import UTC, datetime
 
 import attrs
@@ -13,6 +14,7 @@ from engine.records import (
     EVENTS_SCHEMA,
     FEATURE_HISTORY_SCHEMA,
     Append,
+    AppendStream,
     Commit,
     Statement,
     Upsert,
@@ -288,38 +290,79 @@ async def test_a_row_that_may_be_added_once_is_refused_the_second_time_with_its_
         assert await store.reader.fetch_rows("SELECT count(*) FROM events") == [(1,)]
 
 
-async def test_staged_rows_count_in_their_order_once_they_are_moved(
+class Rows:
+    """Rows of `feature_history` in batches, read from where they are as often as one likes."""
+
+    def __init__(self, *batches: list[int], fault: Exception | None = None) -> None:
+        self.batches = batches
+        self.fault = fault
+        self.reads = self.closed = 0
+
+    def read(self) -> Generator[pa.RecordBatch, None, None]:
+        self.reads += 1
+        for keys in self.batches:
+            yield uploaded(*keys)
+        if self.fault is not None:
+            raise self.fault
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def append(self) -> AppendStream:
+        rows = sum(map(len, self.batches))
+        return AppendStream("feature_history", FEATURE_HISTORY_SCHEMA, self, rows)
+
+
+def uploaded(*keys: int) -> pa.RecordBatch:
+    n = len(keys)
+    columns = [keys, ["profiles"] * n, ["{}"] * n, [0] * n]
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, FEATURE_HISTORY_SCHEMA, strict=True)]
+    return pa.record_batch(arrays, schema=FEATURE_HISTORY_SCHEMA)
+
+
+MOVED = "SELECT entity_key, ordinal, commit_seq FROM feature_history ORDER BY ordinal"
+
+
+async def test_streamed_rows_come_in_their_order_after_those_that_are_held(
     settings: StoreSettings,
 ) -> None:
-    def staged(token: str, keys: list[int]) -> Append:
-        count = len(keys)
-        return Append(
-            "upload_rows",
-            pa.record_batch(
-                {
-                    "upload_id": ["u"] * count,
-                    "job_token": [token] * count,
-                    "entity_key": keys,
-                    "dataset": ["profiles"] * count,
-                    "fields": ["{}"] * count,
-                    "event_time": pa.array([0] * count, pa.timestamp("us")),
-                }
-            ),
-        )
-
+    first, second = Rows([3, 1], [2]), Rows([4])
     async with open_store(settings) as store:
-        for rows in (staged("stale", [9]), staged("t", [3, 1]), staged("t", [2])):
-            await store.writer.submit(WriteRequest((rows,)))
         receipt = await store.writer.submit(
-            WriteRequest(
-                (
-                    Statement("move_staged_rows", {"upload_id": "u", "job_token": "t"}),
-                    Statement("delete_staged_rows", {"upload_id": "u"}),
-                )
-            )
+            WriteRequest((first.append(), Append("feature_history", uploaded(9)), second.append()))
         )
-        moved = await store.reader.fetch_rows(
-            "SELECT entity_key, ordinal, commit_seq FROM feature_history ORDER BY ordinal"
-        )
-        assert moved == [(key, n, receipt.commit_seq) for n, key in enumerate([3, 1, 2])]
-        assert await store.reader.fetch_rows("SELECT count(*) FROM upload_rows") == [(0,)]
+        rows = await store.reader.fetch_rows(MOVED)
+    assert rows == [(key, n, receipt.commit_seq) for n, key in enumerate([9, 3, 1, 2, 4])]
+    assert receipt.row_count == 5
+    assert (first.closed, second.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("fault", [OSError(5, "broken"), pa.ArrowInvalid("torn")])
+async def test_stream_that_breaks_off_refuses_its_own_request_alone(
+    settings: StoreSettings, fault: Exception
+) -> None:
+    broken, good = Rows([1], [2], fault=fault), Rows([3])
+    async with open_store(settings) as store:
+
+        async def submit_broken() -> None:
+            with pytest.raises(SchemaMismatchError, match=r"broken|torn"):
+                await store.writer.submit(WriteRequest((events(7), broken.append())))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.writer.submit, WriteRequest((events(8),)))
+            nursery.start_soon(submit_broken)
+            nursery.start_soon(store.writer.submit, WriteRequest((good.append(),)))
+        assert [key for key, _, _ in await store.reader.fetch_rows(MOVED)] == [3]
+        assert await store.reader.fetch_rows("SELECT user_id FROM events") == [(8,)]
+    assert (broken.closed, good.closed) == (0, 1)
+
+
+async def test_streamed_rows_of_a_wrong_table_are_refused_before_they_are_read(
+    settings: StoreSettings,
+) -> None:
+    rows = Rows([1])
+    wrong = AppendStream("events", FEATURE_HISTORY_SCHEMA, rows, 1)
+    async with open_store(settings) as store:
+        with pytest.raises(SchemaMismatchError, match="missing columns"):
+            await store.writer.submit(WriteRequest((wrong,)))
+    assert rows.reads == 0

@@ -34,11 +34,11 @@ async def store(tmp_path):
 
 
 @pytest.fixture
-def open_desk(store, server):
+def open_desk(store, server, tmp_path):
     """Opens what an engine has, over one data file and one server: again after it was killed."""
     with contextlib.closing(server.client()) as client:
         client.flushall()
-        rules = make_upload_rules(store.reader)
+        rules = make_upload_rules(store.reader, tmp_path)
         world = World(store, server, client, hooks=rules.hooks)
 
         @contextlib.asynccontextmanager

@@ -59,6 +59,9 @@ class UploadDesk:
         for part in parts:
             assert await staged.add_rows(ipc(part)) == len(part)
 
+    def staged_rows(self) -> int:
+        return self.uploads.staged_rows
+
     async def complete(
         self, job: ClaimedJob, accepted: int, rejected: int = 0, *, slot: str = "slot"
     ) -> ResultVerdict:

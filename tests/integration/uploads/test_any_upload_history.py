@@ -60,9 +60,9 @@ def rows_of(file: int) -> list[Row]:
 class Play:
     """Sends files and does what workers do with them."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, folder: Path) -> None:
         self.world = world
-        self.rules = make_upload_rules(world.store.reader)
+        self.rules = make_upload_rules(world.store.reader, folder)
         world.hooks = self.rules.hooks
         self.file_of: dict[str, int] = {}
         self.desk: UploadDesk
@@ -199,7 +199,7 @@ class Play:
         )
         files = {int(content[:1]) for content in await self.contents("COMPLETED")}
         assert counted == [(file, len(rows_of(file))) for file in sorted(files)]
-        assert await self.desk.count("upload_rows") == 0
+        assert self.desk.staged_rows() == 0
         for status in ENDINGS:
             await self.contents(status)
 
@@ -228,6 +228,6 @@ def test_a_file_counts_once_whatever_happens_to_its_uploads(server, plot):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "trellis.duckdb"
                 async with open_store(StoreSettings(path=path)) as store:
-                    await Play(World(store, server, client)).perform(plot)
+                    await Play(World(store, server, client), path.parent).perform(plot)
 
     trio.run(main)

@@ -194,7 +194,7 @@ async def test_aborted_upload_leaves_nothing(desk):
     assert await desk.count("upload_parts") == await desk.count("uploads") == 0
 
 
-async def test_parts_that_a_killed_engine_left_are_deleted_at_the_start(desk):
+async def test_parts_that_a_killed_engine_left_are_deleted_at_the_start(desk, tmp_path):
     kept = await desk.send(LARGE)
     store = desk.store
     columns = {
@@ -207,7 +207,7 @@ async def test_parts_that_a_killed_engine_left_are_deleted_at_the_start(desk):
 
     async with open_uploads(
         desk.jobs,
-        make_upload_rules(store.reader),
+        make_upload_rules(store.reader, tmp_path),
         store.writer,
         store.reader,
         desk.datasets,

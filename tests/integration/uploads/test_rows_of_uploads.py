@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow as pa
 import pytest
 import trio
 
@@ -16,9 +17,12 @@ from engine.features import FeatureStore, OnlineStore
 from engine.jobs import JobFailure, JobState
 from engine.jobs.journal import Outcome, write_outcomes
 from engine.records import WriteRequest
-from engine.uploads import RejectedRow
+from engine.uploads import RejectedRow, StagedUpload
 from engine.uploads.endings import UploadEndings
+from engine.uploads.row_file import RowFile
+from engine.uploads.staging import StagedRows
 from tests.integration.jobs.world import eventually
+from tests.integration.uploads.desk import ipc
 from tests.unit.features.world import FEATURE_SET, NAMES, SECOND
 
 NOW_US = 1_700_000_000 * SECOND
@@ -44,30 +48,61 @@ async def test_rows_count_once_the_job_completes_and_only_once(desk):
         (2, "profiles", None, 20, 1),
         (1, "profiles", '{"plan":"b"}', 10, 2),
     ]
-    assert await desk.count("upload_rows") == 0
+    assert desk.staged_rows() == 0
     view = await desk.uploads.get(receipt.upload_id)
     assert (view.status, view.rows_accepted, view.rows_rejected) == ("COMPLETED", 3, 1)
     assert view.finished_at_us is not None
     assert (view.sha256, view.filename) == (receipt.sha256, "")
 
 
-async def test_second_completion_is_refused_by_the_data_file(desk):
-    await desk.send(b"[]")
+async def test_second_completion_is_refused_by_the_data_file(desk, tmp_path):
+    receipt = await desk.send(b"[]")
     job = await desk.claim()
     await desk.stage(job, ROWS)
     result = {"rows_accepted": 3, "rows_rejected": 0}
-    operations = await UploadEndings(desk.store.reader).complete(job, result)
     assert (await desk.complete(job, 3)).accepted
-    # An engine that has forgotten that the job has ended, and staged rows that came late.
-    await desk.stage(job, ROWS)
+    # An engine that has forgotten that the job has ended, and that has its rows once more.
+    again = StagedRows(tmp_path)
+    rows = again.open(receipt.upload_id, job.token, "profiles")
+    rows.append(pa.ipc.open_stream(ipc(ROWS)).read_all().to_batches())
+    operations = await UploadEndings(desk.store.reader, again).complete(job, result)
     outcome = write_outcomes(
         [Outcome(job.job_id, job.run, JobState.SUCCEEDED, 1, 0, finished_at_us=NOW_US)]
     )
 
-    with pytest.raises(SchemaMismatchError):
+    with pytest.raises(SchemaMismatchError, match=f"{job.job_id}/{job.run}"):
         await desk.store.writer.submit(WriteRequest((*operations, outcome)))
 
     assert await desk.count("feature_history") == 3
+    again.discard_all()
+
+
+async def test_no_row_is_taken_once_the_job_has_completed(desk):
+    receipt = await desk.send(b"[]")
+    job = await desk.claim()
+    staged = await desk.uploads.begin_staging(receipt.upload_id, job.job_id, job.token)
+    assert await staged.add_rows(ipc(ROWS)) == 3
+    assert (await desk.complete(job, 3)).accepted
+
+    with pytest.raises(FailedPreconditionError, match="the attempt is over"):
+        await staged.add_rows(ipc(ROWS))
+
+    assert await desk.count("feature_history") == 3
+    assert desk.staged_rows() == 0
+
+
+async def test_disk_that_takes_no_rows_ends_the_attempt_with_the_reason(desk, tmp_path):
+    receipt = await desk.send(b"[]")
+    job = await desk.claim()
+    folder = tmp_path / "gone"
+    without_disk = StagedUpload(desk.store.writer, "u", "t", RowFile(folder, "profiles"))
+    with pytest.raises(FailedPreconditionError, match=r"No such file.*free disk space"):
+        await without_disk.add_rows(ipc(ROWS))
+    with pytest.raises(FailedPreconditionError, match="the attempt is over"):
+        await without_disk.add_rows(ipc(ROWS))
+
+    assert (await desk.uploads.get(receipt.upload_id)).status == "RECEIVED"
+    assert not (await desk.complete(job, 3)).accepted
 
 
 async def test_failed_job_that_is_started_again_may_complete(desk):
@@ -98,7 +133,7 @@ async def test_rows_of_an_attempt_that_was_given_up_do_not_count(desk):
     assert (await desk.complete(again, 2)).accepted
 
     assert await desk.count("feature_history") == 2
-    assert await desk.count("upload_rows") == 0
+    assert desk.staged_rows() == 0
     assert (await desk.uploads.get(receipt.upload_id)).rows_accepted == 2
 
 
@@ -127,7 +162,7 @@ async def test_failed_upload_says_why_and_keeps_its_rejects(desk):
     view = await desk.uploads.get(receipt.upload_id)
     assert (view.status, view.error_code, view.error) == ("FAILED", "no_good_rows", "none")
     assert (view.rows_rejected, view.rejects) == (1, (REJECT,))
-    assert await desk.count("feature_history") == await desk.count("upload_rows") == 0
+    assert await desk.count("feature_history") == desk.staged_rows() == 0
 
 
 async def test_cancelled_upload_is_told_apart(desk):

@@ -1,6 +1,7 @@
 """What the online store keeps is not gone over by the garbage collector again and again."""
 
 import gc
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -9,7 +10,15 @@ import trio
 from engine.config import OnlineConfig
 from engine.features import OnlineStore
 from engine.features.collector import CollectorRelief
-from engine.records import LATEST_ROWS_SCHEMA, Commit, LatestRows, Statement, WriteRequest
+from engine.records import (
+    FEATURE_HISTORY_SCHEMA,
+    LATEST_ROWS_SCHEMA,
+    AppendStream,
+    Commit,
+    LatestRows,
+    WriteRequest,
+)
+from engine.uploads.row_file import RowFile
 from tests.unit.features.world import FEATURE_SET, SECOND
 
 NOW_US = 1_700_000_000 * SECOND
@@ -59,12 +68,18 @@ async def test_rows_of_a_big_upload_leave_little_for_the_collector_to_go_over():
     columns = [range(entities), [NOW_US] * entities, ['{"plan":"a"}'] * entities]
     arrays = [pa.array(c, f.type) for c, f in zip(columns, LATEST_ROWS_SCHEMA, strict=True)]
     rows = pa.RecordBatch.from_arrays(arrays, schema=LATEST_ROWS_SCHEMA)
-    statement = Statement("move_staged_rows", {}, applies=LatestRows("profiles", rows))
+    stream = AppendStream(
+        "feature_history",
+        FEATURE_HISTORY_SCHEMA,
+        RowFile(Path(), "profiles"),
+        entities,
+        LatestRows("profiles", rows),
+    )
     online = OnlineStore(FEATURE_SET, OnlineConfig(), lambda: NOW_US)
     gc.collect()
     gc.freeze()
 
-    online.apply(Commit(1, (WriteRequest((statement,)),)))
+    online.apply(Commit(1, (WriteRequest((stream,)),)))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(online.run)
         with trio.fail_after(30):

@@ -1,5 +1,7 @@
 """Rows of big uploads: with their entity when it is needed, in commit order."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 import trio
@@ -7,13 +9,15 @@ import trio
 from engine.config import OnlineConfig
 from engine.features import Decline, OnlineStore
 from engine.records import (
+    FEATURE_HISTORY_SCHEMA,
     LATEST_ROWS_SCHEMA,
     Append,
+    AppendStream,
     Commit,
     LatestRows,
-    Statement,
     WriteRequest,
 )
+from engine.uploads.row_file import RowFile
 from tests.unit.features import naive
 from tests.unit.features.world import FEATURE_SET, SECOND, upload_batch
 
@@ -31,8 +35,14 @@ def big(commit_seq, plan, event_us=NOW_US, entities=MANY):
     columns = [range(entities), [event_us] * entities, [f'{{"plan":"{plan}"}}'] * entities]
     arrays = [pa.array(c, f.type) for c, f in zip(columns, LATEST_ROWS_SCHEMA, strict=True)]
     rows = pa.RecordBatch.from_arrays(arrays, schema=LATEST_ROWS_SCHEMA)
-    statement = Statement("move_staged_rows", {}, applies=LatestRows("profiles", rows))
-    return Commit(commit_seq, (WriteRequest((statement,)),))
+    stream = AppendStream(
+        "feature_history",
+        FEATURE_HISTORY_SCHEMA,
+        RowFile(Path(), "profiles"),
+        entities,
+        LatestRows("profiles", rows),
+    )
+    return Commit(commit_seq, (WriteRequest((stream,)),))
 
 
 def small(commit_seq, plan, key=1):
