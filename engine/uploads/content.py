@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 
 import attrs
+import numpy as np
 import pyarrow as pa
 import trio
 
@@ -111,14 +112,17 @@ async def _hash(update: Callable[[bytes], None], block: bytes) -> None:
 
 async def _write_parts(writer: RequestWriter, upload_id: str, first: int, block: bytes) -> int:
     """Commit a block in parts; return the number of the next part."""
-    parts = [block[begin : begin + PART_BYTES] for begin in range(0, len(block), PART_BYTES)]
-    if parts:
-        numbers = range(first, first + len(parts))
-        columns = [[upload_id] * len(parts), list(numbers), parts]
+    count = -(-len(block) // PART_BYTES)
+    if count:
+        numbers = np.arange(first, first + count, dtype=np.int32)
+        # The parts lie in the block as it is: only where they end is to be told.
+        ends = np.append(np.arange(count, dtype=np.int32) * PART_BYTES, np.int32(len(block)))
+        parts = [None, pa.py_buffer(ends), pa.py_buffer(block)]
         arrays = [
-            pa.array(column, field.type)
-            for column, field in zip(columns, _PARTS_SCHEMA, strict=True)
+            pa.repeat(upload_id, count),
+            pa.array(numbers),
+            pa.Array.from_buffers(pa.binary(), count, parts),
         ]
         data = pa.RecordBatch.from_arrays(arrays, schema=_PARTS_SCHEMA)
         await writer.submit(WriteRequest((Append("upload_parts", data),)))
-    return first + len(parts)
+    return first + count
