@@ -1,5 +1,6 @@
 """What a round must not leave behind."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final
@@ -82,7 +83,12 @@ def find_marked(data_dir: Path) -> list[int]:
 
 
 def _look(world: World) -> list[str]:
-    left = [*_look_at_processes(world), *_look_at_folders(world), *_look_at_queue(world)]
+    left = [
+        *_look_at_processes(world),
+        *_look_at_folders(world),
+        *_look_at_nameless_files(world),
+        *_look_at_queue(world),
+    ]
     return [*left, *(text for host in world.target.remote_hosts for text in host.find_left())]
 
 
@@ -112,6 +118,19 @@ def _look_at_folders(world: World) -> list[str]:
     folders = sorted(os.listdir(world.target.data_dir / "workers"))  # noqa: PTH208 - names
     living = {worker.worker_id for worker in world.api.workers()}
     return [f"folder of a worker that is gone: {name}" for name in folders if name not in living]
+
+
+def _look_at_nameless_files(world: World) -> list[str]:
+    """The rows of uploads that have not ended are in such files."""
+    data_dir = str(world.target.data_dir.absolute())
+    left = []
+    for path in Path(f"/proc/{world.target.engine_pid}/fd").iterdir():
+        # Some are closed meanwhile.
+        with contextlib.suppress(OSError):
+            target = str(path.readlink())
+            if target.startswith(data_dir) and target.endswith("(deleted)"):
+                left.append(f"the engine holds the nameless file {target}")
+    return left
 
 
 def _look_at_queue(world: World) -> list[str]:

@@ -29,6 +29,8 @@ class AgentHost:
 
     def find_left(self) -> list[str]:
         """Return what is there beside its agent, its zygote and its workers, or is missing."""
+        if self.agent.poll() is not None:
+            return [f"remote host: its agent has ended with {self.agent.returncode}"]
         found = [(pid, title_of(pid)) for pid in sorted(children_of(self.agent.pid))]
         zygotes = [pid for pid, title in found if title.startswith("trellis zygote")]
         workers = [pid for pid, title in found if title.startswith("trellis worker")]
