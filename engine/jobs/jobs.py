@@ -224,6 +224,10 @@ class Jobs:
         if back_to == "queue":
             self._link.put(Unreserve(slot))
 
+    def let_go(self, slot: str) -> None:
+        """Let anyone have what went back to a slot, which will not claim any more."""
+        self._link.put(Unreserve(slot))
+
     async def give_back(self, slot: str, tokens: Sequence[tuple[str, str]]) -> None:
         """Take back jobs that a living worker has not begun, given as job id and token.
 

@@ -94,6 +94,8 @@ class Slot:
                 with trio.move_on_at(self._starts_at_s):
                     await self._stopping.wait()
         finally:
+            # It may have been stopped after jobs went back to it, for a worker that never came.
+            self._jobs.let_go(self.name)
             self._show(None)
 
     def stop(self) -> None:

@@ -111,6 +111,12 @@ class VirtualJobs:
         await trio.sleep(0.01)
         self._announce()
 
+    def let_go(self, slot):
+        for job in self.jobs.values():
+            if (job.state, job.slot) == ("kept", slot):
+                job.state = "queued"
+        self._announce()
+
     def note_progress(self, job_id, token, counter, note="", **more):
         return True
 

@@ -181,6 +181,7 @@ STEPS = st.lists(
 @given(steps=STEPS, drain_after=st.none() | st.integers(0, 25))
 @example(steps=[(0.9, restart, 0), (0.0, add_jobs, 3), (0.9, linger, 0)], drain_after=2)
 @example(steps=[(0.9, add_jobs, 3), (0.0, die, 0), (0.0, resume, 0)], drain_after=2)
+@example(steps=[(0.0, add_jobs, 0)] * 9 + [(0.0, sleep_through, 1), (0.0, die, 1)], drain_after=11)
 @example(steps=[(0.55, add_jobs, 1), (0.35, stick, 0), (11.0, resume, 0)], drain_after=None)
 @example(steps=[(0.0, lose_zygote, 0), (0.0, die, 0), (4.0, mend_zygote, 0)], drain_after=None)
 def test_slots_recover_jobs_end_once_and_a_drain_is_finite(steps, drain_after):

@@ -144,6 +144,9 @@ class FakeJobs:
         self.released.append((slot, running, end, back_to))
         self.done += done
 
+    def let_go(self, slot):
+        assert not self.held(slot)
+
     def note_progress(self, job_id, token, counter, note="", **more):
         return True
 
