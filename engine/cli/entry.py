@@ -27,6 +27,21 @@ _COMMANDS: Final = {
     "features": LazyCommand(
         "engine.cli.features", "features", "Show the features of one entity, now or in the past."
     ),
+    "models": LazyCommand(
+        "engine.cli.models",
+        "models",
+        "List models; show, promote or roll back one, or its quality.",
+    ),
+    "predict": LazyCommand(
+        "engine.cli.predict", "predict", "Show what a trained model predicts for one entity."
+    ),
+    "explain": LazyCommand(
+        "engine.cli.explain", "explain", "Rebuild from history what a prediction was made of."
+    ),
+    "train": LazyCommand("engine.cli.train", "train", "Train a model now."),
+    "drift": LazyCommand(
+        "engine.cli.drift", "drift", "List the reports of drift, or look for it now."
+    ),
     "dead-letters": LazyCommand(
         "engine.cli.dead_letters", "dead_letters", "List refused messages, or take them in again."
     ),

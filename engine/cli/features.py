@@ -1,13 +1,13 @@
 """`features`: one entity's feature values, from the running engine."""
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
 from engine.cli.client import open_service
+from engine.cli.entity_keys import ENTITY_KEY, VERSION, KeyCommand
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import find_engine
 from engine.cli.tables import print_table
@@ -21,42 +21,13 @@ from proto.trellis.v1.features_pb2 import (
 )
 
 _STATUS_PREFIX: Final = "FEATURE_STATUS_"
-_NEGATIVE_NUMBER: Final = re.compile(r"-[0-9]+", re.ASCII)
 
 
-class _KeyCommand(click.Command):
-    """A command whose argument may be a negative number, which looks like an option to click."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        taking_values = {
-            name
-            for parameter in self.get_params(ctx)
-            if isinstance(parameter, click.Option) and not parameter.is_flag
-            for name in parameter.opts
-        }
-        options: list[str] = []
-        keys: list[str] = []
-        rest = iter(args)
-        for argument in rest:
-            if argument == "--":
-                keys += rest
-            elif _NEGATIVE_NUMBER.fullmatch(argument):
-                keys.append(argument)
-            else:
-                options.append(argument)
-                if argument in taking_values:
-                    # Whatever comes next is the option's value, negative or not.
-                    options += [value for value in [next(rest, None)] if value is not None]
-        return super().parse_args(ctx, [*options, "--", *keys] if keys else options)
-
-
-@click.command("features", cls=_KeyCommand)
+@click.command("features", cls=KeyCommand)
 @common_options
-@click.argument("entity_key", type=click.IntRange(-(2**63), 2**63 - 1))
+@click.argument("entity_key", type=ENTITY_KEY)
 @click.option("--model", metavar="NAME", help="The features of a model.")
-@click.option(
-    "--version", type=click.IntRange(1, 2**31 - 1), metavar="N", help="Version of the model."
-)
+@click.option("--version", type=VERSION, metavar="N", help="Version of the model.")
 @click.option("--feature", "names", multiple=True, metavar="NAME", help="A feature; repeatable.")
 @click.option(
     "--as-of", metavar="TIME", help="ISO 8601 time to look at; UTC without an offset; default: now."
@@ -102,7 +73,7 @@ def features(
     print_table(
         ("feature", "value", "status", "event time"),
         [
-            (f.name, json.dumps(read_value(f)), _status(f), _event_time(f))
+            (f.name, json.dumps(read_value(f)), show_status(f), show_event_time(f))
             for f in response.features
         ],
     )
@@ -115,11 +86,13 @@ def read_value(feature: FeatureValue) -> int | float | str | bool | None:
     return value
 
 
-def _status(feature: FeatureValue) -> str:
+def show_status(feature: FeatureValue) -> str:
+    """Return what a value is worth, in one word."""
     return FeatureStatus.Name(feature.status).removeprefix(_STATUS_PREFIX).lower()
 
 
-def _event_time(feature: FeatureValue) -> str | None:
+def show_event_time(feature: FeatureValue) -> str | None:
+    """Return when what a value rests on happened, None if it rests on nothing."""
     return show_time(feature.event_time) if feature.HasField("event_time") else None
 
 
@@ -134,8 +107,8 @@ def _describe(response: GetFeaturesResponse) -> dict[str, Any]:
             {
                 "name": feature.name,
                 "value": read_value(feature),
-                "status": _status(feature),
-                "event_time": _event_time(feature),
+                "status": show_status(feature),
+                "event_time": show_event_time(feature),
             }
             for feature in response.features
         ],
