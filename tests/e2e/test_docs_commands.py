@@ -17,6 +17,7 @@ DOCUMENTS = (
     "README.md",
     "docs/operations.md",
     "docs/features.md",
+    "docs/guarantees.md",
     "docs/jobs.md",
     "docs/uploads.md",
     "benchmarks/README.md",

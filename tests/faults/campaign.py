@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,15 @@ from tests.faults.effects import Ended, audit_effects
 from tests.faults.feature_answers import LAG, read_metric
 from tests.faults.leaks import LeakCheck, find_marked
 from tests.faults.misdeeds import MISDEEDS
-from tests.faults.plan import Intensity, PlannedJob, WorldKind, find_turn, plan_round
-from tests.faults.registry import Facility, collect_facilities, collect_faults
+from tests.faults.plan import (
+    Intensity,
+    PlannedJob,
+    RoundPlan,
+    WorldKind,
+    find_turn,
+    plan_round,
+)
+from tests.faults.registry import Facility, Fault, collect_facilities, collect_faults
 from tests.faults.report import Report, Violation
 from tests.faults.rounds import Round, RoundOutcome
 from tests.faults.world import World, open_world, stop_engine
@@ -87,6 +94,31 @@ async def run_campaign(options: Options, report: Report, say: Callable[[str], No
         await campaign.run(Path(folder))
 
 
+def plan_of(
+    options: Options,
+    number: int,
+    tags: frozenset[str],
+    faults: Mapping[str, Fault],
+    facilities: Mapping[str, Facility],
+) -> RoundPlan:
+    """Return the plan of a round in a world with these tags."""
+    only = options.only
+    usable = [
+        fault
+        for _, fault in sorted(faults.items())
+        if fault.needs <= tags and (not only or fault.name in only)
+    ]
+    return plan_round(
+        options.seed,
+        number,
+        options.intensity,
+        [fault.name for fault in usable if not fault.needs & facilities.keys()],
+        [name for name in MISDEEDS if not only or name in only],
+        rare=[fault.name for fault in usable if fault.needs & facilities.keys()],
+        rare_number=find_turn(options.kinds, number).of_kind,
+    )
+
+
 class _Campaign:
     def __init__(self, options: Options, report: Report, say: Callable[[str], None]) -> None:
         self._options = options
@@ -138,21 +170,7 @@ class _Campaign:
 
     async def _run_round(self, world: World, leaks: LeakCheck) -> RoundOutcome:
         options, number = self._options, self._number
-        only = options.only
-        usable = [
-            fault
-            for _, fault in sorted(self._faults.items())
-            if fault.needs <= world.tags and (not only or fault.name in only)
-        ]
-        plan = plan_round(
-            options.seed,
-            number,
-            options.intensity,
-            [fault.name for fault in usable if not fault.needs & self._facilities.keys()],
-            [name for name in MISDEEDS if not only or name in only],
-            rare=[fault.name for fault in usable if fault.needs & self._facilities.keys()],
-            rare_number=find_turn(options.kinds, number).of_kind,
-        )
+        plan = plan_of(options, number, world.tags, self._faults, self._facilities)
         outcome = await Round(world, plan, self._faults).run(leaks)
         self._report.add_round(outcome)
         self._say(
