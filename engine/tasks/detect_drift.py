@@ -1,15 +1,19 @@
 """The job `detect_drift`: the current window of a model against what it was trained on."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from engine.tasks.drift import NothingToCompareError, Thresholds, check_drift
 from engine.tasks.errors import PermanentJobError
-from engine.tasks.model_data import Part
+from engine.tasks.model_data import ArtifactError, Part
+from engine.tasks.reference import Reference
 from engine.tasks.reference_file import UnreadableReferenceError, read_reference
 from engine.tasks.row_stream import UnreadableRowsError, read_table
+
+_UNAVAILABLE: Final = "artifact_unavailable"
+"""The code of an `ArtifactError` that trying again may mend."""
 
 
 class _ThresholdsPayload(msgspec.Struct, frozen=True):
@@ -42,6 +46,9 @@ class DriftJob(Protocol):
     ) -> None:
         """Say that the job has come further."""
 
+    def count(self, name: str, amount: float = 1) -> None:
+        """Count something for the metrics."""
+
     def read_rows(self) -> Iterator[bytes]:
         """Yield the window's rows, an Arrow stream."""
 
@@ -53,20 +60,15 @@ def run(job: DriftJob) -> dict[str, Any]:
     """Compare the window with the reference of the model's version and return the report.
 
     Raises:
-      PermanentJobError: too few rows, no feature to compare, or a reference that is none.
-      ArtifactError: the reference cannot be had.
+      PermanentJobError: too few rows, no feature to compare, or a reference that is missing or not
+        what was registered.
+      ArtifactError: the reference cannot be had for now.
     """
     payload = msgspec.convert(job.payload, _Payload)
     # The reference, each feature and, at most, the prediction.
     total = len(payload.features) + 2
     job.advance(0, total=total, note="reading the reference")
-    content = job.read_part(payload.model, payload.version, "reference")
-    try:
-        reference = read_reference(content)
-    except UnreadableReferenceError as error:
-        raise PermanentJobError(
-            "bad_reference", f"{payload.model}/{payload.version}: {error}"
-        ) from None
+    reference = _read_reference(job, payload)
     job.advance(note="reading the window")
     try:
         window = read_table(job.read_rows(), lambda rows: job.advance(0, note=f"{rows} rows"))
@@ -104,3 +106,17 @@ def run(job: DriftJob) -> dict[str, Any]:
         **report,
         "thresholds": msgspec.structs.asdict(given),
     }
+
+
+def _read_reference(job: DriftJob, payload: _Payload) -> Reference:
+    version = f"{payload.model}/{payload.version}"
+    try:
+        return read_reference(job.read_part(payload.model, payload.version, "reference"))
+    except ArtifactError as error:
+        if error.code == _UNAVAILABLE:
+            raise
+        job.count("artifacts_refused")
+        raise PermanentJobError(error.code, f"the reference of {version}: {error}") from None
+    except UnreadableReferenceError as error:
+        job.count("artifacts_refused")
+        raise PermanentJobError("bad_reference", f"{version}: {error}") from None

@@ -12,6 +12,7 @@ import pytest
 
 from engine.tasks.detect_drift import run
 from engine.tasks.errors import JobCancelled, PermanentJobError
+from engine.tasks.model_data import ArtifactError
 from engine.tasks.reference import make_reference
 from engine.tasks.reference_file import write_reference
 
@@ -66,6 +67,11 @@ class NotedJob:
     counter: int = 0
     total: int | None = None
     notes: list[str] = attrs.field(factory=list)
+    counted: list[str] = attrs.field(factory=list)
+    refusal: ArtifactError | None = None
+
+    def count(self, name: str, amount: float = 1) -> None:
+        self.counted.append(name)
 
     def advance(
         self, amount: int = 1, *, total: int | None = None, note: str | None = None
@@ -86,6 +92,8 @@ class NotedJob:
 
     def read_part(self, model: str, version: int, part: str = "pipeline") -> bytes:
         assert (model, version, part) == ("buyers", 3, "reference")
+        if self.refusal is not None:
+            raise self.refusal
         return self.reference
 
 
@@ -154,6 +162,22 @@ def test_a_feature_without_reference_is_reported_and_the_others_are_compared() -
     result = run(NotedJob(rows(4, seed=2), payload))
     assert result["not_compared"] == {"added": "no_reference"}
     assert result["verdict"] == "DRIFTED"
+
+
+@pytest.mark.parametrize("code", ["artifact_missing", "artifact_corrupt"])
+def test_a_reference_that_is_gone_or_changed_fails_for_good_and_is_counted(code: str) -> None:
+    job = NotedJob(rows(2, seed=2), refusal=ArtifactError(code, "of another hash"))
+    with pytest.raises(PermanentJobError, match="of buyers/3: of another hash") as caught:
+        run(job)
+    assert caught.value.code == code
+    assert job.counted == ["artifacts_refused"]
+
+
+def test_a_reference_that_is_out_of_reach_for_now_is_asked_for_again() -> None:
+    job = NotedJob(rows(2, seed=2), refusal=ArtifactError("artifact_unavailable", "blobs away"))
+    with pytest.raises(ArtifactError, match="blobs away"):
+        run(job)
+    assert not job.counted
 
 
 @pytest.mark.parametrize(
