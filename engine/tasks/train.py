@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import attrs
+import numpy as np
 
 from engine.tasks.artifacts import ArtifactRefusedError, Predictions, TrainedModel, load_pipeline
 from engine.tasks.artifacts.signature import LIBRARIES
@@ -21,7 +22,13 @@ from engine.tasks.training.importance import measure_importance
 from engine.tasks.training.request import TrainingRequest, read_request
 from engine.tasks.training.rows import TrainingRows, check_enough, read_rows
 from engine.tasks.training.split import split_rows
-from engine.tasks.training.trainer import Fitted, describe_reference, evaluate, fit_model
+from engine.tasks.training.trainer import (
+    Fitted,
+    ask_model,
+    describe_reference,
+    evaluate,
+    fit_model,
+)
 
 UNAVAILABLE = "artifact_unavailable"
 """The code of an `ArtifactError` that trying again may mend."""
@@ -62,6 +69,7 @@ class _Champion:
     facts: dict[str, Any] | None
 
 
+@np.errstate(all="ignore")  # what overflows is looked for where it matters
 def run(job: TrainJob) -> dict[str, Any]:
     """Train, store what came of it, and return what the engine makes a version of.
 
@@ -79,7 +87,7 @@ def run(job: TrainJob) -> dict[str, Any]:
     job.advance(note=f"fitting {request.estimator.class_name} to {len(fitted_rows)} rows")
     fitted = fit_model(request, fitted_rows, job.advance)
     job.advance(note=f"judging by {len(tested_rows)} rows")
-    found = fitted.model.predict(tested_rows.features)
+    found = ask_model(fitted.model, tested_rows)
     measured = evaluate(request, found, tested_rows, job.advance)
     champion = _judge_champion(job, request, tested_rows)
     importance = measure_importance(
@@ -145,17 +153,21 @@ def _judge_champion(job: TrainJob, request: TrainingRequest, rows: TrainingRows)
             raise
         job.count("artifacts_refused")
         job.logger.warning("the artifact of %s/%d is refused: %s", request.model, version, error)
-        return _Champion([], {"version": version, "code": error.code, "detail": str(error)})
-    except RowsMismatchError as error:
+        return _useless_champion(version, error.code, error)
+    except (RowsMismatchError, PermanentJobError) as error:
         job.logger.warning("%s/%d cannot be judged: %s", request.model, version, error)
-        return _Champion([], {"version": version, "code": "schema_mismatch", "detail": str(error)})
+        return _useless_champion(version, getattr(error, "code", "schema_mismatch"), error)
     return _Champion(evaluate(request, found, rows, job.advance), {"version": version})
+
+
+def _useless_champion(version: int, code: str, error: Exception) -> _Champion:
+    return _Champion([], {"version": version, "code": code, "detail": str(error)})
 
 
 def _ask_champion(model: TrainedModel, request: TrainingRequest, rows: TrainingRows) -> Predictions:
     if model.signature.task != request.task.value:
         raise RowsMismatchError(f"it is for {model.signature.task}, the label for {request.task}")
-    return model.predict(rows.features)
+    return ask_model(model, rows)
 
 
 def _describe_rows(

@@ -75,12 +75,16 @@ class TrainedModel:
         """Predict for each row.
 
         Args:
-          rows: a column for each feature of the signature at least; null is missing.
+          rows: a column for each feature of the signature at least; null is missing. A row whose
+            values overflow has NaN for an answer.
         Raises:
           RowsMismatchError: a column is missing or of another type.
         """
         # What comes out of `to_block` is finite or missing, and checked by that.
-        with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+        with (
+            sklearn.config_context(assume_finite=True, skip_parameter_validation=True),
+            np.errstate(all="ignore"),
+        ):
             taken = self._transform(rows)
             if self.signature.task == Task.REGRESSION:
                 return Predictions(np.asarray(self._estimator.predict(taken), np.float64))

@@ -69,7 +69,7 @@ def _check_columns(columns: Any, signature: Signature) -> None:
 
 def _check_trees(estimator: Any) -> None:
     width = int(estimator.n_features_in_)
-    for tree in _trees_of(estimator):
+    for tree in trees_of(estimator):
         _require(
             tree.node_count == tree.capacity and tree.n_features == width, "it holds a broken tree"
         )
@@ -104,7 +104,8 @@ def _check_children(child: NDArray[Any], place: NDArray[Any], count: int) -> Non
     _require(bool(((child > place) & (child < count)).all()), "a tree leads nowhere")
 
 
-def _trees_of(estimator: Any) -> Iterable[Any]:
+def trees_of(estimator: Any) -> Iterable[Any]:
+    """Yield the trees of a fitted tree or forest; others have none of this kind."""
     for one in getattr(estimator, "estimators_", [estimator]):
         tree = getattr(one, "tree_", None)
         if tree is not None:

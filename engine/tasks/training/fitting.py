@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from engine.tasks.artifacts.container import check_size
+from engine.tasks.artifacts.soundness import trees_of
 from engine.tasks.errors import PermanentJobError
 
 _TREES: Final = 10
 _ITERATIONS: Final = 50
 """Between two steps data is binned anew, which costs about as much as an iteration."""
+_NODE_BYTES: Final = 64  # of a tree, beside the values in it
 _NOTES_MAX: Final = 10
 _NOTE_CHARS: Final = 300
 
@@ -32,14 +35,14 @@ def fit_estimator(
       advance: called after each step; what it raises ends the fit.
     Returns: what scikit-learn had to remark, such as that it did not converge.
     Raises:
-      PermanentJobError: bad_parameters; scikit-learn does not take them for this data.
+      PermanentJobError: bad_parameters: scikit-learn does not take them for this data; or
+        artifact_too_large: the trees grow beyond what is kept, or would fit into memory.
     """
     with warnings.catch_warnings(record=True) as remarks:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", ConvergenceWarning)
         try:
-            with np.errstate(all="ignore"):
-                _fit(estimator, values, labels, advance)
+            _fit(estimator, values, labels, advance)
         except (ValueError, TypeError, OverflowError) as error:
             # The values are finite and the labels are checked, so it is what was configured.
             raise PermanentJobError(
@@ -66,6 +69,7 @@ def _fit(
             estimator.set_callbacks()
     else:
         estimator.fit(values, labels)
+        _check_trees(estimator)
         advance()
 
 
@@ -82,10 +86,18 @@ def _fit_in_steps(
     for count in (*range(step, most, step), most):
         estimator.set_params(**{counter: count})
         estimator.fit(values, labels)
+        _check_trees(estimator)
         advance()
         if getattr(estimator, "n_iter_", count) < count:
             break  # it has stopped early, of its own accord
     estimator.set_params(**{counter: most}, warm_start=False)
+
+
+def _check_trees(estimator: Any) -> None:
+    """Refuse while it is small what would be too large in the end."""
+    check_size(
+        sum(tree.node_count * _NODE_BYTES + tree.value.nbytes for tree in trees_of(estimator))
+    )
 
 
 def _is_more(count: Any, step: int) -> bool:

@@ -63,8 +63,7 @@ def fit_model(request: TrainingRequest, rows: TrainingRows, advance: Advance) ->
     frame = to_frame(rows.features, request.features, types)
     usable = find_usable(frame, types)
     columns = build_columns(usable, request.estimator.class_name)
-    with np.errstate(all="ignore"):
-        values = columns.fit_transform(frame)
+    values = columns.fit_transform(frame)
     if not np.isfinite(values).all():
         raise PermanentJobError(
             "values_too_large", "values of a feature are too large to be added up"
@@ -83,6 +82,21 @@ def fit_model(request: TrainingRequest, rows: TrainingRows, advance: Advance) ->
     model = load_pipeline(content)
     advance()
     return Fitted(content, model, usable.left_out, remarks)
+
+
+def ask_model(model: TrainedModel, rows: TrainingRows) -> Predictions:
+    """Return what a model says of rows.
+
+    Raises:
+      PermanentJobError: values_too_large; its sums overflow.
+      RowsMismatchError: they lack a feature of it, or have it in another type.
+    """
+    found = model.predict(rows.features)
+    if not np.isfinite(found.score).all():
+        raise PermanentJobError(
+            "values_too_large", "values of a feature or of the label are too large to be added up"
+        )
+    return found
 
 
 def evaluate(

@@ -269,6 +269,17 @@ def test_parameters_that_do_not_work_are_refused(
     assert words in str(refused)
 
 
+@pytest.mark.parametrize("name", ["RandomForestClassifier", "DecisionTreeClassifier"])
+def test_trees_beyond_what_is_kept_are_refused_while_they_grow(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.tasks.artifacts.container.MAX_BYTES", 20_000)
+    parameters = {"n_estimators": 10_000} if name.startswith("Random") else {}
+    refused = refusal_of(PlayedJob(make_rows(), payload_of(name, parameters=parameters)))
+    assert refused.code == "artifact_too_large"
+    assert "limit the depth" in str(refused)
+
+
 def test_labels_that_an_estimator_cannot_take_are_refused() -> None:
     rows = make_rows("double").set_column(2, "label", pa.array(np.linspace(-1, 1, 2_000)))
     refused = refusal_of(PlayedJob(rows, payload_of("PoissonRegressor")))
