@@ -1,5 +1,6 @@
 """Reference statistics: what a model's features looked like in training, for drift. Pure."""
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
@@ -114,7 +115,9 @@ def quantile_edges(ordered: FloatArray) -> FloatArray:
         return ordered
     least, greatest = ordered[0], ordered[-1]
     if least == greatest:
-        return np.array([np.nextafter(least, -np.inf), least])
+        below = math.nextafter(least, -math.inf)
+        # There is nothing below the lowest double.
+        return np.array([below, least] if math.isfinite(below) else [least])
     edges = np.unique(np.quantile(ordered, _DECILES, method="inverted_cdf"))
     if edges[-1] == greatest:
         below = ordered[np.searchsorted(ordered, greatest, side="left") - 1]

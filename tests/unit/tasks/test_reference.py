@@ -1,6 +1,7 @@
 """What is kept of a training set to compare with later."""
 
 import math
+import sys
 
 import attrs
 import numpy as np
@@ -84,10 +85,11 @@ def test_a_column_without_values_is_described() -> None:
         ([0] * 50 + [1] * 45 + [2] * 4 + [7], [0, 1], [50, 45, 5]),
         ([0] * 3 + [5] * 4 + [9] * 93, [5], [7, 93]),
         ([5] * 9, [math.nextafter(5, 0), 5], [0, 9, 0]),
+        ([-sys.float_info.max] * 9, [-sys.float_info.max], [9, 0]),
     ],
 )
 def test_edges_cut_something_off_whatever_the_ties(
-    values: list[int], edges: list[float], counts: list[int]
+    values: list[float], edges: list[float], counts: list[int]
 ) -> None:
     ordered = np.array(values, dtype=np.float64)
     assert quantile_edges(ordered).tolist() == edges

@@ -1,12 +1,13 @@
 """A look at a whole window: what is compared, what cannot be, and what comes of it."""
 
 import math
+import sys
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.tasks.drift import (
@@ -185,11 +186,15 @@ def test_each_feature_is_announced_before_it_is_compared() -> None:
     assert noted == FEATURES
 
 
-AWKWARD = st.floats() | st.sampled_from([0.0, 1.0, 1.7e308, -1.7e308, 5e-324]) | st.none()
+HUGE = sys.float_info.max
+AWKWARD = st.floats() | st.sampled_from([0.0, 1.0, HUGE, -HUGE, 1.7e308, 5e-324]) | st.none()
 
 
 @settings(deadline=None)
 @given(st.lists(AWKWARD, min_size=1, max_size=60), st.lists(AWKWARD, min_size=1, max_size=60))
+@example([-HUGE] * 20, [HUGE] * 20)
+@example([HUGE] * 20, [-HUGE, HUGE] * 20)
+@example([-HUGE, HUGE] * 20, [0.0] * 20)
 def test_any_numbers_make_a_report_of_valid_json(
     before: list[float | None], after: list[float | None]
 ) -> None:
