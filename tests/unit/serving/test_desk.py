@@ -104,6 +104,19 @@ def test_a_slow_batch_is_given_to_another_too_and_the_first_answer_counts(
     assert [len(told) for told in caller.told.values()] == [1, 1]
 
 
+def test_a_batch_is_given_to_two_workers_and_no_more(desk: ScoringDesk) -> None:
+    third = Scorer("c", "l", "v")
+    desk.add(ONE, rows_of(Caller(), 2), 0.0)
+    take(desk, A)
+    take(desk, B, 1.0)
+    assert desk.next_batch(third, 3.0) is None
+    # One of the two is enough; only with both lost it is queued again.
+    desk.lose(A)
+    assert desk.waiting_rows == 0
+    desk.lose(B)
+    assert len(take(desk, third, 3.0).rows) == 2
+
+
 def test_a_row_that_kills_workers_ends_alone_and_its_neighbours_are_scored(
     desk: ScoringDesk,
 ) -> None:
