@@ -116,10 +116,14 @@ class DriftSpec:
         "Population stability index from which a feature has drifted.", default=None
     )
     ks_statistic: Fraction | None = described(
-        "Kolmogorov-Smirnov distance from which a numeric feature has drifted.", default=None
+        "Kolmogorov-Smirnov distance, of categories total variation, from which a feature has "
+        "drifted.",
+        default=None,
     )
     missing_rate: Fraction | None = described(
-        "Rise of the share of missing values from which a feature has drifted.", default=None
+        "Rise of the share of missing values, or share of values in new categories, from which a "
+        "feature has drifted.",
+        default=None,
     )
     alpha: Annotated[float, Number(1e-9, 0.5)] = described(
         "A distance counts only if chance explains it with less probability than this, corrected "

@@ -257,11 +257,17 @@ class PathsConfig:
 
 @attrs.frozen
 class ThresholdsConfig:
-    """Drift alerts: a feature whose score reaches its threshold has drifted. Not watched yet."""
+    """Drift: a feature whose score reaches its threshold, not by chance, has drifted."""
 
     psi: Annotated[float, Number(0.001, 10)] = setting(0.2, "Population stability index.")
-    ks_statistic: Fraction = setting(0.1, "Kolmogorov-Smirnov distance of numeric features.")
-    missing_rate: Fraction = setting(0.1, "Rise of the share of missing values.")
+    ks_statistic: Fraction = setting(
+        0.1,
+        "Largest difference in probability: Kolmogorov-Smirnov distance of numeric features, total "
+        "variation of categories.",
+    )
+    missing_rate: Fraction = setting(
+        0.1, "Rise of the share of missing values; also share of values in new categories."
+    )
 
 
 @attrs.frozen
