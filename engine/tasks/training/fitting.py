@@ -13,7 +13,7 @@ from engine.tasks.artifacts.soundness import trees_of
 from engine.tasks.errors import PermanentJobError
 
 _TREES: Final = 10
-_ITERATIONS: Final = 50
+_ITERATIONS: Final = 25
 """Between two steps data is binned anew, which costs about as much as an iteration."""
 _NODE_BYTES: Final = 64  # of a tree, beside the values in it
 _NOTES_MAX: Final = 10
