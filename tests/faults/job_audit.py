@@ -84,7 +84,8 @@ class JobFindings:
     causes: Counter[str] = attrs.field(factory=Counter)
     latencies: list[Latency] = attrs.field(factory=list)
     undelivered: int = 0
-    """Attempts that were over, but whose worker died before it handed their outcome in."""
+    """Attempts beside the one that their worker ended with: over and not handed in, or begun when
+    it had been given up."""
 
 
 def find_overlaps(log: Iterable[Entry]) -> list[str]:
@@ -168,8 +169,8 @@ def audit_job(
         recorded = by_attempt.get(run.attempt)
         if recorded is not None and _is_undelivered(recorded):
             findings.undelivered += 1
-            if run.outcome is None or recorded.pid != run.pid:
-                say(f"attempt {run.attempt} in {run.pid} is recorded as over: {recorded}; {run}")
+            if recorded.pid != run.pid:
+                say(f"attempt {run.attempt} ran in {run.pid}, recorded is {recorded.pid}")
             continue
         expected = _expected_causes(run, circumstances)
         if recorded is None:
@@ -184,8 +185,8 @@ def audit_job(
             )
         if recorded.pid not in {0, run.pid}:
             say(f"attempt {run.attempt} ran in {run.pid}, recorded is {recorded.pid}")
-        # An engine that stops does not wait for stacks.
-        if not _engine_ends_meanwhile(run, circumstances):
+        # An engine that stops does not wait for stacks, and who is killed meanwhile has none.
+        if not _engine_ends_meanwhile(run, circumstances) and not _is_killed(run, circumstances):
             _check_stack(run, recorded, say)
     if planned.is_upload:
         # Its code is Trellis' own, which writes no log; but what ended it from outside is known.
@@ -236,6 +237,13 @@ def _caused_from_outside(run: Run, circumstances: Circumstances) -> set[str]:
 
 def _is_undelivered(recorded: jobs_pb2.JobAttempt) -> bool:
     return recorded.detail.startswith(_UNDELIVERED) and recorded.cause in CHARGED
+
+
+def _is_killed(run: Run, circumstances: Circumstances) -> bool:
+    return any(
+        (hit.pid, hit.start_ticks) == (run.pid, run.start_ticks) and "died" in hit.causes
+        for hit in circumstances.hits
+    )
 
 
 def _engine_ends_meanwhile(run: Run, circumstances: Circumstances) -> list[EngineEnd]:

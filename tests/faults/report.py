@@ -83,7 +83,7 @@ class Report:
                 for name, values in sorted(self._seconds_by_kind().items())
             ),
             "",
-            f"{self.undelivered} attempts were over when their worker died with the outcome",
+            f"{self.undelivered} attempts had no outcome because of another job of their worker",
             f"{self.repeated} jobs were retried by clients",
             f"{self.parkings} times a slot was parked",
             f"{len(self.violations)} violations",
