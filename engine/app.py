@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import trio
 
 from engine import metrics
+from engine.allocator import keep_memory_together
 from engine.app_learning import open_scoring, open_serving, reserved_pools
 from engine.app_loop import make_learning_rules, open_learning, run_learning
 from engine.app_workers import open_workforce
@@ -92,6 +93,7 @@ async def run_engine(
     Cancellation: as a second signal.
     """
     os.umask(0o077)
+    keep_memory_together()
     gc.set_threshold(_GC_THRESHOLD)
     stop = trio.Event()
     with keep_out("pandas", "sklearn"):

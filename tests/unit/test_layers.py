@@ -16,6 +16,7 @@ LAYERS = [
         "logs",
         "ready",
         "control_token",
+        "allocator",
         "imports",
         "early_stop",
         "signals",
