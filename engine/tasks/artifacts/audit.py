@@ -18,7 +18,7 @@ PROTOCOL: Final = 2
 _SCHEMA_BYTES: Final = 32 << 20
 _CONTAINERS: Final = 600_000
 """Of lists and objects in the schema, about 250 bytes of memory each. A forest of a thousand trees
-has half of it."""
+has a tenth of it."""
 _ARRAY_MAGIC: Final = b"\x93NUMPY\x01\x00"
 _HEADER_BYTES: Final = 10_000  # what numpy itself takes
 
