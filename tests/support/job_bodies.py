@@ -3,6 +3,7 @@
 import ctypes
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -146,3 +147,18 @@ def reject(job):
         row, column, reason, detail, excerpt = 3, "age", "type", "not a number", "abc"
 
     job.stage_rows(job.payload["upload_id"], [], [Row()])
+
+
+_KEPT = []
+
+
+def take_memory(job):
+    """Take so many MiB, for good, and then some time."""
+    for _ in range(job.payload["mib"]):
+        _KEPT.append(os.urandom(1024) * 1024)
+        job.advance()
+    time.sleep(job.payload.get("seconds", 0))
+
+
+def die(job):
+    os.kill(os.getpid(), signal.SIGKILL)
