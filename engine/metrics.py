@@ -129,6 +129,9 @@ TRAININGS = Counter(
 DRIFT_REPORTS = Counter(
     "trellis_drift_reports", "Looks for drift by what they found.", ["model", "verdict"]
 )
+DRIFTED = Gauge(
+    "trellis_drifted", "Whether the last look at a model found drift (1) or not (0).", ["model"]
+)
 DRIFT_SCORE = Gauge(
     "trellis_drift_score",
     "How far a feature was from the training set at the last look.",

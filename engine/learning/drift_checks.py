@@ -9,7 +9,7 @@ import trio
 
 from engine import metrics
 from engine.config import ThresholdsConfig
-from engine.errors import FailedPreconditionError, NotFoundError
+from engine.errors import FailedPreconditionError, NotFoundError, TrellisError
 from engine.features import HistoryReader
 from engine.jobs import ClaimedJob, JobSpec
 from engine.learning.drift_records import (
@@ -41,6 +41,8 @@ from engine.store.queries import load_queries
 logger = logging.getLogger(__name__)
 
 _QUERIES = load_queries("engine.learning")
+_RETRY_S = 5.0
+"""Until what could not be decided is tried again."""
 
 
 class DriftEndings:
@@ -90,9 +92,10 @@ class DriftChecks:
 
     async def load(self) -> None:
         """Read what earlier engines have started. Before anything else. Raises StoreError."""
-        for job_id, model in await self._reader.fetch_rows(_QUERIES["checks_under_way"]):
+        of_type = {"job_type": DETECT_DRIFT}
+        for job_id, model in await self._reader.fetch_rows(_QUERIES["jobs_under_way"], of_type):
             self._job_ids[model] = job_id
-        for model, started_us in await self._reader.fetch_rows(_QUERIES["last_checks"]):
+        for model, started_us, _ in await self._reader.fetch_rows(_QUERIES["last_jobs"], of_type):
             self._last_started_us[model] = started_us
 
     def last_started_us(self, model: str) -> int | None:
@@ -110,10 +113,10 @@ class DriftChecks:
         Cancellation: a checkpoint before the job is accepted; then nothing is started.
         """
         spec = self._trainings.find_spec(model)
-        champion = self._models.find(model).default
-        if champion.trained is None:
+        champion = self._models.find(model).champion
+        if champion is None:
             raise FailedPreconditionError(
-                f"the model {model!r} has no trained version to compare with; train it first"
+                f"the model {model!r} has no champion to compare with; train it first"
             )
         async with self._starting:
             under_way = self._job_ids.get(model)
@@ -179,14 +182,20 @@ class DriftChecks:
     async def run_follow_up(self) -> None:
         """Start a training for each report of drift, or note why there is none; until cancelled.
 
-        What an engine that was killed has left undecided is decided first.
+        What an engine that was killed has left undecided is decided first. What cannot be decided
+        just now is logged and tried again.
         """
         while True:
             self._reported = trio.Event()
-            for _, report_id in await self._reader.fetch_rows(_QUERIES["undecided_reports"]):
-                report = await self.find(report_id)
-                if report is not None:
-                    await self._decide(report)
+            try:
+                for _, report_id in await self._reader.fetch_rows(_QUERIES["undecided_reports"]):
+                    report = await self.find(report_id)
+                    if report is not None:
+                        await self._decide(report)
+            except TrellisError as error:
+                logger.warning("drift cannot be followed up", extra={"detail": str(error)})
+                await trio.sleep(_RETRY_S)
+                continue
             await self._reported.wait()
 
     async def _decide(self, report: DriftReport) -> None:
@@ -212,6 +221,7 @@ class DriftChecks:
 
 def _show(report: DriftReport) -> None:
     metrics.DRIFT_REPORTS.labels(report.model, report.verdict.lower()).inc()
+    metrics.DRIFTED.labels(report.model).set(report.verdict == DRIFTED)
     for feature in report.features:
         scores: Iterable[tuple[str, float | None]] = (
             ("psi", feature.psi),

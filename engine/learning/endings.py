@@ -122,12 +122,12 @@ class TrainingEndings:
 
     def _decide(self, request: TrainingRequest, trained: TrainedArtifact) -> Promotion:
         assert self._models is not None
-        default = self._models.find(request.model).default
-        champion = default.version if default.trained is not None else None
-        if champion != request.champion_version:
+        champion = self._models.find(request.model).champion
+        number = None if champion is None else champion.version
+        if number != request.champion_version:
             return Promotion(
                 Role.CHALLENGER,
-                f"the champion changed while it was trained: it is version {champion} now",
+                f"the champion changed while it was trained: it is version {number} now",
             )
         spec = self._declared.get(request.model)
         policy = PolicySpec() if spec is None else spec.policy

@@ -84,7 +84,7 @@ class LiveQuality:
         Returns: the version that took over; None if all stays as it is.
         Raises: as `measure`, UnavailableError when the engine is shutting down.
         """
-        if spec.policy.roll_back_below is None:
+        if spec.policy.roll_back_below is None or self._models.find(spec.name).champion is None:
             return None
         measured = await self.measure(spec.name)
         metric = metric_of(spec.policy, estimator_of(spec, self._features).task)

@@ -65,7 +65,7 @@ def request_training(
 ) -> TrainingRequest:
     """Return the training of a declared model with a label, beside its champion of now."""
     assert spec.label is not None
-    champion = model.default if model.default.trained is not None else None
+    champion = model.champion
     return TrainingRequest(
         model=spec.name,
         entity=spec.entity,

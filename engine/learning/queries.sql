@@ -1,5 +1,5 @@
--- name: trainings_under_way
--- Trainings that were accepted, or started again, and have not ended.
+-- name: jobs_under_way
+-- Jobs of a type that were accepted, or started again, and have not ended.
 SELECT job_id, payload->>'model'
 FROM job_log
 WHERE job_id IN (
@@ -10,16 +10,16 @@ WHERE job_id IN (
     GROUP BY began.job_id
     HAVING arg_max(ended.outcome_key IS NULL, began.run)
 )
-AND change = 'accepted' AND job_type = 'train'
+AND change = 'accepted' AND job_type = $job_type
 
--- name: last_trainings
--- When a training of each model was last started, and one that cools down, microseconds.
+-- name: last_jobs
+-- When a job of a type was last started for each model, and one that cools down, microseconds.
 SELECT
     payload->>'model',
     epoch_us(max(logged_at)),
     epoch_us(max(logged_at) FILTER (WHERE payload->>'cause' IN ('drift', 'schedule')))
 FROM job_log
-WHERE change = 'accepted' AND job_type = 'train'
+WHERE change = 'accepted' AND job_type = $job_type
 GROUP BY ALL
 
 -- name: scores_of_window
@@ -34,27 +34,6 @@ WHERE model = $model
     AND predicted_at <= make_timestamp($end_us)
 ORDER BY hash(prediction_id, $seed)
 LIMIT $most
-
--- name: checks_under_way
--- Looks for drift that were accepted, or started again, and have not ended.
-SELECT job_id, payload->>'model'
-FROM job_log
-WHERE job_id IN (
-    SELECT began.job_id
-    FROM job_log began
-    LEFT JOIN job_outcomes ended ON ended.outcome_key = began.job_id || '/' || began.run
-    WHERE began.change IN ('accepted', 'retried')
-    GROUP BY began.job_id
-    HAVING arg_max(ended.outcome_key IS NULL, began.run)
-)
-AND change = 'accepted' AND job_type = 'detect_drift'
-
--- name: last_checks
--- When a look at each model was last started, microseconds.
-SELECT payload->>'model', epoch_us(max(logged_at))
-FROM job_log
-WHERE change = 'accepted' AND job_type = 'detect_drift'
-GROUP BY ALL
 
 -- name: undecided_reports
 -- Reports of drift of which is not yet known whether they start a training; the latest of each model

@@ -79,7 +79,7 @@ class Scheduler:
             await trio.sleep(_TICK_S)
 
     async def _visit(self, spec: ModelSpec) -> None:
-        if self._models.find(spec.name).default.trained is None:
+        if self._models.find(spec.name).champion is None:
             await self._try_first(spec)
             return
         self._first[spec.name] = _FirstTraining()

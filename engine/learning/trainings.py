@@ -70,10 +70,11 @@ class Trainings:
 
     async def load(self) -> None:
         """Read what earlier engines have started. Before anything else. Raises StoreError."""
-        for job_id, model in await self._reader.fetch_rows(_QUERIES["trainings_under_way"]):
+        of_type = {"job_type": TRAIN}
+        for job_id, model in await self._reader.fetch_rows(_QUERIES["jobs_under_way"], of_type):
             self._of(model).job_id = job_id
         for model, accepted_us, started_us in await self._reader.fetch_rows(
-            _QUERIES["last_trainings"]
+            _QUERIES["last_jobs"], of_type
         ):
             self._of(model).last_accepted_us = accepted_us
             self._of(model).last_started_us = started_us

@@ -122,10 +122,15 @@ class Model:
         return next(declared, None)
 
     @property
+    def champion(self) -> ModelVersion | None:
+        """The version that the champion alias names; None without one."""
+        champion = self.aliases.get(CHAMPION)
+        return None if champion is None else self.find(champion)
+
+    @property
     def default(self) -> ModelVersion:
         """The version that the champion alias names, or without one the latest."""
-        champion = self.aliases.get(CHAMPION)
-        return self.latest if champion is None else self.find(champion)
+        return self.champion or self.latest
 
     def find(self, version: int) -> ModelVersion:
         """Return a version by number.

@@ -155,7 +155,7 @@ async def test_drift_within_the_cool_down_says_why_it_starts_no_training(tmp_pat
     [
         ("nobody", NotFoundError, "no model named"),
         ("list", FailedPreconditionError, "has no label"),
-        ("buyer", FailedPreconditionError, "no trained version"),
+        ("buyer", FailedPreconditionError, "no champion to compare with"),
     ],
 )
 async def test_what_cannot_be_looked_at_is_refused_with_the_reason(

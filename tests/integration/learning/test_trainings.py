@@ -175,3 +175,20 @@ async def test_policy_of_the_file_decides_about_promotion(tmp_path: Path) -> Non
         await loop.trainings.start("buyer", Cause.CALL)
         await loop.complete(await loop.claim())
         assert loop.models.find("buyer").aliases == {"challenger": 2}
+
+
+async def test_a_version_short_of_at_least_is_no_champion_to_be_compared_with(
+    tmp_path: Path,
+) -> None:
+    model = attrs.evolve(MODEL, policy=PolicySpec(at_least=0.9))
+    async with open_loop(tmp_path, model) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.train()
+        await loop.trainings.start("buyer", Cause.CALL)
+        job = await loop.claim()
+        assert json.loads(job.payload_json)["champion_version"] is None
+        assert await loop.complete(job, metrics=metric(0.8))
+
+        assert loop.models.find("buyer").aliases == {"challenger": 3}
+        with pytest.raises(FailedPreconditionError, match="no champion"):
+            await loop.checks.start("buyer", Cause.CALL)
