@@ -1,6 +1,7 @@
 """What a person at a terminal sees of a running engine: a banner, then one live line."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
@@ -13,11 +14,14 @@ from rich.text import Text
 
 from engine import metrics
 from engine.jobs import JobState
+from engine.models import CHALLENGER, CHAMPION
 from engine.ready import ReadyInfo
 from engine.uploads import UPLOAD_JOB_TYPE
 from engine.workers.views import SlotState
 
 _INTERVAL_S: Final = 0.5
+_MOST_MODELS: Final = 3
+"""Of more there is no room in a line; `python main.py models` has them all."""
 _EMPTY: Final = (SlotState.WAITING, SlotState.PARKED, SlotState.STUCK)
 """States of slots in which there is no worker."""
 
@@ -27,6 +31,21 @@ _ADDRESSES: Final = (
     ("service_d", "jobs, workers", "grpc://"),
     ("metrics", "metrics, health", "http://"),
 )
+
+
+@attrs.frozen
+class ModelStats:
+    """What answers for a model that learns, and whether its input has drifted.
+
+    Attributes:
+      champion: the version that answers; 0 if there is none.
+      challenger: the version that waits; 0 if there is none.
+      drifted: what the last look found; None before the first one.
+    """
+
+    champion: int
+    challenger: int = 0
+    drifted: bool | None = None
 
 
 @attrs.frozen
@@ -45,6 +64,7 @@ class EngineStats:
       replaced: workers since the start that ended and were replaced.
       jobs: jobs that have ended since the start.
       uploads: of these, uploaded files whose rows were taken.
+      models: models that have learnt, by name.
     """
 
     events: float
@@ -60,6 +80,7 @@ class EngineStats:
     replaced: float
     jobs: float
     uploads: float
+    models: Mapping[str, ModelStats] = MappingProxyType({})
 
 
 def read_stats() -> EngineStats:
@@ -83,7 +104,19 @@ def read_stats() -> EngineStats:
             "_total",
             {"job_type": UPLOAD_JOB_TYPE, "state": JobState.SUCCEEDED},
         ),
+        models=_read_models(),
     )
+
+
+def _read_models() -> dict[str, ModelStats]:
+    versions: dict[str, dict[str, int]] = {}
+    for labels, value in _series(metrics.MODEL_VERSION):
+        versions.setdefault(labels["model"], {})[labels["alias"]] = int(value)
+    drifted = {labels["model"]: bool(value) for labels, value in _series(metrics.DRIFTED)}
+    return {
+        name: ModelStats(at.get(CHAMPION, 0), at.get(CHALLENGER, 0), drifted.get(name))
+        for name, at in sorted(versions.items())
+    }
 
 
 def _total(
@@ -102,8 +135,11 @@ def _total(
 
 def _by_label(metric: prometheus.MetricWrapperBase, label: str) -> dict[str, float]:
     """Return a gauge's values by its one label."""
-    samples = (sample for family in metric.collect() for sample in family.samples)
-    return {sample.labels[label]: sample.value for sample in samples}
+    return {labels[label]: value for labels, value in _series(metric)}
+
+
+def _series(metric: prometheus.MetricWrapperBase) -> Iterable[tuple[Mapping[str, str], float]]:
+    return ((one.labels, one.value) for family in metric.collect() for one in family.samples)
 
 
 def compute_line(before: EngineStats, now: EngineStats, elapsed_s: float) -> str:
@@ -120,6 +156,7 @@ def compute_line(before: EngineStats, now: EngineStats, elapsed_s: float) -> str
         f"{now.jobs:,.0f} jobs",
         f"{now.uploads:,.0f} uploads",
     ]
+    parts += [_show_model(name, model) for name, model in islice(now.models.items(), _MOST_MODELS)]
     for count, meaning in (
         (now.rejected, "refused"),
         (now.replaced, "replaced"),
@@ -129,6 +166,15 @@ def compute_line(before: EngineStats, now: EngineStats, elapsed_s: float) -> str
         if count:
             parts.append(f"{count:,.0f} {meaning}")
     return "  ·  ".join(parts)
+
+
+def _show_model(name: str, model: ModelStats) -> str:
+    shown = f"{name} v{model.champion}" if model.champion else f"{name} without champion"
+    if model.challenger:
+        shown += f", challenger v{model.challenger}"
+    if model.drifted is not None:
+        shown += ", drifted" if model.drifted else ", stable"
+    return shown
 
 
 async def run_live_line(

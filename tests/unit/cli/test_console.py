@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from engine import metrics
 from engine.cli.console import (
     EngineStats,
+    ModelStats,
     compute_line,
     compute_summary,
     print_banner,
@@ -67,6 +68,30 @@ def test_the_line_without_commits_and_with_what_went_wrong() -> None:
 
     assert "commit –" in line
     assert line.endswith("3 refused  ·  4 replaced  ·  2 parked  ·  1 servers restarted")
+
+
+def test_the_line_tells_which_version_answers_and_whether_its_input_has_drifted() -> None:
+    models = {
+        "a": ModelStats(champion=4, challenger=5, drifted=True),
+        "b": ModelStats(champion=2, drifted=False),
+        "c": ModelStats(champion=0, challenger=2),
+        "d": ModelStats(champion=9),
+    }
+
+    line = compute_line(ZERO, attrs.evolve(ZERO, models=models), 0.5)
+
+    assert line.endswith(
+        "a v4, challenger v5, drifted  ·  b v2, stable  ·  c without champion, challenger v2"
+    )
+
+
+def test_models_are_read_from_the_metrics_by_alias() -> None:
+    metrics.MODEL_VERSION.labels("read_here", "champion").set(3)
+    metrics.MODEL_VERSION.labels("read_here", "challenger").set(0)
+    assert read_stats().models["read_here"] == ModelStats(champion=3)
+
+    metrics.DRIFTED.labels("read_here").set(1)
+    assert read_stats().models["read_here"] == ModelStats(champion=3, drifted=True)
 
 
 def test_stats_are_read_from_the_metrics_summed_over_labels() -> None:
