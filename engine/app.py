@@ -163,6 +163,7 @@ async def _run_parts(
                 "service_b": (
                     FeatureService(features, models, store.writer, serving.calls),
                     ModelService(models, learning.quality),
+                    serving.inference_service(models, health),
                 ),
                 "service_d": (
                     JobService(jobs, config.workers.job_types),

@@ -14,6 +14,7 @@ from engine.health import HealthBoard
 from engine.jobs import Jobs
 from engine.models import ModelRegistry
 from engine.rpc import Servicer
+from engine.services.inference_service import InferenceService
 from engine.services.model_data_service import ModelDataService, RowSource
 from engine.services.prediction_calls import PredictionCalls
 from engine.serving.artifacts import Artifacts
@@ -51,6 +52,10 @@ class Serving:
           row_sources: by the type of job that may read rows.
         """
         return ModelDataService(supervisor, models, self.artifacts, self.scoring, row_sources)
+
+    def inference_service(self, models: ModelRegistry, health: HealthBoard) -> Servicer:
+        """Return predictions by the Open Inference Protocol."""
+        return InferenceService(models, self.predictor, self.scoring, lambda: health.ready)
 
 
 @asynccontextmanager

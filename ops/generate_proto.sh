@@ -8,4 +8,4 @@ out="${1:-.}"
 export PATH="$(dirname "$(command -v "$python")"):$PATH" # the plugin starts `python`
 exec "$python" -m grpc_tools.protoc -I. \
   --python_out="$out" --pyi_out="$out" --purerpc_out="$out" \
-  --plugin=protoc-gen-purerpc=ops/protoc-gen-purerpc proto/trellis/v1/*.proto
+  --plugin=protoc-gen-purerpc=ops/protoc-gen-purerpc proto/trellis/v1/*.proto proto/inference/*.proto

@@ -1,6 +1,7 @@
 """The gRPC edge: one thin module a service. Parses, calls, encodes."""
 
 from engine.services.feature_service import FeatureService
+from engine.services.inference_service import InferenceService
 from engine.services.ingest_service import IngestService
 from engine.services.intake_service import IntakeService
 from engine.services.job_service import JobService
@@ -11,6 +12,7 @@ from engine.services.worker_service import WorkerService, WorkerViewService
 
 __all__ = [
     "FeatureService",
+    "InferenceService",
     "IngestService",
     "IntakeService",
     "JobService",

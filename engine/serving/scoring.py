@@ -103,6 +103,10 @@ class Scoring:
         """Return whether few enough rows wait for some that are not urgent."""
         return self._desk.waiting_rows < self._settings.queue_rows // 8
 
+    def is_loaded(self, key: VersionKey) -> bool:
+        """Return whether a worker has a version loaded."""
+        return self._desk.is_loaded(key)
+
     async def preload(self, of: VersionRows, within_s: float) -> bool:
         """Have a version loaded; return whether some worker has it before the time is up."""
         self._loading[of.key] = of

@@ -20,11 +20,17 @@ def test_the_generated_modules_are_current(tmp_path: Path) -> None:
         env=os.environ | {"PYTHON": sys.executable},
         check=True,
     )
-    generated = {path.name: path.read_text() for path in (tmp_path / "proto/trellis/v1").iterdir()}
+    packages = ("proto/trellis/v1", "proto/inference")
+    generated = {
+        path.name: path.read_text()
+        for package in packages
+        for path in (tmp_path / package).iterdir()
+    }
     committed = {
         path.name: path.read_text()
+        for package in packages
         for pattern in ("*_pb2.py", "*_pb2.pyi", "*_grpc.py")
-        for path in (ROOT / "proto/trellis/v1").glob(pattern)
+        for path in (ROOT / package).glob(pattern)
     }
     assert committed == generated
 

@@ -1,0 +1,127 @@
+"""The Open Inference Protocol, asked by tritonclient in a process and an environment of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.errors import InvalidArgumentError
+from engine.services.inference_tensors import Output, read_inputs, write_outputs
+from proto.inference import open_inference_grpc_pb2 as pb
+from tests.support.serving_engine import serving_engine
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = ROOT / "tests/support/triton_client.py"
+PACKAGES = ("tritonclient[grpc]==2.73.0",)
+
+
+@pytest.fixture(scope="session")
+def triton_python(tmp_path_factory) -> Path:
+    """A Python with tritonclient: TRELLIS_TRITON_PYTHON, or one made here if there is a way to."""
+    given = os.environ.get("TRELLIS_TRITON_PYTHON")
+    if given is not None:
+        return Path(given)
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("tritonclient has no environment: set TRELLIS_TRITON_PYTHON, or install uv")
+    folder = tmp_path_factory.mktemp("triton") / "venv"
+    python = folder / "bin/python"
+    for command in (
+        ["venv", "-q", "--python", sys.executable, str(folder)],
+        ["pip", "install", "-q", "--python", str(python), *PACKAGES],
+    ):
+        made = subprocess.run(
+            [uv, *command], capture_output=True, text=True, timeout=300, check=False
+        )
+        if made.returncode:
+            pytest.skip(f"tritonclient cannot be installed: {made.stderr[-500:]}")
+    return python
+
+
+def test_tritonclient_predicts_for_entities_and_for_rows(tmp_path, triton_python) -> None:
+    with serving_engine(tmp_path, scorers=1) as engine:
+        score = engine.predict(7, timeout_s=90.0).prediction.score
+        asked = subprocess.run(
+            [triton_python, SCRIPT, engine.process.address("service_b")],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert asked.returncode == 0, asked.stderr
+        found = json.loads(asked.stdout)
+    assert (found["live"], found["ready"], found["model_ready"]) == (True, True, [True, False])
+    assert (found["server"], found["versions"]) == ("trellis", ["2"])
+    assert found["inputs"] == [
+        ["views", "INT64", [-1]],
+        ["spend", "FP64", [-1]],
+        ["last_action", "BYTES", [-1]],
+    ]
+    assert [name for name, _, _ in found["outputs"]] == [
+        "score", "label", "probabilities", "classes",
+    ]  # fmt: skip
+    assert found["keys"]["score"] == [score] * 3
+    rows = found["rows"]
+    assert (rows["id"], rows["version"], rows["classes"]) == ("mine", "2", ["false", "true"])
+    assert [one[1] for one in rows["probabilities"]] == rows["score"]
+    assert rows["score"][0] != rows["score"][1]
+    assert found["only"] == ["score"]
+    [(missing, text), (datatype, _)] = found["refusals"]
+    assert missing == datatype == "StatusCode.INVALID_ARGUMENT"
+    assert "missing: last_action" in text
+
+
+def request(raw: bool, **tensors) -> pb.ModelInferRequest:
+    made = pb.ModelInferRequest()
+    response = pb.ModelInferResponse()
+    outputs = [
+        Output(name, kind, (len(values),), values) for name, (kind, values) in tensors.items()
+    ]
+    write_outputs(response, outputs, raw=raw)
+    for output in response.outputs:
+        made.inputs.add(
+            name=output.name,
+            datatype=output.datatype,
+            shape=output.shape,
+            contents=output.contents,
+        )
+    made.raw_input_contents.extend(response.raw_output_contents)
+    return made
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_tensors_arrive_as_they_were_sent(raw) -> None:
+    sent = {
+        "a": ("INT64", [-(2**63), 2**63 - 1]),
+        "b": ("FP64", [0.1 + 0.2, float("inf")]),
+        "c": ("BYTES", ["", "é" * 3]),
+        "d": ("BOOL", [True, False]),
+        "e": ("INT32", [-1, 1]),
+        "f": ("FP32", [float(np.float32(0.1)), 2.0]),
+    }
+    assert read_inputs(request(raw, **sent), 10) == sent
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda r: r.inputs[0].shape.append(2), "shape"),
+        (lambda r: r.inputs[0].shape.__setitem__(0, 11), "1 to 10 rows"),
+        (lambda r: r.inputs[0].shape.__setitem__(0, 3), "its shape says 3"),
+        (lambda r: setattr(r.inputs[0], "datatype", "FP16"), "FP16"),
+        (lambda r: r.raw_input_contents.append(b""), "2 of them for 1"),
+        (lambda r: r.raw_input_contents.__setitem__(0, b"123"), "bytes are no INT64"),
+        (lambda r: r.inputs.append(r.inputs[0]), "for 2 inputs"),
+        (lambda r: setattr(r.inputs[0], "datatype", "BYTES"), "ends within a text"),
+    ],
+)
+def test_tensors_that_are_broken_are_refused(change, text) -> None:
+    made = request(raw=True, a=("INT64", [1, 2]))
+    change(made)
+    with pytest.raises(InvalidArgumentError, match=text):
+        read_inputs(made, 10)
