@@ -14,7 +14,7 @@ from engine.jobs import JobFailure, JobResult
 from engine.jobs.excerpts import cut_text
 from engine.services.feature_rows import set_time
 from engine.uploads import RejectedRow, StagedUpload, Uploads
-from engine.workers.live_worker import CheckReport, Order
+from engine.workers.checks import CheckReport, Order
 from engine.workers.supervisor import Supervisor
 from engine.workers.views import WorkerView
 from proto.trellis.v1 import workers_pb2 as pb

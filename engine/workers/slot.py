@@ -11,8 +11,9 @@ import trio
 from engine import metrics
 from engine.errors import FailedPreconditionError, UnavailableError
 from engine.jobs import AttemptEnd, BackTo, Cause, Jobs
+from engine.workers.checks import Order
 from engine.workers.host import Host, SpawnSpec, WorkerProcess
-from engine.workers.live_worker import LiveWorker, Order, SlotName
+from engine.workers.live_worker import LiveWorker, SlotName
 from engine.workers.restarts import Pause, Restarts
 from engine.workers.stack_text import summarize_stack
 from engine.workers.supervisor_settings import SupervisorSettings

@@ -16,15 +16,9 @@ from engine.errors import (
 )
 from engine.jobs import Cause, ClaimedJob, JobFailure, JobResult, Jobs, JobState, ResultVerdict
 from engine.jobs.writing import RequestWriter
+from engine.workers.checks import CheckReply, CheckReport, Order, TakeReply
 from engine.workers.host import Host
-from engine.workers.live_worker import (
-    CheckReply,
-    CheckReport,
-    LiveWorker,
-    Order,
-    SlotName,
-    TakeReply,
-)
+from engine.workers.live_worker import LiveWorker, SlotName
 from engine.workers.remote_host import RemoteHost
 from engine.workers.remote_messages import Join, Welcome
 from engine.workers.remote_stream import converse_with_agent

@@ -12,9 +12,9 @@ import trio
 
 from engine.errors import NotFoundError, StartFailedError
 from engine.jobs import Cause, ClaimedJob, JobFailure, JobResult, ResultVerdict
+from engine.workers.checks import CheckReport, Order
 from engine.workers.exits import WorkerExit
 from engine.workers.host import ExitStatus
-from engine.workers.live_worker import CheckReport, Order
 from engine.workers.page import PageView, Phase, token_mark
 
 STEP_S = 0.5

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from engine.errors import NotFoundError, UnavailableError
 from engine.jobs import Cause
 from engine.records import Receipt
+from engine.workers.checks import CheckReport
 from engine.workers.exits import WorkerExit
 from engine.workers.host import ExitStatus
-from engine.workers.live_worker import CheckReport
 from engine.workers.supervisor import Supervisor
 from engine.workers.supervisor_settings import SupervisorSettings
 from tests.support.virtual_workers import FAILURES, LINGERING_S, STEP_S, VirtualHost, VirtualJobs

@@ -12,9 +12,9 @@ import trio
 from engine.errors import FailedPreconditionError, NotFoundError, StartFailedError
 from engine.jobs import Cause, ClaimedJob
 from engine.records import Receipt
+from engine.workers.checks import CheckReport, Order
 from engine.workers.exits import WorkerExit
 from engine.workers.host import ExitStatus
-from engine.workers.live_worker import CheckReport, Order
 from engine.workers.page import PageView, Phase, token_mark
 from engine.workers.remote_messages import Join, Spawned
 from engine.workers.supervisor import Supervisor
