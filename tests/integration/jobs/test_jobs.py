@@ -335,6 +335,15 @@ async def test_a_dead_workers_jobs_go_to_its_successor_first(jobs):
     assert (await jobs.get(held[0].job_id)).attempts == ()
 
 
+async def test_what_went_back_to_a_slot_that_is_closed_goes_to_anyone(jobs):
+    submitted = await submit(jobs, count=2)
+    held = await claim(jobs, most=2)
+    await jobs.release("a", running=held[0].job_id, end=DIED, back_to="slot")
+    assert await claim(jobs, "b", most=2, wait_s=0.1) == []
+    jobs.let_go("a")
+    assert ids(await claim(jobs, "b", most=2)) == submitted
+
+
 async def test_what_a_dead_worker_had_done_and_not_handed_in_is_an_attempt_and_not_charged(jobs):
     submitted = await submit(jobs, count=3)
     held = await claim(jobs, most=3)
