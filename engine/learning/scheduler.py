@@ -4,12 +4,14 @@ import logging
 from collections.abc import Mapping
 
 import attrs
+import pyarrow as pa
 import trio
 
 from engine.config import ModelSpec
 from engine.errors import TrellisError
 from engine.features import HistoryReader
 from engine.learning.drift_checks import DriftChecks
+from engine.learning.enough_rows import count_rows_to_fit
 from engine.learning.live_quality import LiveQuality
 from engine.learning.ports import LastCommit
 from engine.learning.trainings import Trainings
@@ -23,6 +25,8 @@ logger = logging.getLogger(__name__)
 _TICK_S = 1.0
 _ENOUGH_PAUSE_S = 5.0
 """Between looks whether there is enough to learn from."""
+_ENOUGH_TIMES = 10
+"""So many times the rows wanted are looked at."""
 _FIRST_PAUSE_S = 10.0
 """After a first training that made no champion; it doubles."""
 _QUALITY_PAUSE_S = 30.0
@@ -112,12 +116,13 @@ class Scheduler:
         end_us = await find_history_end_us(self._reader, commit_seq)
         if end_us is None:
             return False
-        # Of the rows some are held out, and before these lies a gap of the label's time.
-        wanted = int(spec.split.least_rows / (1 - spec.split.test_share)) + 1
+        # More rows than that say nothing more.
+        most = min(spec.observations.most_rows, _ENOUGH_TIMES * spec.split.least_rows)
         found = await fetch_observations(
             self._reader,
-            attrs.evolve(spec.observations, most_rows=wanted),
-            History(commit_seq, end_us - 2 * label.within * _SECOND_US),
+            attrs.evolve(spec.observations, most_rows=most),
+            History(commit_seq, end_us - label.within * _SECOND_US),
             seed=spec.split.seed,
         )
-        return bool(found.num_rows >= wanted)
+        times_us = found["event_time"].cast(pa.int64()).to_numpy()
+        return count_rows_to_fit(times_us, spec.split, label.within) >= spec.split.least_rows
