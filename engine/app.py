@@ -18,19 +18,18 @@ import trio
 
 from engine import metrics
 from engine.allocator import keep_memory_together
+from engine.app_demo import open_demo
 from engine.app_learning import open_scoring, open_serving, reserved_pools
 from engine.app_loop import make_learning_rules, open_learning, run_learning
 from engine.app_workers import open_workforce
-from engine.backends import KafkaBackend, RedisBackend, open_kafka, open_redis
+from engine.backends import RedisBackend, open_kafka, open_redis
 from engine.config import EngineConfig, JobTypeConfig, SecurityConfig
-from engine.errors import BackendUnavailableError, FailedPreconditionError
+from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
-from engine.generator import GeneratorSettings, run_generator
-from engine.generator.profiles import DATASET, run_profile_uploads
+from engine.generator import GeneratorSettings
 from engine.health import HealthBoard
 from engine.imports import keep_out
 from engine.intake.dead_letters import DeadLetters
-from engine.intake.kafka import open_bridge, open_producer
 from engine.intake.run import read_clock_us, run_intake
 from engine.intake.validation import Rules
 from engine.jobs import JobHooks, Jobs, JobsSettings, open_jobs
@@ -51,9 +50,6 @@ from engine.signals import run_restart_signals, run_stop_signals
 from engine.store import Store, StoreSettings, open_store
 from engine.uploads import (
     UPLOAD_JOB_TYPE,
-    UploadHeader,
-    UploadReceipt,
-    Uploads,
     make_upload_rules,
     open_uploads,
 )
@@ -64,7 +60,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LOOP_LAG_INTERVAL_S = 0.1
-_PRODUCER_RETRY_S = 1.0
 _GC_THRESHOLD = 10_000
 """Allocations between collections of the youngest objects, each of which takes some 2 ms.
 
@@ -175,7 +170,7 @@ async def _run_parts(
             health,
         ) as addresses,
         _running(functools.partial(run_intake, config.kafka, kafka, store, health)),
-        _open_demo(config, kafka, uploads, demo),
+        open_demo(config, kafka, uploads, demo),
     ):
         ready = ReadyInfo(
             pid=os.getpid(),
@@ -323,57 +318,6 @@ def _open_tls(security: SecurityConfig) -> ssl.SSLContext | None:
         raise FailedPreconditionError(
             f"security.tls_certificate and security.tls_private_key cannot be used: {error}"
         ) from error
-
-
-@asynccontextmanager
-async def _open_demo(
-    config: EngineConfig,
-    kafka: KafkaBackend,
-    uploads: Uploads,
-    settings: GeneratorSettings | None,
-) -> AsyncIterator[None]:
-    if settings is None:
-        yield
-        return
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_run_demo, config, kafka, settings)
-        if DATASET in config.features.uploads:
-            nursery.start_soon(_run_demo_uploads, uploads, settings)
-        yield
-        nursery.cancel_scope.cancel()
-
-
-async def _run_demo_uploads(uploads: Uploads, settings: GeneratorSettings) -> None:
-    async def send_upload(
-        *, filename: str, content_type: str, dataset: str, content: bytes, idempotency_key: str
-    ) -> UploadReceipt:
-        async def chunks() -> AsyncIterator[bytes]:
-            yield content
-
-        header = UploadHeader(dataset, filename, content_type, idempotency_key)
-        return await uploads.receive(header, chunks())
-
-    await run_profile_uploads(
-        send_upload, seed=settings.seed, users=settings.users, clock_us=read_clock_us
-    )
-
-
-async def _run_demo(config: EngineConfig, kafka: KafkaBackend, settings: GeneratorSettings) -> None:
-    async with open_bridge():
-        while True:
-            try:
-                async with open_producer(config.kafka, kafka) as producer:
-
-                    async def send(messages: Any) -> None:
-                        keys = [key for key, _ in messages]
-                        values = [value for _, value in messages]
-                        await producer.send_many(config.kafka.topic, values, keys)
-
-                    await run_generator(settings, send)
-                    return
-            except* BackendUnavailableError as errors:
-                logger.warning("generator waits for kafka", extra={"detail": str(errors)})
-            await trio.sleep(_PRODUCER_RETRY_S)
 
 
 @asynccontextmanager

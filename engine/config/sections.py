@@ -47,6 +47,7 @@ LOG_PARTS = (
     "generator",
     "intake",
     "jobs",
+    "learning",
     "models",
     "rpc",
     "services",

@@ -29,7 +29,7 @@ LAYERS = [
     {"serving", "tasks"},
     {"learning"},
     {"services"},
-    {"app_learning", "app_loop", "app_workers"},
+    {"app_demo", "app_learning", "app_loop", "app_workers"},
     {"app"},
     {"cli"},
 ]
