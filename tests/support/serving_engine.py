@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from engine.models import Promotion
-from proto.trellis.v1 import features_pb2, jobs_pb2, models_pb2, workers_pb2
+from proto.trellis.v1 import features_pb2, jobs_pb2, models_pb2, monitor_pb2, workers_pb2
 from tests.support.engine_process import EngineProcess
 from tests.support.trained_version import CHAMPION, add_versions
 
@@ -63,8 +63,9 @@ class ServingEngine:
             "ModelService": models_pb2,
             "JobService": jobs_pb2,
             "WorkerService": workers_pb2,
+            "MonitorService": monitor_pb2,
         }[service]
-        port = "service_d" if service in ("JobService", "WorkerService") else "service_b"
+        port = "service_b" if service in ("FeatureService", "ModelService") else "service_d"
         ask = self._channels[port].unary_unary(
             f"/trellis.v1.{method}",
             request_serializer=type(request).SerializeToString,
