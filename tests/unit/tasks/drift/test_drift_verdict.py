@@ -5,6 +5,7 @@ import pytest
 
 from engine.tasks.drift.bins import Bins
 from engine.tasks.drift.compare import Comparison
+from engine.tasks.drift.report import write_report
 from engine.tasks.drift.statistic import Statistic
 from engine.tasks.drift.verdict import Reason, Thresholds, Verdict, judge
 from engine.tasks.feature_columns import Kind
@@ -134,3 +135,10 @@ def test_severity_is_the_largest_score_in_units_of_its_threshold() -> None:
         THRESHOLDS,
     )
     assert [one.severity for one in judgement.features] == pytest.approx([3.0, 4.0, 1.0])
+
+
+def test_a_report_names_what_has_drifted_before_what_only_looks_far_away() -> None:
+    by_chance = numbers("a", psi=3.0, ks=(0.9, 0.5))
+    moved, moved_far = numbers("b", psi=0.3, ks=(0.2, 1e-9)), numbers("c", psi=0.6, ks=(0.2, 1e-9))
+    report = write_report(judge([by_chance, moved, moved_far], None, THRESHOLDS), 500, 1_000, {})
+    assert [one["feature"] for one in report["features"]] == ["c", "b", "a"]
