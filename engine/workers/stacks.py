@@ -12,7 +12,8 @@ import trio
 from engine.workers.proctable import ProcessStat, read_stat
 from engine.workers.zygote_wire import STACKS_SIGNAL
 
-_QUIET_S: Final = 0.02
+_QUIET_S: Final = 0.1
+"""What looks complete is not waited on; what does not may have its writer off a busy processor."""
 _READ_BYTES: Final = 65_536
 _MAX_BYTES: Final = 1 << 20
 

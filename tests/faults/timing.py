@@ -29,6 +29,8 @@ class DefaultLease:
             settings=(
                 "workers.check_interval_s=1",
                 f"workers.check_deadline_s={DEFAULT_LEASE_S}",
+                # After the lease, as by default: what comes first is the cause.
+                f"workers.stall_s={DEFAULT_LEASE_S + 1}",
                 "workers.restart_intensity=2",
                 "workers.restart_period_s=10s",
                 "workers.restart_longest_s=2s",

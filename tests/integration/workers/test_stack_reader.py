@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from contextlib import contextmanager
 
 import trio
@@ -10,6 +11,18 @@ import trio.testing
 
 from engine.workers.proctable import read_stat
 from engine.workers.stacks import StackReader
+from engine.workers.zygote_wire import STACKS_SIGNAL
+
+HESITANT = """
+import os, signal, sys, time
+def write(*_):
+    os.write(int(sys.argv[1]), b'first half, ')
+    time.sleep(0.05)
+    os.write(int(sys.argv[1]), b'second half')
+signal.signal(int(sys.argv[2]), write)
+print('ready', flush=True)
+time.sleep(60)
+"""
 
 
 @contextmanager
@@ -57,3 +70,18 @@ async def test_a_capture_that_is_cancelled_when_the_process_is_gone_stays_cancel
                 scope.cancel()
         assert scope.cancelled_caught
         assert read_stat(process.pid) is None
+
+
+async def test_writer_that_has_to_wait_for_a_processor_is_heard_to_the_end():
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    command = [sys.executable, "-c", HESITANT, str(writing), str(int(STACKS_SIGNAL))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[writing]) as process:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            reader = StackReader(process.pid, pidfd, reading)
+            assert await reader.capture(5) == "first half, second half"
+        finally:
+            process.kill()
+            for descriptor in (pidfd, reading, writing):
+                os.close(descriptor)
