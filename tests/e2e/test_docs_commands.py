@@ -1,11 +1,13 @@
 """Every command that the documents show is run, as printed, against a real engine."""
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +21,7 @@ DOCUMENTS = (
     "docs/features.md",
     "docs/guarantees.md",
     "docs/jobs.md",
+    "docs/learning.md",
     "docs/uploads.md",
     "benchmarks/README.md",
 )
@@ -36,6 +39,10 @@ RUN_ELSEWHERE = {
 """Commands that are not run here, each with what covers it instead."""
 
 
+LEARNER = "buys_soon"
+"""The model of the demo that is trained by itself."""
+
+
 def commands_of(document: str) -> list[str]:
     """Return the commands of a document: lines that start with `$ ` in console blocks."""
     lines = "".join(blocks_of(document, "console")).splitlines()
@@ -49,11 +56,13 @@ def blocks_of(document: str, language: str) -> list[str]:
 
 def commands_to_run() -> list[str]:
     found = [command for document in DOCUMENTS for command in commands_of(document)]
-    return [
+    here = [
         command
         for command in dict.fromkeys(found)
         if command not in RUN_ELSEWHERE and "-m benchmarks" not in command
     ]
+    # It learns while the others run.
+    return sorted(here, key=lambda command: LEARNER in command)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +74,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
         for section, values in yaml.safe_load(block).items():
             settings[section].update(values)
     (config_dir / "app.yaml").write_text(yaml.safe_dump(settings))
+    models = yaml.safe_load((config_dir / "models.yaml").read_text())
+    models["models"][LEARNER]["split"]["least_rows"] = 100  # there are so many within a minute
+    (config_dir / "models.yaml").write_text(yaml.safe_dump(models, sort_keys=False))
     with EngineProcess(
         folder / "data", config_dir=config_dir, arguments=["run", "--demo"]
     ) as engine:
@@ -76,13 +88,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 def test_documented_command_succeeds(demo: EngineProcess, command: str) -> None:
     words = shlex.split(command)
     assert words[:2] == [".venv/bin/python", "main.py"], f"unknown kind of command: {command}"
+    if LEARNER in words:
+        wait_for_champion(demo)
+    done = run(demo, *words[2:])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def run(demo: EngineProcess, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = {
         **os.environ,
         "TRELLIS_PATHS__DATA": str(demo.data_dir),
         "COLUMNS": "200",
     }
-    done = subprocess.run(
-        [sys.executable, "main.py", *words[2:]],
+    return subprocess.run(
+        [sys.executable, "main.py", *arguments],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -90,8 +110,17 @@ def test_documented_command_succeeds(demo: EngineProcess, command: str) -> None:
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+
+
+def wait_for_champion(demo: EngineProcess) -> None:
+    """Wait until the demo's model has learnt from the traffic of its first minutes."""
+    give_up_s = time.monotonic() + 180
+    while True:
+        models = json.loads(run(demo, "models", "--json").stdout)
+        if any(one["model"] == LEARNER and "champion" in one["aliases"] for one in models):
+            return
+        assert time.monotonic() < give_up_s, demo.log_tail()
+        time.sleep(1)  # between two looks
 
 
 def test_the_shown_part_of_the_example_is_that_of_its_file() -> None:
