@@ -42,6 +42,22 @@ def stopped_process():
             os.close(descriptor)
 
 
+@contextmanager
+def hesitant_process():
+    """A reader of the stacks of a process that writes them with a pause."""
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    command = [sys.executable, "-c", HESITANT, str(writing), str(int(STACKS_SIGNAL))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[writing]) as process:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            yield StackReader(process.pid, pidfd, reading)
+        finally:
+            process.kill()
+            for descriptor in (pidfd, reading, writing):
+                os.close(descriptor)
+
+
 async def test_who_waits_for_stacks_hears_at_once_that_the_process_is_gone():
     with stopped_process() as (process, reader), trio.fail_after(5):
         answers = []
@@ -73,15 +89,5 @@ async def test_a_capture_that_is_cancelled_when_the_process_is_gone_stays_cancel
 
 
 async def test_writer_that_has_to_wait_for_a_processor_is_heard_to_the_end():
-    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    command = [sys.executable, "-c", HESITANT, str(writing), str(int(STACKS_SIGNAL))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[writing]) as process:
-        pidfd = os.pidfd_open(process.pid)
-        try:
-            assert process.stdout.readline() == b"ready\n"
-            reader = StackReader(process.pid, pidfd, reading)
-            assert await reader.capture(5) == "first half, second half"
-        finally:
-            process.kill()
-            for descriptor in (pidfd, reading, writing):
-                os.close(descriptor)
+    with hesitant_process() as reader:
+        assert await reader.capture(5) == "first half, second half"
