@@ -28,10 +28,6 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _LABEL_SQL = {**UPLOADED_SQL, "int64": UPLOADED_SQL["double"]}
 """A whole number as an outcome is a number like any other."""
 
-_EMPTY = pa.table(
-    {"entity_key": pa.array([], pa.int64()), "event_time": pa.array([], pa.timestamp("us"))}
-)
-
 
 @attrs.frozen
 class History:
@@ -113,7 +109,7 @@ async def fetch_labels(
         timeout_s=timeout_s,
     )
     if not observed.num_rows:
-        return _EMPTY.append_column("label", pa.array([], pa.bool_()))
+        return observed.append_column("label", pa.array([], pa.bool_()))
     return await fetch_outcomes(reader, label, observed, history, timeout_s=timeout_s)
 
 
