@@ -10,4 +10,5 @@ ensure_azurite
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy --strict engine main.py
-exec .venv/bin/python -m pytest "$@"
+# By whole files, beside each other: tests of a file share servers, and mostly wait for processes.
+exec .venv/bin/python -m pytest -n "${TEST_PROCESSES:-3}" --dist loadfile --durations=25 "$@"
