@@ -6,7 +6,9 @@ from typing import Final
 
 _FRAMES_SHOWN: Final = 3
 
-_THREAD: Final = re.compile(r"^(?:Current thread|Thread) 0x.*$", re.MULTILINE)
+_THREAD: Final = re.compile(
+    r"^(?:(?:Current thread|Thread) 0x.*|Stack \(most recent call first\):)$", re.MULTILINE
+)
 _FRAME: Final = re.compile(r'^ +File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
 
 

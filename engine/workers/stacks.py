@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from engine.workers.proctable import ProcessStat, read_stat
-from engine.workers.zygote_wire import STACKS_SIGNAL
+from engine.workers.zygote_wire import OWN_STACK_SIGNAL, STACKS_SIGNAL
 
 _QUIET_S: Final = 0.1
 """What looks complete is not waited on; what does not may have its writer off a busy processor."""
@@ -25,7 +25,9 @@ class StackReader:
     """Asks one process for its stacks.
 
     `faulthandler` in the process writes them into a pipe of its own when a signal comes, in the
-    signal's handler: it needs no interpreter lock, no memory, and no standard error.
+    signal's handler: it needs no interpreter lock, no memory, and no standard error. But it reads
+    the frames of threads that run meanwhile, which may crash the process before the main thread's
+    stack, the last one, is written. So that one is asked for first, on its own.
     """
 
     def __init__(self, pid: int, pidfd: int, pipe_fd: int) -> None:
@@ -52,7 +54,6 @@ class StackReader:
                 return "no stacks: the process has ended"
             self._read_waiting()
             try:
-                self._send(STACKS_SIGNAL)
                 text = await self._collect(before, timeout_s)
             except OSError as error:
                 return f"no stacks: the process cannot be signalled: {error.strerror}"
@@ -68,24 +69,37 @@ class StackReader:
 
     async def _collect(self, before: ProcessStat, timeout_s: float) -> bytes:
         if not before.stopped:
-            return await self._read_answer(timeout_s)
+            return await self._ask(timeout_s)
         self._send(signal.SIGCONT)
         try:
-            return await self._read_answer(timeout_s)
+            return await self._ask(timeout_s)
         finally:
             # It may have ended meanwhile, which is no reason to lose the answer.
             with contextlib.suppress(ProcessLookupError):
                 self._send(signal.SIGSTOP)
+
+    async def _ask(self, timeout_s: float) -> bytes:
+        """Return all stacks; if they do not come to the end, then the main thread's after them."""
+        deadline = trio.current_time() + timeout_s
+        self._send(OWN_STACK_SIGNAL)
+        own = await self._read_answer(deadline - timeout_s / 2)
+        try:
+            self._send(STACKS_SIGNAL)
+        except ProcessLookupError:
+            return own
+        everything = await self._read_answer(deadline)
+        if not own or _LAST_LINE.search(everything):
+            return everything
+        return b"\n".join([everything, own]) if everything else own
 
     def _send(self, number: int) -> None:
         if self._closed:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         signal.pidfd_send_signal(self._pidfd, number)
 
-    async def _read_answer(self, timeout_s: float) -> bytes:
+    async def _read_answer(self, deadline: float) -> bytes:
         """Return what comes, until it looks complete or nothing has followed for a moment."""
         answer = b""
-        deadline = trio.current_time() + timeout_s
         while len(answer) < _MAX_BYTES:
             until = min(deadline, trio.current_time() + _QUIET_S) if answer else deadline
             try:

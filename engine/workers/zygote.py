@@ -106,6 +106,7 @@ def _register_stacks() -> int:
     high = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, min(soft, 1024) - 8)
     os.close(low)
     faulthandler.register(zygote_wire.STACKS_SIGNAL, file=high, all_threads=True)
+    faulthandler.register(zygote_wire.OWN_STACK_SIGNAL, file=high, all_threads=False)
     return high
 
 

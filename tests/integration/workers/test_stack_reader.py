@@ -10,19 +10,37 @@ import trio
 import trio.testing
 
 from engine.workers.proctable import read_stat
+from engine.workers.stack_text import summarize_stack
 from engine.workers.stacks import StackReader
-from engine.workers.zygote_wire import STACKS_SIGNAL
+from engine.workers.zygote_wire import OWN_STACK_SIGNAL, STACKS_SIGNAL
 
 HESITANT = """
 import os, signal, sys, time
+pipe, own, everything = map(int, sys.argv[1:])
 def write(*_):
-    os.write(int(sys.argv[1]), b'first half, ')
+    os.write(pipe, b'first half, ')
     time.sleep(0.05)
-    os.write(int(sys.argv[1]), b'second half')
-signal.signal(int(sys.argv[2]), write)
+    os.write(pipe, b'second half')
+signal.signal(everything, write)
+signal.signal(own, signal.SIG_IGN)
 print('ready', flush=True)
 time.sleep(60)
 """
+
+CRASHES = """
+import faulthandler, os, sys, time, signal
+pipe, own, everything = map(int, sys.argv[1:])
+faulthandler.register(own, file=pipe, all_threads=False)
+def crash(*_):
+    os.write(pipe, b'Thread 0x1 (most recent call first):\\n  File ')
+    os.kill(os.getpid(), signal.SIGSEGV)
+signal.signal(everything, crash)
+def hang():
+    print('ready', flush=True)
+    time.sleep(60)
+hang()
+"""
+SIGNALS = (str(int(OWN_STACK_SIGNAL)), str(int(STACKS_SIGNAL)))
 
 
 @contextmanager
@@ -43,10 +61,10 @@ def stopped_process():
 
 
 @contextmanager
-def hesitant_process():
-    """A reader of the stacks of a process that writes them with a pause."""
+def running_process(program):
+    """A reader of the stacks of a process that runs a program."""
     reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    command = [sys.executable, "-c", HESITANT, str(writing), str(int(STACKS_SIGNAL))]
+    command = [sys.executable, "-c", program, str(writing), *SIGNALS]
     with subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[writing]) as process:
         pidfd = os.pidfd_open(process.pid)
         try:
@@ -89,5 +107,12 @@ async def test_a_capture_that_is_cancelled_when_the_process_is_gone_stays_cancel
 
 
 async def test_writer_that_has_to_wait_for_a_processor_is_heard_to_the_end():
-    with hesitant_process() as reader:
-        assert await reader.capture(5) == "first half, second half"
+    with running_process(HESITANT) as reader:
+        assert await reader.capture(1) == "first half, second half"
+
+
+async def test_process_that_crashes_while_it_writes_has_told_what_its_main_thread_did():
+    with running_process(CRASHES) as reader:
+        stacks = await reader.capture(5)
+        assert "Thread 0x1" in stacks
+        assert summarize_stack(stacks).startswith("hang (<string>:")
