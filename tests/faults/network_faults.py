@@ -217,8 +217,9 @@ _MAY_CAUSE: Mapping[str, frozenset[str]] = {
     "redis_proxy": frozenset(),
     "kafka_proxy": frozenset(),
     "client_proxies": frozenset(),
-    # A host that is out of reach for longer than the lease loses its workers.
-    "remote_agent": frozenset({"host_lost", "silent", "died", "engine_lost", "shutdown"}),
+    # A host that is out of reach for longer than the lease loses its workers; and an upload that
+    # speaks to the engine when its connection ends has failed, for this time.
+    "remote_agent": frozenset({"host_lost", "silent", "died", "engine_lost", "shutdown", "error"}),
 }
 
 FACILITIES: tuple[Facility, ...] = (RedisProxy(), KafkaProxy(), ClientProxies(), RemoteAgent())

@@ -60,7 +60,8 @@ class Proxy:
     def __init__(self, server_host: str, server_port: int, rng: random.Random) -> None:
         self._server = (server_host, server_port)
         self._rng = rng
-        self._conditions = PERFECT
+        self._usual = self._conditions = PERFECT
+        self._changes: list[dict[str, Any]] = []
         self._changed = trio.Event()
         self._connections: set[_Connection] = set()
         self.port = 0
@@ -82,6 +83,13 @@ class Proxy:
 
     def set_conditions(self, conditions: Conditions) -> None:
         """Change the network for all connections, those that exist included."""
+        self._usual = conditions
+        self._apply()
+
+    def _apply(self) -> None:
+        conditions = self._usual
+        for change in self._changes:
+            conditions = attrs.evolve(conditions, **change)
         self._conditions = conditions
         changed, self._changed = self._changed, trio.Event()
         changed.set()
@@ -92,13 +100,18 @@ class Proxy:
 
     @contextmanager
     def under(self, **changes: Any) -> Iterator[None]:
-        """Make the network worse while the block runs: `Conditions` by their names."""
-        before = self._conditions
-        self.set_conditions(attrs.evolve(before, **changes))
+        """Make the network worse while the block runs: `Conditions` by their names.
+
+        Blocks of several tasks may overlap; of those that change the same, the latest counts.
+        """
+        self._changes.append(changes)
+        self._apply()
         try:
             yield
         finally:
-            self.set_conditions(before)
+            # By identity: two may be alike.
+            self._changes = [change for change in self._changes if change is not changes]
+            self._apply()
 
     def cut(self) -> int:
         """Close both ends of all connections in order; return how many there were."""

@@ -184,3 +184,14 @@ async def test_end_of_one_side_is_passed_on_and_the_other_may_go_on() -> None:
                 assert await stream.receive_some(1) == b""
         await until(lambda: echo.ends == ["closed"])
         await until(lambda: proxy.open_connections == 0)
+
+
+async def test_bad_conditions_that_overlap_are_over_when_the_last_is() -> None:
+    async with open_proxy(1, seed=1) as proxy:
+        first, second = proxy.under(held=BOTH_WAYS), proxy.under(refuses=True)
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert proxy.conditions == Conditions(refuses=True)
+        second.__exit__(None, None, None)
+        assert proxy.conditions == PERFECT
