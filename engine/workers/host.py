@@ -104,7 +104,7 @@ class WorkerProcess(Protocol):
         Cancellation: a checkpoint; it dies all the same.
         """
 
-    async def capture_stacks(self, timeout_s: float = 0.1) -> str:
+    async def capture_stacks(self, timeout_s: float = 0.2) -> str:
         """Return the Python stacks of all its threads, or in words why there are none.
 
         Works while a thread holds the interpreter lock, and on a stopped process, which is stopped

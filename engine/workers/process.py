@@ -106,7 +106,7 @@ class LocalWorker:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         self._kill_group()
 
-    async def capture_stacks(self, timeout_s: float = 0.1) -> str:
+    async def capture_stacks(self, timeout_s: float = 0.2) -> str:
         """Return the stacks of all threads. As `WorkerProcess.capture_stacks`."""
         if self._reaped:
             await trio.lowlevel.checkpoint()

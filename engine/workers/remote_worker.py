@@ -59,7 +59,7 @@ class RemoteWorker:
             self._send(Kill(self.worker_id))
         return await self.wait()
 
-    async def capture_stacks(self, timeout_s: float = 0.1) -> str:
+    async def capture_stacks(self, timeout_s: float = 0.2) -> str:
         """Return the stacks of all threads. As `WorkerProcess.capture_stacks`."""
         self._requests += 1
         number = self._requests

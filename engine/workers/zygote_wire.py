@@ -16,9 +16,10 @@ STACKS_SIGNAL: Final = getattr(signal, "SIGRTMAX", 64) - 1
 """Makes a worker write the stacks of all its threads. A real-time signal, since libraries and jobs
 take SIGUSR1 and SIGUSR2 for themselves. Systems without such have no workers, only this module."""
 
-OWN_STACK_SIGNAL: Final = STACKS_SIGNAL - 1
+OWN_STACK_SIGNAL: Final = STACKS_SIGNAL + 1
 """Makes the thread that gets it write its own stack: the main one, unless that blocks all signals.
-Reading the frames of another thread while that runs may end the process."""
+Reading the frames of another thread while that runs may end the process. The higher number: of two
+signals that wait for a processor together, its handler runs first."""
 
 ORPHANED: Final = 126
 """Exit code of a zygote or worker whose engine died while it started."""

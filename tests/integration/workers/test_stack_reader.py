@@ -40,6 +40,14 @@ def hang():
     time.sleep(60)
 hang()
 """
+HANGS = """
+import faulthandler, sys, time
+pipe, own, everything = map(int, sys.argv[1:])
+faulthandler.register(own, file=pipe, all_threads=False)
+faulthandler.register(everything, file=pipe, all_threads=True)
+print('ready', flush=True)
+time.sleep(60)
+"""
 SIGNALS = (str(int(OWN_STACK_SIGNAL)), str(int(STACKS_SIGNAL)))
 
 
@@ -116,3 +124,20 @@ async def test_process_that_crashes_while_it_writes_has_told_what_its_main_threa
         stacks = await reader.capture(5)
         assert "Thread 0x1" in stacks
         assert summarize_stack(stacks).startswith("hang (<string>:")
+
+
+def test_main_threads_stack_comes_first_also_from_a_process_that_hears_both_signals_at_once():
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    command = [sys.executable, "-c", HANGS, str(writing), *SIGNALS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[writing]) as process:
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+            for number in (OWN_STACK_SIGNAL, STACKS_SIGNAL, signal.SIGCONT):
+                process.send_signal(number)
+            assert os.read(reading, 1_000).startswith(b"Stack (most recent call first):")
+        finally:
+            process.kill()
+            os.close(reading)
+            os.close(writing)
