@@ -54,6 +54,8 @@ class Run:
     start_ticks: int
     began_ns: int
     until_ns: int
+    number: int
+    """As the attempt itself counts; one that is killed before it writes its line counts, too."""
     misdeed: str = ""
     fault_ns: int | None = None
     outcome: str | None = None
@@ -107,7 +109,9 @@ def runs_by_job(log: Iterable[Entry]) -> dict[str, list[Run]]:
             case "begin":
                 if runs:
                     runs[-1].until_ns = entry.at_ns
-                runs.append(Run(entry.attempt, entry.pid, entry.start_ticks, entry.at_ns, 1 << 63))
+                number = entry.facts["number"]
+                began = (entry.attempt, entry.pid, entry.start_ticks, entry.at_ns)
+                runs.append(Run(*began, until_ns=1 << 63, number=number))
             case "fault" | "end":
                 # What a job has forked may come back from its misdeed: it is not the attempt.
                 me = (entry.attempt, entry.pid)
@@ -149,15 +153,12 @@ def audit_job(
     runs: Sequence[Run],
     circumstances: Circumstances,
     findings: JobFindings,
-    *,
-    earlier: int = 0,
 ) -> None:
     """Compare a run of a job that has ended with its plan and its log.
 
     Args:
       job: as it was when its run had ended, with the attempts of that run alone.
       runs: attempts in that run.
-      earlier: how many there were in runs before it.
     """
     state = jobs_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_")
     findings.states[state] += 1
@@ -193,7 +194,7 @@ def audit_job(
         by_attempt = {n: one for n, one in by_attempt.items() if one.cause != "completed"}
     _check_unbegun(by_attempt, runs, circumstances, say)
     _check_charges(job, state, say)
-    _check_final(planned, job, state, runs, earlier, say)
+    _check_final(planned, job, state, runs, say)
 
 
 @attrs.frozen
@@ -296,7 +297,6 @@ def _check_final(
     job: jobs_pb2.Job,
     state: str,
     runs: Sequence[Run],
-    earlier: int,
     say: _Say,
 ) -> None:
     if state not in {planned.final, "DEAD"}:  # dead ones are checked by their charges
@@ -316,7 +316,7 @@ def _check_final(
     if run is None or run.outcome != "returned":
         say(f"completed by an attempt that did not return: {run}")
         return
-    result = {"key": planned.key, "number": earlier + runs.index(run) + 1}
+    result = {"key": planned.key, "number": run.number}
     if json.loads(job.result_json) != result:
         say(f"its result is {job.result_json}, not {result}")
 

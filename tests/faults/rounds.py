@@ -184,11 +184,5 @@ class Round:
             outcome.ended[job_id] = Ended(job.run, succeeded)
             if before is not None:
                 findings.violations += find_changes(before, job)
-            audit_job(
-                planned,
-                of_last_run(job),
-                mine[len(earlier) :],
-                circumstances,
-                findings,
-                earlier=len(earlier),
-            )
+            last = of_last_run(job)
+            audit_job(planned, last, mine[len(earlier) :], circumstances, findings)
