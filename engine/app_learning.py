@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from engine.backends.blobs import open_artifact_cache, open_blobs
-from engine.config import EngineConfig
+from engine.config import DEFAULT_POOL, EngineConfig, JobTypeConfig
 from engine.features import FeatureStore
 from engine.health import HealthBoard
 from engine.jobs import Jobs
@@ -99,16 +99,19 @@ async def open_scoring(
 ) -> AsyncIterator[None]:
     """Have workers score while the block runs; then they hand their jobs back.
 
-    There is one scoring job for each worker of the pool `serve`. Without such a pool there is one
-    if another worker is left for other jobs. There is none before there is a model to be served.
+    There is one scoring job for each worker of the pool `serve`, or of the one that
+    `workers.job_types` names. Without such a pool there is one if there are two workers that do
+    anything. There is none before there is a model to be served.
     """
 
     def count_wanted() -> int:
         if not _is_any_trainable(config, models):
             return 0
         pools = [view.pool for view in supervisor.list_workers()]
-        # Of workers that do anything one is left for what else there is to do, trainings above all.
-        return pools.count(spec.pool) or (pools.count(None) > 1)
+        if spec.pool != DEFAULT_POOL:
+            return pools.count(spec.pool)
+        # A job without an end takes a worker for good: one that does anything, if there are others.
+        return int(pools.count(None) > 1)
 
     spec = ResidentSpec(_choose_pool(config), _MOST_ATTEMPTS)
     async with trio.open_nursery() as nursery:
@@ -129,7 +132,7 @@ def reserved_pools(config: EngineConfig) -> frozenset[str]:
 def _choose_pool(config: EngineConfig) -> str:
     if SERVE_POOL in config.workers.pools:
         return SERVE_POOL
-    return config.workers.job_types[SCORE].pool if SCORE in config.workers.job_types else "default"
+    return config.workers.job_types.get(SCORE, JobTypeConfig()).pool
 
 
 def _is_any_trainable(config: EngineConfig, models: ModelRegistry) -> bool:

@@ -31,6 +31,7 @@ from engine.config.problems import ConfigError, Problem, nearest_name
 from engine.config.secrets import Secret
 from engine.config.sections import (
     BUILT_IN_JOB_TYPES,
+    DEFAULT_POOL,
     AppSettings,
     BlobsConfig,
     DuckdbConfig,
@@ -51,6 +52,7 @@ from engine.config.sections import (
 __all__ = [
     "AGGREGATES",
     "BUILT_IN_JOB_TYPES",
+    "DEFAULT_POOL",
     "ESTIMATORS",
     "EVENTS_SOURCE",
     "EVENT_COLUMNS",
