@@ -10,5 +10,14 @@ ensure_azurite
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy --strict engine main.py
-# By whole files, beside each other: tests of a file share servers, and mostly wait for processes.
-exec .venv/bin/python -m pytest -n "${TEST_PROCESSES:-3}" --dist loadfile --durations=25 "$@"
+if (($#)); then
+  exec .venv/bin/python -m pytest "$@"
+fi
+# Tests that look at the machine's processes, or at the clock, run alone; the others, which mostly
+# wait for processes, beside each other by whole files.
+alone=(
+  tests/integration/backends tests/integration/intake tests/integration/workers
+  tests/integration/tasks tests/unit/tasks/test_own_state.py tests/faults
+)
+.venv/bin/python -m pytest "${alone[@]}"
+exec .venv/bin/python -m pytest -n 3 --dist loadfile "${alone[@]/#/--ignore=}"

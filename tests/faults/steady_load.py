@@ -324,8 +324,9 @@ def _find_job_violations(data_file: Path, acknowledged: dict[str, str]) -> list[
             "SELECT idempotency_key, job_id FROM job_log WHERE change = 'accepted' "
             "AND idempotency_key IS NOT NULL"
         ).fetchall()
+        # A job that scores has no end.
         open_jobs = connection.execute(
-            "SELECT job_id FROM job_log WHERE change = 'accepted' EXCEPT "
+            "SELECT job_id FROM job_log WHERE change = 'accepted' AND job_type <> 'score' EXCEPT "
             "SELECT job_id FROM job_outcomes"
         ).fetchall()
         outcomes: dict[str, list[str]] = {}

@@ -98,7 +98,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 def test_the_line_counts_workers_and_a_replaced_one_is_told_at_once(terminal: Terminal) -> None:
     terminal.wait_for(r"jobs, workers +grpc://")
-    terminal.wait_for(r"2 workers, \d busy  ·  [1-9]\d* jobs  ·  [1-9]\d* uploads")
+    terminal.wait_for(r"3 workers, \d busy  ·  [1-9]\d* jobs  ·  [1-9]\d* uploads")
 
     job_id = terminal.command("jobs", "submit", "sleep")["job_id"]
     first = terminal.running_worker(job_id)

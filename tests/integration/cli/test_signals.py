@@ -20,7 +20,8 @@ from engine.ready import ReadyInfo
 ROOT = Path(__file__).resolve().parents[3]
 PORTS = ("service_a", "service_b", "service_d", "control", "metrics")
 FREE_PORTS = [word for port in PORTS for word in ("--set", f"server_ports.{port}=0")]
-WORKERS = 2
+WORKERS = 3
+IN_SERVICE = ("idle", "running")  # the one that scores has a job without an end
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 ON_ITS_OWN_TERMINAL = (
@@ -82,7 +83,7 @@ def worker_pids(folder: Path) -> set[int]:
         timeout=30,
         check=True,
     )
-    return {worker["pid"] for worker in json.loads(listed.stdout) if worker["state"] == "idle"}
+    return {worker["pid"] for worker in json.loads(listed.stdout) if worker["state"] in IN_SERVICE}
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

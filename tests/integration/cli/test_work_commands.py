@@ -291,7 +291,7 @@ def test_workers_are_listed_and_replaced_by_command(desk: Desk) -> None:
     restarted = desk.run("workers", "restart")
 
     assert (restarted.code, restarted.err) == (0, "")
-    assert "2 workers will be replaced" in restarted.out
+    assert "3 workers will be replaced" in restarted.out
 
     def replaced() -> bool:
         now = {w["slot"]: w["worker_id"] for w in desk.run("workers", "--json").json}
@@ -344,7 +344,7 @@ def test_what_jobs_count_and_workers_use_are_metrics_of_the_engine(desk: Desk) -
         assert counted(metrics, f'trellis_worker_memory_bytes{{slot="{slot}"') > 2**20
         assert 0 <= counted(metrics, f'trellis_worker_check_age_seconds{{slot="{slot}"') < 2
     assert counted(metrics, "trellis_worker_jobs_done_total") > 0
-    assert counted(metrics, 'trellis_workers{state="') == 2
+    assert counted(metrics, 'trellis_workers{state="') == 3
 
 
 def test_one_request_id_leads_from_the_call_to_the_workers_log(desk: Desk) -> None:
