@@ -47,7 +47,8 @@ async def test_nothing_is_kept_of_workers_that_have_ended(tmp_path):
         steady = await spawn(host, "sleep")
         for number in range(8):
             await replace(host, number)
-        await until(lambda: len([*folder.iterdir()]) == 1)
+        # The zygote and the steady worker; those that were replaced are gone.
+        await until(lambda: len([*folder.iterdir()]) == 1 and len(own_children()) == 2)
         before = holdings(folder)
         for number in range(REPLACEMENTS):
             await replace(host, number)
