@@ -40,11 +40,12 @@ def run_job(engine):
             request_serializer=workers_pb2.ListWorkersRequest.SerializeToString,
             response_deserializer=workers_pb2.ListWorkersResponse.FromString,
         )
-        submit(jobs_pb2.SubmitJobRequest(job_type="leave_daemon", payload_json="{}"))
+        request = jobs_pb2.SubmitJobRequest(job_type="leave_daemon", payload_json="{}")
+        job_id = submit(request).job_id
 
         def busy():
             workers = list_workers(workers_pb2.ListWorkersRequest()).workers
-            return [worker for worker in workers if worker.job_id and worker.progress]
+            return [worker for worker in workers if worker.job_id == job_id and worker.progress]
 
         return until(busy, 30)[0]
 

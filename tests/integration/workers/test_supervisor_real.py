@@ -24,7 +24,7 @@ from tests.integration.jobs.world import UnreliableClient, World
 from tests.support import job_bodies
 from tests.support.control_server import TOKEN, Secret
 from tests.support.redis_servers import running_server
-from tests.support.worker_host import is_alive
+from tests.support.worker_host import is_alive, until
 
 HANDLERS = {
     name: f"tests.support.job_bodies:{name}"
@@ -143,10 +143,15 @@ async def test_a_worker_that_gets_stuck_between_its_jobs_is_replaced(engine):
     left = await engine.jobs.submit(JobSpec("stick_when_done"))
     worker = await engine.worker_of(left.job_id)
     assert (await engine.ended(left.job_id)).state is JobState.SUCCEEDED
-    with trio.fail_after(10):
-        while is_alive(worker.pid):  # noqa: ASYNC110 - the outside world sends no events
-            await trio.sleep(0.01)
-    (slot,) = [one for one in engine.supervisor.list_workers() if one.slot == worker.slot]
+
+    def slot_of_the_worker():
+        (slot,) = [one for one in engine.supervisor.list_workers() if one.slot == worker.slot]
+        return slot
+
+    # The slot hears of the end after the process is gone.
+    await until(lambda: slot_of_the_worker().last_end is not None)
+    assert not is_alive(worker.pid)
+    slot = slot_of_the_worker()
     assert slot.last_end.cause is Cause.STALLED
     assert "job_bodies.py" in slot.last_end.stack
     idle = next(one for one in engine.supervisor.list_workers() if one.slot != worker.slot)
