@@ -23,6 +23,7 @@ from engine.app_learning import open_scoring, open_serving, reserved_pools
 from engine.app_loop import make_learning_rules, open_learning, run_learning
 from engine.app_workers import open_workforce
 from engine.backends import RedisBackend, open_kafka, open_redis
+from engine.clock import read_clock_us
 from engine.config import EngineConfig, JobTypeConfig, SecurityConfig
 from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
@@ -30,7 +31,7 @@ from engine.generator import GeneratorSettings
 from engine.health import HealthBoard
 from engine.imports import keep_out
 from engine.intake.dead_letters import DeadLetters
-from engine.intake.run import read_clock_us, run_intake
+from engine.intake.run import run_intake
 from engine.intake.validation import Rules
 from engine.jobs import JobHooks, Jobs, JobsSettings, open_jobs
 from engine.models import ModelRegistry

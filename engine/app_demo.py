@@ -8,12 +8,12 @@ from typing import Any, Final
 import trio
 
 from engine.backends import KafkaBackend
+from engine.clock import read_clock_us
 from engine.config import EngineConfig
 from engine.errors import BackendUnavailableError
 from engine.generator import GeneratorSettings, run_generator
 from engine.generator.profiles import DATASET, run_profile_uploads
 from engine.intake.kafka import open_bridge, open_producer
-from engine.intake.run import read_clock_us
 from engine.uploads import UploadHeader, UploadReceipt, Uploads
 
 logger = logging.getLogger(__name__)

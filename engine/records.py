@@ -183,3 +183,10 @@ class Commit:
 
     commit_seq: int
     requests: tuple[WriteRequest, ...]
+
+
+class RequestWriter(Protocol):
+    """What the other parts need of the writer; `engine.store.Writer` is one."""
+
+    async def submit(self, request: WriteRequest) -> Receipt:
+        """Write a request in one transaction and wait for its commit."""

@@ -5,17 +5,14 @@ from engine.features.online import Decline, OnlineStore
 from engine.features.serving import FeatureStore
 from engine.features.source import HistoryReader
 from engine.features.values import (
-    Clock,
     FeatureRow,
     FeatureValue,
     Status,
     Value,
-    read_system_clock,
 )
 from engine.features.views import FeatureSet
 
 __all__ = [
-    "Clock",
     "Decline",
     "FeatureRow",
     "FeatureSet",
@@ -26,5 +23,4 @@ __all__ = [
     "Status",
     "Value",
     "compile_feature_set",
-    "read_system_clock",
 ]

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import trio
 
 from engine import metrics
+from engine.clock import Clock, read_clock_us
 from engine.config import OnlineConfig
 from engine.features.accumulators import AFTER_ALL
 from engine.features.collector import CollectorRelief
@@ -23,7 +24,7 @@ from engine.features.loading import Share, fetch_extent, load_entities
 from engine.features.residents import Residents
 from engine.features.selection import Selection
 from engine.features.source import HistoryReader
-from engine.features.values import NO_CELL, Clock, FeatureRow, read_system_clock
+from engine.features.values import NO_CELL, FeatureRow
 from engine.features.views import FeatureSet
 from engine.records import Append, AppendStream, Commit, LatestRows
 
@@ -58,7 +59,7 @@ class OnlineStore:
     """
 
     def __init__(
-        self, feature_set: FeatureSet, settings: OnlineConfig, clock: Clock = read_system_clock
+        self, feature_set: FeatureSet, settings: OnlineConfig, clock: Clock = read_clock_us
     ) -> None:
         self.plan = KeepingPlan(feature_set)
         self._settings = settings

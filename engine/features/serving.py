@@ -6,13 +6,14 @@ import pyarrow as pa
 import trio
 
 from engine import metrics
+from engine.clock import Clock, read_clock_us
 from engine.errors import InvalidArgumentError, ResourceExhaustedError
 from engine.features.history import fetch_cells
 from engine.features.online import Decline, OnlineStore
 from engine.features.selection import Selection
 from engine.features.source import HistoryReader
 from engine.features.training import fetch_training_set
-from engine.features.values import Cell, Clock, FeatureRow, read_system_clock
+from engine.features.values import Cell, FeatureRow
 from engine.features.views import FeatureSet
 
 _HISTORY_READS = 4
@@ -39,7 +40,7 @@ class FeatureStore:
         feature_set: FeatureSet,
         online: OnlineStore,
         reader: HistoryReader,
-        clock: Clock = read_system_clock,
+        clock: Clock = read_clock_us,
     ) -> None:
         self.feature_set = feature_set
         self._online = online

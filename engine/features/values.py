@@ -1,8 +1,6 @@
 """What a read returns: a feature's value, how far it can be trusted, and how old it is."""
 
 import enum
-import time
-from collections.abc import Callable
 
 import msgspec
 
@@ -12,14 +10,6 @@ Cell = tuple[Value | None, int | None]
 """A feature's value before its status is known, and the time of its newest contributing event."""
 
 NO_CELL: Cell = (None, None)
-
-Clock = Callable[[], int]
-"""Returns the time in microseconds since 1970, UTC."""
-
-
-def read_system_clock() -> int:
-    """Return the machine's time in microseconds since 1970, UTC."""
-    return time.time_ns() // 1000
 
 
 class Status(enum.Enum):

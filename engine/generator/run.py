@@ -1,7 +1,6 @@
 """Playing traffic or a recorded file against the clock, in tasks."""
 
 import logging
-import time
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from itertools import islice
@@ -10,6 +9,7 @@ from typing import Final
 
 import trio
 
+from engine.clock import read_clock_us
 from engine.errors import TrellisError
 from engine.generator.batches import Batch, compute_batch
 from engine.generator.delivery import Delivery, Send
@@ -28,11 +28,6 @@ _REPLAY_BATCHES_AHEAD: Final = 4
 _SHOWN_SKIPPED_ROWS: Final = 20
 
 logger = logging.getLogger(__name__)
-
-
-def read_clock_us() -> int:
-    """Return the time, UTC, microseconds."""
-    return time.time_ns() // 1000
 
 
 async def run_generator(

@@ -1,6 +1,5 @@
 """One batch at a time into the data file: rows, dead letters and offsets in one transaction."""
 
-import datetime
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ import attrs
 import trio
 
 from engine import metrics
+from engine.clock import to_datetime
 from engine.errors import DataFileFailedError, TrellisError
 from engine.intake.position import Fingerprint
 from engine.intake.rejection import Rejected
@@ -207,8 +207,3 @@ class Committer:
         if batch.rejected:
             committed, self._rejects_committed = self._rejects_committed, trio.Event()
             committed.set()
-
-
-def to_datetime(time_us: int) -> datetime.datetime:
-    """Return microseconds since 1970 UTC as the naive UTC datetime that the data file takes."""
-    return datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=time_us)  # noqa: DTZ001

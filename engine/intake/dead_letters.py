@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 import trio
 
+from engine.clock import to_datetime
 from engine.errors import InvalidArgumentError, NotFoundError
-from engine.intake.committer import to_datetime
 from engine.intake.rejection import Reason
 from engine.intake.rounds import ROUND_ROWS, take_round
 from engine.intake.validation import DecodedBatch, Rules, decode_batch

@@ -11,10 +11,11 @@ from typing import Any
 
 import trio
 
+from engine.clock import to_datetime
 from engine.config import KafkaConfig
 from engine.errors import DataFileFailedError, TrellisError
 from engine.intake.broker import Broker, dead_letter_topic
-from engine.intake.committer import Committer, to_datetime
+from engine.intake.committer import Committer
 from engine.intake.kafka import KafkaRecord, Producer, open_producer
 from engine.intake.rounds import ROUND_ROWS, take_round
 from engine.intake.topics import Topics

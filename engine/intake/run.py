@@ -1,11 +1,11 @@
 """The intake's life: connect, consume, and after a failure connect again."""
 
 import logging
-import time
 from collections.abc import Callable
 
 import trio
 
+from engine.clock import read_clock_us
 from engine.config import KafkaConfig
 from engine.errors import BackendUnavailableError, DataFileFailedError, TrellisError
 from engine.health import HealthBoard
@@ -28,11 +28,6 @@ _TOPICS_WAIT_S = 2.0
 """How long the start waits for the embedded broker's topics, which takes milliseconds."""
 _REVOKE_WAIT_S = 45.0
 """How long a rebalance may wait for a batch under way: less than the group waits for us."""
-
-
-def read_clock_us() -> int:
-    """Return the wall clock in microseconds since 1970 UTC."""
-    return time.time_ns() // 1_000
 
 
 async def run_intake(

@@ -19,8 +19,8 @@ from engine.jobs.queued import queued_record, spec_of
 from engine.jobs.settings import JobsSettings
 from engine.jobs.spec import check_job_id
 from engine.jobs.states import JobState
-from engine.jobs.writing import RequestWriter, submit_or_without
-from engine.records import WriteRequest
+from engine.jobs.writing import submit_or_without
+from engine.records import RequestWriter, WriteRequest
 
 
 class Control:

@@ -1,8 +1,8 @@
 """The jobs' clock: dates from the machine, steps from none."""
 
-import time
-
 import trio
+
+from engine.clock import read_clock_us
 
 
 class JobClock:
@@ -13,7 +13,7 @@ class JobClock:
     """
 
     def __init__(self) -> None:
-        self._start_us = read_machine_us()
+        self._start_us = read_clock_us()
         self._start_s = trio.current_time()
 
     def now_us(self) -> int:
@@ -26,8 +26,3 @@ class JobClock:
     def seconds_until(self, time_us: int) -> float:
         """Return how long it is until a time; 0 if it has passed."""
         return max(0.0, (time_us - self.now_us()) / 1e6)
-
-
-def read_machine_us() -> int:
-    """Return what the machine's clock says, in microseconds since 1970."""
-    return time.time_ns() // 1_000

@@ -46,8 +46,7 @@ from engine.jobs.states import JobState
 from engine.jobs.submissions import Submissions
 from engine.jobs.views import JobView
 from engine.jobs.watching import JobWatch
-from engine.jobs.writing import RequestWriter
-from engine.records import Operation
+from engine.records import Operation, RequestWriter
 
 logger = logging.getLogger(__name__)
 

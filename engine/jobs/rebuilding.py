@@ -19,8 +19,8 @@ from engine.jobs.queue_link import BATCH_CHANGES, QueueLink
 from engine.jobs.queue_records import Change
 from engine.jobs.reconciliation import Known, Plan, plan_found, plan_unfinished
 from engine.jobs.settings import JobsSettings
-from engine.jobs.writing import RequestWriter, submit_or_without
-from engine.records import Operation
+from engine.jobs.writing import submit_or_without
+from engine.records import Operation, RequestWriter
 
 logger = logging.getLogger(__name__)
 

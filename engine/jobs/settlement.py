@@ -16,8 +16,8 @@ from engine.jobs.journal import write_ended, write_outcomes
 from engine.jobs.leases import Lease, LeaseTable
 from engine.jobs.queue_link import QueueLink
 from engine.jobs.states import Cause
-from engine.jobs.writing import RequestWriter, submit_all
-from engine.records import Operation, WriteRequest
+from engine.jobs.writing import submit_all
+from engine.records import Operation, RequestWriter, WriteRequest
 
 logger = logging.getLogger(__name__)
 

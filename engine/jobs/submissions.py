@@ -12,8 +12,7 @@ from engine.jobs.journal import write_accepted
 from engine.jobs.queue_link import QueueLink
 from engine.jobs.queued import enqueue_new
 from engine.jobs.spec import JobSpec, Submission, check_job_id
-from engine.jobs.writing import RequestWriter
-from engine.records import Operation, WriteRequest
+from engine.records import Operation, RequestWriter, WriteRequest
 
 
 class Submissions:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
 
 import outcome
 import trio
@@ -12,19 +11,12 @@ from engine.errors import (
     SchemaMismatchError,
     TrellisError,
 )
-from engine.records import Operation, Receipt, WriteRequest
+from engine.records import Operation, Receipt, RequestWriter, WriteRequest
 
 logger = logging.getLogger(__name__)
 
 _REFUSALS = (SchemaMismatchError, ResourceExhaustedError)
 """What is wrong with the request, not with the writer or the file."""
-
-
-class RequestWriter(Protocol):
-    """What is needed of the store's writer."""
-
-    async def submit(self, request: WriteRequest) -> Receipt:
-        """Write a request in one transaction and wait for its commit."""
 
 
 async def submit_all(

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from engine import metrics
+from engine.clock import read_clock_us
 from engine.config import ThresholdsConfig
 from engine.errors import FailedPreconditionError, NotFoundError, TrellisError
 from engine.features import HistoryReader
@@ -29,13 +30,12 @@ from engine.learning.payloads import (
     request_drift_check,
     write_drift_check,
 )
-from engine.learning.ports import JobPlan, JobQueue, LastCommit, RequestWriter
+from engine.learning.ports import JobPlan, JobQueue, LastCommit
 from engine.learning.trainings import Trainings
 from engine.models import ModelRegistry
-from engine.models.changes import now_us
-from engine.models.labels import History, find_history_end_us
+from engine.models.labels import find_history
 from engine.models.policy import Cause
-from engine.records import Commit, Operation, Upsert, WriteRequest
+from engine.records import Commit, Operation, RequestWriter, Upsert, WriteRequest
 from engine.store.queries import load_queries
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class DriftEndings:
           InvalidArgumentError: the result is not one of a look for drift.
         """
         request = read_drift_check(json.loads(job.payload_json))
-        report = make_report(job.job_id, request, read_result(result), now_us())
+        report = make_report(job.job_id, request, read_result(result), read_clock_us())
         _show(report)
         return rows_of_report(report)
 
@@ -123,13 +123,13 @@ class DriftChecks:
             if under_way is not None and not (await self._jobs.get(under_way)).state.is_final:
                 return under_way
             commit_seq = self._last_commit.commit_seq
-            end_us = await find_history_end_us(self._reader, commit_seq)
-            if end_us is None:
+            history = await find_history(self._reader, commit_seq, read_clock_us())
+            if history is None:
                 raise FailedPreconditionError("there are no events to look at yet")
             request = request_drift_check(
                 spec,
                 champion,
-                History(commit_seq, min(end_us, now_us())),
+                history,
                 self._thresholds,
                 cause,
             )
@@ -143,7 +143,7 @@ class DriftChecks:
                 )
             )
             self._job_ids[model] = submission.job_id
-            self._last_started_us[model] = now_us()
+            self._last_started_us[model] = read_clock_us()
         return submission.job_id
 
     async def find(self, report_id: str) -> DriftReport | None:

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 import attrs
 import msgspec
 import pyarrow as pa
 
+from engine.clock import to_datetime
 from engine.errors import InvalidArgumentError
 from engine.learning.payloads import DriftRequest
 from engine.records import Append, Operation, Upsert
@@ -16,7 +16,6 @@ from engine.records import Append, Operation, Upsert
 REPORTS: Final = "drift_reports"
 DRIFTED: Final = "DRIFTED"
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times in the data file are UTC and carry no zone
 _MOST_FEATURES: Final = 1_000
 
 
@@ -138,9 +137,9 @@ def rows_of_report(report: DriftReport) -> tuple[Operation, ...]:
         report.version,
         report.job_id,
         report.cause,
-        _time(report.checked_at_us),
-        _time(report.window_start_us),
-        _time(report.window_end_us),
+        to_datetime(report.checked_at_us),
+        to_datetime(report.window_start_us),
+        to_datetime(report.window_end_us),
         report.rows,
         report.verdict,
         len(report.features),
@@ -283,7 +282,3 @@ def _write_detail(report: DriftReport) -> str:
 
 def _to_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _time(at_us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=at_us)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from engine import metrics
+from engine.clock import read_clock_us
 from engine.config import ModelSpec, PolicySpec
 from engine.errors import InvalidArgumentError
 from engine.jobs import ClaimedJob, EndedJob
@@ -21,7 +22,7 @@ from engine.models import (
     Role,
     TrainedArtifact,
 )
-from engine.models.changes import now_us, row_of_log
+from engine.models.changes import row_of_log
 from engine.models.policy import decide_promotion
 from engine.records import Operation
 
@@ -118,7 +119,7 @@ class TrainingEndings:
             "detail": ended.message,
         }
         logger.warning("training failed", extra={"model": request.model, **facts})
-        return (row_of_log(now_us(), request.model, None, "training failed", facts),)
+        return (row_of_log(read_clock_us(), request.model, None, "training failed", facts),)
 
     def _decide(self, request: TrainingRequest, trained: TrainedArtifact) -> Promotion:
         assert self._models is not None

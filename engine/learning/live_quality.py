@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 import attrs
 
+from engine.clock import read_clock_us
 from engine.config import FeaturesFile, ModelSpec
 from engine.config.model_rules import estimator_of
 from engine.errors import FailedPreconditionError
 from engine.features import HistoryReader
 from engine.learning.ports import LastCommit
 from engine.models import CHAMPION, ModelRegistry, ModelVersion
-from engine.models.changes import now_us
-from engine.models.labels import History, find_history_end_us
+from engine.models.labels import History, find_history
 from engine.models.policy import decide_rollback, metric_of
 from engine.models.quality import Quality, fetch_quality
 from engine.store.queries import load_queries
@@ -65,14 +65,14 @@ class LiveQuality:
                 f"the model {model!r} has no label in models.yaml, so nothing says what came"
             )
         commit_seq = self._last_commit.commit_seq
-        end_us = await find_history_end_us(self._reader, commit_seq)
+        history = await find_history(self._reader, commit_seq, read_clock_us())
         quality = await fetch_quality(
             self._reader,
             model,
             found.version,
             spec.label,
             estimator_of(spec, self._features).task,
-            History(commit_seq, min(end_us or 0, now_us())),
+            history or History(commit_seq, 0),
             since_us,
             timeout_s=_TIMEOUT_S,
         )

@@ -5,7 +5,7 @@ from typing import Protocol
 import attrs
 
 from engine.jobs import JobSpec, JobView, Submission
-from engine.records import Operation, Receipt, WriteRequest
+from engine.records import Operation
 
 
 class JobQueue(Protocol):
@@ -21,13 +21,6 @@ class JobQueue(Protocol):
 
     def new_job_id(self) -> str:
         """Return an id that no job has."""
-
-
-class RequestWriter(Protocol):
-    """Writes; the store's writer does."""
-
-    async def submit(self, request: WriteRequest) -> Receipt:
-        """Write a request in one transaction and wait for its commit."""
 
 
 class LastCommit(Protocol):

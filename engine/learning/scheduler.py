@@ -7,6 +7,7 @@ import attrs
 import pyarrow as pa
 import trio
 
+from engine.clock import read_clock_us
 from engine.config import ModelSpec
 from engine.errors import TrellisError
 from engine.features import HistoryReader
@@ -16,8 +17,7 @@ from engine.learning.live_quality import LiveQuality
 from engine.learning.ports import LastCommit
 from engine.learning.trainings import Trainings
 from engine.models import ModelRegistry
-from engine.models.changes import now_us
-from engine.models.labels import History, fetch_observations, find_history_end_us
+from engine.models.labels import fetch_observations, find_history
 from engine.models.policy import Cause, is_due
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Scheduler:
             await self._try_first(spec)
             return
         self._first[spec.name] = _FirstTraining()
-        now = now_us()
+        now = read_clock_us()
         if is_due(spec.drift.every, self._checks.last_started_us(spec.name), now):
             await self._checks.start(spec.name, Cause.SCHEDULE)
         if is_due(spec.policy.every, self._trainings.last_accepted_us(spec.name), now):
@@ -113,15 +113,15 @@ class Scheduler:
         if label.dataset is not None:
             return True
         commit_seq = self._last_commit.commit_seq
-        end_us = await find_history_end_us(self._reader, commit_seq)
-        if end_us is None:
+        history = await find_history(self._reader, commit_seq, read_clock_us())
+        if history is None:
             return False
         # More rows than that say nothing more.
         most = min(spec.observations.most_rows, _ENOUGH_TIMES * spec.split.least_rows)
         found = await fetch_observations(
             self._reader,
             attrs.evolve(spec.observations, most_rows=most),
-            History(commit_seq, end_us - label.within * _SECOND_US),
+            attrs.evolve(history, end_us=history.end_us - label.within * _SECOND_US),
             seed=spec.split.seed,
         )
         times_us = found["event_time"].cast(pa.int64()).to_numpy()

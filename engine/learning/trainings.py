@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import attrs
 import trio
 
+from engine.clock import read_clock_us
 from engine.config import FeaturesFile, ModelSpec
 from engine.config.model_rules import estimator_of
 from engine.errors import FailedPreconditionError
@@ -14,8 +15,7 @@ from engine.jobs import JobSpec
 from engine.learning.payloads import TRAIN, request_training, write_training
 from engine.learning.ports import JobPlan, JobQueue, LastCommit
 from engine.models import ModelRegistry
-from engine.models.changes import now_us
-from engine.models.labels import History, find_history_end_us
+from engine.models.labels import find_history
 from engine.models.policy import COOLING, Cause, TrainingHistory, refuse_training
 from engine.records import Operation
 from engine.store.queries import load_queries
@@ -128,7 +128,10 @@ class Trainings:
             known = self._of(model)
             under_way = known.job_id is not None and await self._runs(known.job_id)
             refusal = refuse_training(
-                spec.policy, cause, TrainingHistory(under_way, known.last_started_us), now_us()
+                spec.policy,
+                cause,
+                TrainingHistory(under_way, known.last_started_us),
+                read_clock_us(),
             )
             if refusal is not None:
                 return TrainingStart(known.job_id if under_way and known.job_id else "", refusal)
@@ -136,7 +139,7 @@ class Trainings:
                 spec, cause, drift_report_id, operations, job_id, request_id
             )
             known.job_id = job_id
-            known.last_accepted_us = now_us()
+            known.last_accepted_us = read_clock_us()
             if cause in COOLING:
                 known.last_started_us = known.last_accepted_us
         logger.info("training started", extra={"model": model, "cause": cause, "job_id": job_id})
@@ -152,14 +155,14 @@ class Trainings:
         request_id: str,
     ) -> str:
         commit_seq = self._last_commit.commit_seq
-        end_us = await find_history_end_us(self._reader, commit_seq)
-        if end_us is None:
+        history = await find_history(self._reader, commit_seq, read_clock_us())
+        if history is None:
             raise FailedPreconditionError("there are no events to learn from yet")
         request = request_training(
             spec,
             estimator_of(spec, self._features),
             self._models.find(spec.name),
-            History(commit_seq, min(end_us, now_us())),
+            history,
             cause,
             drift_report_id,
         )

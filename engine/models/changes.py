@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
+from engine.clock import to_datetime
 from engine.models.artifact_rows import row_of_artifact
 from engine.models.definitions import Model, ModelVersion
 from engine.records import Append, Operation, Statement, Upsert
 
 DELETE_ALIAS = "delete_alias"
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times in the data file are UTC and carry no zone
 
 _VERSIONS = pa.schema(
     [
@@ -46,7 +45,7 @@ def rows_of_model(model: Model) -> Upsert:
     return Upsert(
         "models",
         ("model", "description", "entity", "created_at"),
-        [(model.name, model.description, model.entity, _time(model.created_at_us))],
+        [(model.name, model.description, model.entity, to_datetime(model.created_at_us))],
     )
 
 
@@ -83,7 +82,7 @@ def row_of_alias(at_us: int, model: str, alias: str, version: int | None) -> Ope
     return Upsert(
         "model_aliases",
         ("model_alias", "model", "alias", "version", "updated_at"),
-        [(f"{model}/{alias}", model, alias, version, _time(at_us))],
+        [(f"{model}/{alias}", model, alias, version, to_datetime(at_us))],
     )
 
 
@@ -99,17 +98,3 @@ def row_of_log(
         "detail": json.dumps(detail, ensure_ascii=False),
     }
     return Append("model_log", pa.RecordBatch.from_pylist([row], schema=_LOG))
-
-
-def _time(at_us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=at_us)
-
-
-def to_us(moment: datetime) -> int:
-    """Return a time of the data file as microseconds since 1970."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def now_us() -> int:
-    """Return the present time, UTC, microseconds."""
-    return to_us(datetime.now(UTC).replace(tzinfo=None))

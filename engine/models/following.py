@@ -11,8 +11,9 @@ from typing import Any
 import attrs
 import pyarrow as pa
 
+from engine.clock import to_us
 from engine.models import artifact_rows
-from engine.models.changes import DELETE_ALIAS, to_us
+from engine.models.changes import DELETE_ALIAS
 from engine.models.definitions import Model, ModelVersion, Source
 from engine.records import Append, Operation, Statement, Upsert
 

@@ -38,13 +38,13 @@ class History:
     """Events up to here are complete, microseconds UTC."""
 
 
-async def find_history_end_us(reader: HistoryReader, commit_seq: int) -> int | None:
-    """Return the time of the latest event, microseconds UTC; None when there is none.
+async def find_history(reader: HistoryReader, commit_seq: int, now_us: int) -> History | None:
+    """Return what there is up to a commit and a time; None when there are no events.
 
     What was replayed ends in the past: its own clock counts, not that of this machine.
     """
     [(end_us,)] = await reader.fetch_rows(_QUERIES["history_end"], {"commit_seq": commit_seq})
-    return None if end_us is None else int(end_us)
+    return None if end_us is None else History(commit_seq, min(int(end_us), now_us))
 
 
 async def fetch_observations(

@@ -9,10 +9,10 @@ import pyarrow as pa
 import trio
 
 from engine import metrics
+from engine.clock import Clock, read_clock_us
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from engine.models.artifact_rows import read_artifact
 from engine.models.changes import (
-    now_us,
     row_of_alias,
     row_of_log,
     rows_of_model,
@@ -124,7 +124,7 @@ class ModelRegistry:
         writer: ModelWriter,
         reader: ModelReader,
         entity_of: Mapping[str, str],
-        clock_us: Callable[[], int] = now_us,
+        clock_us: Clock = read_clock_us,
     ) -> None:
         """Make an empty registry.
 

@@ -39,6 +39,18 @@ def read_page_size(page_size: int, *, default: int, largest: int) -> int:
     return page_size or default
 
 
+def read_page_token(token: str, mark: str) -> str:
+    """Return what follows a page token's mark, which says where the page starts; "" for the first.
+
+    Raises:
+      InvalidArgumentError: it is not one that a reply gave.
+    """
+    place = token.removeprefix(mark)
+    if token and place in {"", token}:
+        raise InvalidArgumentError("page_token", "is not one that a reply gave")
+    return place
+
+
 def read_version(version: int, field: str = "version") -> int | None:
     """Return the version asked for, None for the default one.
 

@@ -10,7 +10,7 @@ from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoun
 from engine.jobs import MOST_PAYLOAD_BYTES, JobFilter, Jobs, JobSpec, JobState, JobView, PastAttempt
 from engine.jobs.job_ids import is_job_id
 from engine.rpc import current_request_id
-from engine.services.arguments import read_page_size
+from engine.services.arguments import read_page_size, read_page_token
 from engine.services.feature_rows import set_time
 from proto.trellis.v1 import jobs_pb2
 from proto.trellis.v1.jobs_grpc import JobServiceServicer
@@ -93,7 +93,9 @@ class JobService(JobServiceServicer):  # type: ignore[misc]  # generated code ha
         size = read_page_size(request.page_size, default=_PAGE_DEFAULT, largest=_PAGE_MAX)
         wanted = JobFilter(_read_state(request.state), request.job_type, request.pool)
         # The token holds the last job of the page before: jobs that come move no page.
-        before = _read_token(request.page_token) if request.page_token else ""
+        before = read_page_token(request.page_token, _BEFORE)
+        if before and not is_job_id(before):
+            raise InvalidArgumentError("page_token", "is not one that a reply gave")
         page = await self._jobs.list(wanted, before=before, most=size)
         response = jobs_pb2.ListJobsResponse()
         page_bytes = 0
@@ -169,13 +171,6 @@ def _read_state(number: int) -> JobState | None:
     if state is None:
         raise InvalidArgumentError("state", f"{number} is not a state of jobs")
     return state
-
-
-def _read_token(token: str) -> str:
-    before = token.removeprefix(_BEFORE)
-    if before == token or not is_job_id(before):
-        raise InvalidArgumentError("page_token", "is not one that a reply gave")
-    return before
 
 
 def _encode(view: JobView) -> jobs_pb2.Job:

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-from engine.errors import InvalidArgumentError
 from engine.learning.live_quality import LiveQuality
 from engine.models import (
     Measured,
@@ -12,7 +11,7 @@ from engine.models import (
     Source,
     TrainedArtifact,
 )
-from engine.services.arguments import read_page_size, read_time_us, read_version
+from engine.services.arguments import read_page_size, read_page_token, read_time_us, read_version
 from engine.services.feature_rows import set_time
 from proto.trellis.v1 import models_pb2
 from proto.trellis.v1.models_grpc import ModelServiceServicer
@@ -64,7 +63,7 @@ class ModelService(ModelServiceServicer):  # type: ignore[misc]  # generated cod
         size = read_page_size(input_message.page_size, default=_PAGE_DEFAULT, largest=_PAGE_MAX)
         # The token holds the last name of the page before: models that come or go move no page.
         token = input_message.page_token
-        after = _read_token(token) if token else ""
+        after = read_page_token(token, _AFTER)
         page = [model for model in self._models.list() if model.name > after][: size + 1]
         return models_pb2.ListModelsResponse(
             models=[_encode(model, model.default) for model in page[:size]],
@@ -114,13 +113,6 @@ class ModelService(ModelServiceServicer):  # type: ignore[misc]  # generated cod
 
 def _token(last: Model) -> str:
     return _AFTER + last.name
-
-
-def _read_token(token: str) -> str:
-    after = token.removeprefix(_AFTER)
-    if after in {"", token}:
-        raise InvalidArgumentError("page_token", "is not one that a reply gave")
-    return after
 
 
 def _encode(model: Model, version: ModelVersion) -> models_pb2.Model:

@@ -1,13 +1,13 @@
 """`trellis.v1.MonitorService`: drift, and trainings by call."""
 
-from engine.errors import FailedPreconditionError, InvalidArgumentError, UnavailableError
+from engine.errors import FailedPreconditionError, UnavailableError
 from engine.jobs import Jobs, JobView
 from engine.learning.drift_checks import DriftChecks
 from engine.learning.drift_records import DRIFTED, Bins, DriftReport, FeatureDrift
 from engine.learning.trainings import Trainings
 from engine.models.policy import Cause
 from engine.rpc import current_request_id
-from engine.services.arguments import read_page_size
+from engine.services.arguments import read_page_size, read_page_token
 from engine.services.feature_rows import set_time
 from proto.trellis.v1 import monitor_pb2 as pb
 from proto.trellis.v1.monitor_grpc import MonitorServiceServicer
@@ -45,7 +45,7 @@ class MonitorService(MonitorServiceServicer):  # type: ignore[misc]  # generated
         """Answer with a page of the reports, the latest first. See `monitor.proto`."""
         request = input_message
         size = read_page_size(request.page_size, default=_PAGE_DEFAULT, largest=_PAGE_MAX)
-        before = _read_token(request.page_token) if request.page_token else ""
+        before = read_page_token(request.page_token, _BEFORE)
         found = await self._checks.list(request.model, before=before, most=size + 1)
         more = len(found) > size
         return pb.ListDriftReportsResponse(
@@ -66,13 +66,6 @@ class MonitorService(MonitorServiceServicer):  # type: ignore[misc]  # generated
             if view.state.is_final:
                 return view
         raise UnavailableError("the engine is shutting down")
-
-
-def _read_token(token: str) -> str:
-    before = token.removeprefix(_BEFORE)
-    if before in {"", token}:
-        raise InvalidArgumentError("page_token", "is not one that a reply gave")
-    return before
 
 
 def _encode(report: DriftReport) -> pb.DriftReport:

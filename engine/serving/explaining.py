@@ -2,13 +2,13 @@
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
 from engine.errors import FailedPreconditionError, NotFoundError
-from engine.features import FeatureRow
+from engine.features import FeatureRow, HistoryReader
 from engine.features.definitions import EventFeature
 from engine.features.values import Value
 from engine.features.views import FeatureSet
@@ -22,19 +22,6 @@ from engine.store.queries import load_queries
 
 _QUERIES: Final = load_queries("engine.serving")
 _TIMEOUT_S: Final = 30.0
-
-
-class RowReader(Protocol):
-    """Queries; `engine.store.Reader` is one."""
-
-    async def fetch_rows(
-        self,
-        sql: str,
-        parameters: Sequence[Any] | Mapping[str, Any] = (),
-        *,
-        timeout_s: float | None = None,
-    ) -> list[tuple[Any, ...]]:
-        """Return a query's rows."""
 
 
 @attrs.frozen
@@ -80,7 +67,7 @@ class Explainer:
         models: ModelRegistry,
         features: FeatureReads,
         feature_set: FeatureSet,
-        reader: RowReader,
+        reader: HistoryReader,
         log: PredictionLog,
     ) -> None:
         self._models = models

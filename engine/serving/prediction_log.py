@@ -4,7 +4,7 @@ import logging
 import zlib
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -12,7 +12,7 @@ import trio
 
 from engine import metrics
 from engine.errors import TrellisError
-from engine.records import Append, Receipt, WriteRequest
+from engine.records import Append, RequestWriter, WriteRequest
 from engine.serving.rows import Score
 
 logger = logging.getLogger(__name__)
@@ -62,13 +62,6 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     request_id: str
 
 
-class LogWriter(Protocol):
-    """Writes; `engine.store.Writer` is one."""
-
-    async def submit(self, request: WriteRequest) -> Receipt:
-        """Write a request in one transaction."""
-
-
 def is_sampled(prediction_id: str, share: float) -> bool:
     """Return whether a prediction is among those kept, which its id alone decides."""
     return share >= 1.0 or zlib.crc32(prediction_id.encode()) < share * _WHOLE
@@ -77,7 +70,7 @@ def is_sampled(prediction_id: str, share: float) -> bool:
 class PredictionLog:
     """Keeps predictions in batches. Used from the Trio thread; somebody runs `run`."""
 
-    def __init__(self, writer: LogWriter) -> None:
+    def __init__(self, writer: RequestWriter) -> None:
         self._writer = writer
         self._waiting: deque[Record] = deque()
         self._arrived = trio.Event()

@@ -8,9 +8,9 @@ import attrs
 import trio
 
 from engine import metrics
+from engine.clock import Clock, read_clock_us
 from engine.errors import ResourceExhaustedError, TrellisError
 from engine.features import FeatureRow
-from engine.features.values import Clock, read_system_clock
 from engine.jobs.job_ids import JobIds
 from engine.models import CHALLENGER, CHAMPION, Model, ModelRegistry, ModelVersion
 from engine.serving.plans import Overrides, Plan, Plans, choose_version, letters_of
@@ -82,7 +82,7 @@ class Predictor:
         scoring: Scoring,
         log: PredictionLog,
         declared: Mapping[str, Declared],
-        clock: Clock = read_system_clock,
+        clock: Clock = read_clock_us,
     ) -> None:
         """Make it.
 

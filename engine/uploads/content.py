@@ -10,9 +10,8 @@ import pyarrow as pa
 import trio
 
 from engine.errors import TrellisError
-from engine.records import Append, Statement, WriteRequest
+from engine.records import Append, RequestWriter, Statement, WriteRequest
 from engine.uploads.header import check_size
-from engine.uploads.ports import RequestWriter
 
 logger = logging.getLogger(__name__)
 

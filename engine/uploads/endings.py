@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 import trio
 
+from engine.clock import read_clock_us, to_datetime
 from engine.errors import FailedPreconditionError, NotFoundError
 from engine.jobs import ClaimedJob, EndedJob, JobState
 from engine.records import (
@@ -22,7 +23,6 @@ from engine.store.queries import load_queries
 from engine.uploads.latest import compute_latest
 from engine.uploads.payload import read_upload_id
 from engine.uploads.ports import RowReader
-from engine.uploads.receiving import now_timestamp
 from engine.uploads.row_file import RowFile
 from engine.uploads.staging import StagedRows
 
@@ -82,7 +82,7 @@ class UploadEndings:
                         "COMPLETED",
                         None,
                         None,
-                        now_timestamp(),
+                        to_datetime(read_clock_us()),
                         counts.rows_accepted,
                         counts.rows_rejected,
                     )
@@ -95,7 +95,7 @@ class UploadEndings:
         """Return what becomes of an upload whose job gave no result; its rejects are kept."""
         upload_id = read_upload_id(ended.payload_json)
         status = "CANCELLED" if ended.state is JobState.CANCELLED else "FAILED"
-        row = (upload_id, status, ended.code, ended.message, now_timestamp())
+        row = (upload_id, status, ended.code, ended.message, to_datetime(read_clock_us()))
         self._staged.discard(upload_id)
         return (Upsert("uploads", _OUTCOME_COLUMNS, [row]),)
 

@@ -6,14 +6,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from engine.jobs import JobSpec, Submission
-from engine.records import Operation, Receipt, WriteRequest
-
-
-class RequestWriter(Protocol):
-    """Writes; `engine.store.Writer` is one."""
-
-    async def submit(self, request: WriteRequest) -> Receipt:
-        """Write a request in one transaction."""
+from engine.records import Operation
 
 
 class RowReader(Protocol):

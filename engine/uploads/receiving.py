@@ -1,27 +1,25 @@
 """Takes files in: content, acceptance of the job, receipt; in this order."""
 
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 
 import attrs
 
+from engine.clock import read_clock_us, to_datetime
 from engine.config import JobTypeConfig
 from engine.config.definitions import UploadSpec
 from engine.errors import InvalidArgumentError
 from engine.jobs import JobSpec
-from engine.records import Upsert
+from engine.records import RequestWriter, Upsert
 from engine.store.queries import load_queries
 from engine.uploads.content import Content, discard_content, receive_content
 from engine.uploads.header import UploadHeader, check_header
 from engine.uploads.key_locks import KeyLocks
 from engine.uploads.keys import key_of_content, key_of_sender, key_of_successor
-from engine.uploads.ports import JobAcceptance, RequestWriter, RowReader
+from engine.uploads.ports import JobAcceptance, RowReader
 
 UPLOAD_JOB_TYPE = "process_upload"
 
 _QUERIES = load_queries("engine.uploads")
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the columns hold UTC without a zone
 _COLUMNS = (
     "upload_id",
     "filename",
@@ -130,7 +128,7 @@ class Receiving:
         keys: Sequence[str],
         request_id: str,
     ) -> UploadReceipt:
-        received_at_us = time.time_ns() // 1000
+        received_at_us = read_clock_us()
         job_id = self._jobs.new_job_id()
         row = (
             upload_id,
@@ -140,7 +138,7 @@ class Receiving:
             content.size_bytes,
             content.sha256,
             content.inline,
-            to_timestamp(received_at_us),
+            to_datetime(received_at_us),
             job_id,
             "RECEIVED",
         )
@@ -169,16 +167,6 @@ class Receiving:
             received_at_us,
             duplicate=False,
         )
-
-
-def to_timestamp(time_us: int) -> datetime:
-    """Return a time as the data file takes it."""
-    return _EPOCH + timedelta(microseconds=time_us)
-
-
-def now_timestamp() -> datetime:
-    """Return the time as the data file takes it."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _check_content(header: UploadHeader, content: Content) -> None:

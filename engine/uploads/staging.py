@@ -7,10 +7,10 @@ import pyarrow as pa
 import trio
 
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
-from engine.records import FEATURE_HISTORY_SCHEMA, Append, WriteRequest
+from engine.records import FEATURE_HISTORY_SCHEMA, Append, RequestWriter, WriteRequest
 from engine.store.queries import load_queries
 from engine.uploads.lookup import RejectedRow
-from engine.uploads.ports import RequestWriter, RowReader
+from engine.uploads.ports import RowReader
 from engine.uploads.row_file import RowFile
 
 _QUERIES = load_queries("engine.uploads")

@@ -6,10 +6,10 @@ from typing import Final
 
 from engine.config import JobTypeConfig
 from engine.config.definitions import UploadSpec
-from engine.records import Statement, WriteRequest
+from engine.records import RequestWriter, Statement, WriteRequest
 from engine.uploads.header import UploadHeader
 from engine.uploads.lookup import UploadLookup, UploadView
-from engine.uploads.ports import JobAcceptance, RequestWriter, RowReader
+from engine.uploads.ports import JobAcceptance, RowReader
 from engine.uploads.receiving import Receiving, UploadReceipt
 from engine.uploads.rules import UploadRules
 from engine.uploads.staging import StagedUpload, Staging

@@ -1,7 +1,6 @@
 """One worker's dealings with the engine, from before its start until after its end."""
 
 import logging
-import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,6 +8,7 @@ import attrs
 import trio
 
 from engine import metrics
+from engine.clock import read_clock_us
 from engine.errors import NotFoundError, StaleTokenError
 from engine.jobs import (
     Cause,
@@ -381,7 +381,7 @@ class LiveWorker:
         return self._settings.stall_limit_s("" if job is None else job.job_type)
 
     def _note_progress(self, job: ClaimedJob, report: CheckReport) -> None:
-        self._job_began_us.setdefault(job.token, time.time_ns() // 1_000)
+        self._job_began_us.setdefault(job.token, read_clock_us())
         self._jobs.note_progress(
             job.job_id,
             job.token,

@@ -3,12 +3,12 @@
 import logging
 import math
 import secrets
-import time
 from typing import Final
 
 import trio
 
 from engine import metrics
+from engine.clock import read_clock_us
 from engine.errors import FailedPreconditionError, UnavailableError
 from engine.jobs import AttemptEnd, BackTo, Cause, Jobs
 from engine.workers.checks import Order
@@ -255,7 +255,7 @@ class Slot:
 
     def _note_end(self, worker: LiveWorker, end: AttemptEnd) -> None:
         job_id = "" if worker.last_job is None else worker.last_job.job_id
-        ended_at_us = time.time_ns() // 1_000
+        ended_at_us = read_clock_us()
         self._last_end = LastEnd(end.cause, end.detail, end.stack, job_id, ended_at_us)
         if self.next_ready.is_set():
             self.next_ready = trio.Event()

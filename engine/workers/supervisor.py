@@ -15,7 +15,7 @@ from engine.errors import (
     UnavailableError,
 )
 from engine.jobs import Cause, ClaimedJob, JobFailure, JobResult, Jobs, JobState, ResultVerdict
-from engine.jobs.writing import RequestWriter
+from engine.records import RequestWriter
 from engine.workers.checks import CheckReply, CheckReport, Order, TakeReply
 from engine.workers.host import Host
 from engine.workers.live_worker import LiveWorker, SlotName

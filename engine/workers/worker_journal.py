@@ -1,16 +1,15 @@
 """The table `worker_log`: starts and ends of workers."""
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 import pyarrow as pa
 import trio
 
+from engine.clock import read_clock_us
 from engine.errors import TrellisError
-from engine.jobs.writing import RequestWriter
-from engine.records import Append, WriteRequest
+from engine.records import Append, RequestWriter, WriteRequest
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ class WorkerJournal:
         Args:
           facts: the other columns, None where left out.
         """
-        row = {"logged_at": time.time_ns() // 1_000, "change": change, **facts}
+        row = {"logged_at": read_clock_us(), "change": change, **facts}
         try:
             self._send.send_nowait(row)
         except trio.WouldBlock:

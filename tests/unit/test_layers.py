@@ -17,6 +17,7 @@ LAYERS = [
         "ready",
         "control_token",
         "allocator",
+        "clock",
         "imports",
         "early_stop",
         "signals",

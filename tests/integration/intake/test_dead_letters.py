@@ -4,6 +4,7 @@ import attrs
 import pytest
 import trio
 
+from engine.clock import read_clock_us
 from engine.config import KafkaConfig
 from engine.errors import InvalidArgumentError, NotFoundError
 from engine.intake.broker import dead_letter_topic
@@ -15,7 +16,6 @@ from engine.intake.dead_letters import (
     ReplayReport,
     Selection,
 )
-from engine.intake.run import read_clock_us
 from engine.intake.validation import Rules, decode_batch
 from engine.store.store import Store
 from tests.integration.intake.brokers import RealBroker, read_topic

@@ -4,9 +4,9 @@ import aiokafka.errors
 import pytest
 
 from engine import metrics
+from engine.clock import read_clock_us
 from engine.config import KafkaConfig
 from engine.intake.dead_letters import DeadLetters, Selection
-from engine.intake.run import read_clock_us
 from engine.intake.validation import Rules
 from engine.store.store import Store
 from tests.integration.intake.broken_batches import (

@@ -307,7 +307,7 @@ async def test_a_clock_that_was_set_back_delays_nothing_further(world, monkeypat
         [job_id] = await submit(jobs, spec=attrs.evolve(SPEC, delay_s=1.0))
         await jobs.claim("a", None, 1, 0.0)
     with monkeypatch.context() as patch:
-        patch.setattr("engine.jobs.job_clock.read_machine_us", lambda: 1_500_000_000_000_000)
+        patch.setattr("engine.jobs.job_clock.read_clock_us", lambda: 1_500_000_000_000_000)
         async with world.open() as jobs:
             assert ids(await claim(jobs, wait_s=3.0)) == [job_id]
             [later] = await submit(jobs)

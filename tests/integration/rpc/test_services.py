@@ -14,13 +14,13 @@ import pytest
 import trio
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from engine.clock import read_clock_us
 from engine.config import EntitySpec, FeaturesFile, FeatureSpec, OnlineConfig
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.intake.dead_letters import DeadLetters
 from engine.intake.validation import Rules
 from engine.learning.live_quality import LiveQuality
 from engine.models import ModelRegistry
-from engine.models.changes import now_us
 from engine.records import EVENTS_SCHEMA, Append, Upsert, WriteRequest
 from engine.services import FeatureService, IntakeService, ModelService
 from engine.store import Store, StoreSettings, open_store
@@ -97,7 +97,7 @@ async def _served(store: Store, serving: Any) -> AsyncIterator[Engine]:
             registry,
             LiveQuality({}, FEATURES, registry, store.reader, store.writer),
         ),
-        IntakeService(DeadLetters(store.reader, store.writer, rules, now_us)),
+        IntakeService(DeadLetters(store.reader, store.writer, rules, read_clock_us)),
     )
     async with serving(*servicers) as running:
         with running.channel() as channel:
@@ -258,7 +258,7 @@ async def test_a_batch_has_one_to_a_thousand_keys(engine: Engine, count: int) ->
 
 
 async def test_a_time_to_come_is_answered(engine: Engine) -> None:
-    as_of = timestamp(now_us() + 10 * 86_400_000_000)
+    as_of = timestamp(read_clock_us() + 10 * 86_400_000_000)
     reply = await engine.call(
         "FeatureService/GetFeatures", get(features=["clicks"], entity_key=1, as_of=as_of)
     )

@@ -18,13 +18,14 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from engine.clock import read_clock_us
 from engine.config import EngineConfig, OnlineConfig, load_config
 from engine.config.model_rules import estimator_of
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.learning.payloads import request_training, write_training
 from engine.learning.training_rows import fetch_training_rows
 from engine.models import Model, ModelVersion, Source
-from engine.models.labels import History, find_history_end_us
+from engine.models.labels import find_history
 from engine.models.policy import Cause
 from engine.records import EVENTS_SCHEMA, Append, WriteRequest
 from engine.store import StoreSettings, open_store
@@ -100,8 +101,8 @@ async def fetch_rows(config: EngineConfig, folder: Path) -> tuple[pa.Table, dict
         for batch in read_batches():
             await store.writer.submit(WriteRequest((Append("events", batch),)))
         commit_seq = store.writer.commit_seq
-        end_us = await find_history_end_us(store.reader, commit_seq)
-        assert end_us is not None
+        history = await find_history(store.reader, commit_seq, read_clock_us())
+        assert history is not None
         request = request_training(
             spec,
             estimator_of(spec, config.features),
@@ -112,7 +113,7 @@ async def fetch_rows(config: EngineConfig, folder: Path) -> tuple[pa.Table, dict
                 0,
                 (ModelVersion(spec.name, 1, spec.features, Source.DECLARED, 0),),
             ),
-            History(commit_seq, end_us),
+            history,
             Cause.FIRST,
             None,
         )

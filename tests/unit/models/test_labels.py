@@ -18,7 +18,7 @@ from engine.models.labels import (
     History,
     fetch_labels,
     fetch_observations,
-    find_history_end_us,
+    find_history,
 )
 from engine.store.migrate import apply_migrations, load_migrations
 from engine.store.reader import Reader
@@ -219,7 +219,8 @@ async def test_more_observations_than_wanted_are_drawn_alike_for_the_same_seed()
     assert not drawn[0].equals(drawn[2])
 
 
-async def test_history_ends_with_its_latest_event() -> None:
+async def test_history_ends_with_its_latest_event_or_now() -> None:
     reader = open_reader([Event(1, "view", 5), Event(1, "view", 9, commit_seq=2)])
-    assert await find_history_end_us(reader, 1) == 5
-    assert await find_history_end_us(reader, 0) is None
+    assert await find_history(reader, 1, 100) == History(1, 5)
+    assert await find_history(reader, 2, 7) == History(2, 7)
+    assert await find_history(reader, 0, 100) is None
