@@ -4,6 +4,7 @@ The engine's process has no scikit-learn; these measures are the same by their d
 test compares. Intervals are by the percentile bootstrap (Efron & Tibshirani 1993, ch. 13).
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -137,8 +138,10 @@ def _mae(score: Floats, outcome: Floats) -> float:
 
 
 def _r2(score: Floats, outcome: Floats) -> float | None:
-    spread = ((outcome - outcome.mean()) ** 2).sum()
-    return None if not spread else float(1 - ((score - outcome) ** 2).sum() / spread)
+    spread = float(((outcome - outcome.mean()) ** 2).sum())
+    residual = float(((score - outcome) ** 2).sum())
+    # A share of next to no spread is no number.
+    return None if spread * sys.float_info.max <= residual else 1 - residual / spread
 
 
 _Metric = Callable[[Floats, Floats], float | None]
