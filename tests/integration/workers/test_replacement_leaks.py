@@ -9,6 +9,8 @@ import trio
 from tests.support.worker_host import open_test_host, own_children, spawn, until, until_printed
 
 REPLACEMENTS = 30
+PATIENCE_S = 60.0
+"""What a cancelled start has left is looked for every few seconds."""
 
 
 def holdings(folder):
@@ -49,11 +51,13 @@ async def test_nothing_is_kept_of_workers_that_have_ended(tmp_path):
         for number in range(8):
             await replace(host, number)
         # The zygote and the steady worker; those that were replaced are gone.
-        await until(lambda: len([*folder.iterdir()]) == 1 and len(own_children()) == others + 2)
+        await until(
+            lambda: len([*folder.iterdir()]) == 1 and len(own_children()) == others + 2, PATIENCE_S
+        )
         before = holdings(folder)
         for number in range(REPLACEMENTS):
             await replace(host, number)
         # What a cancelled start has left is found within seconds; folders go in threads.
-        await until(lambda: holdings(folder) == before)
+        await until(lambda: holdings(folder) == before, PATIENCE_S)
         await steady.kill()
     assert not os.listdir(folder)  # noqa: PTH208 - as above
