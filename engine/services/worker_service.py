@@ -35,11 +35,65 @@ _VERDICT: Final = {
 }
 
 
-class WorkerService(WorkerServiceServicer):  # type: ignore[misc]  # generated code has no types
-    """On the control port: parses, asks the supervisor, encodes."""
+class WorkerViewService(WorkerServiceServicer):  # type: ignore[misc]  # generated code has no types
+    """Where clients call: what is for workers alone is refused."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    async def ListWorkers(self, input_message: pb.ListWorkersRequest) -> pb.ListWorkersResponse:
+        """List the slots. See `workers.proto`."""
+        views = self._supervisor.list_workers()
+        most = max(_LEAST_STACK_CHARACTERS, _STACKS_CHARACTERS // max(1, len(views)))
+        return pb.ListWorkersResponse(workers=[_encode(view, most) for view in views])
+
+    async def RestartWorkers(
+        self, input_message: pb.RestartWorkersRequest
+    ) -> pb.RestartWorkersResponse:
+        """Replace workers one after the other. See `workers.proto`."""
+        pool = input_message.pool or None
+        return pb.RestartWorkersResponse(workers=self._supervisor.restart(pool))
+
+    async def Check(self, input_message: Any) -> pb.CheckResponse:
+        """Refuse."""
+        _refuse()
+
+    async def TakeJobs(self, input_message: Any) -> pb.TakeJobsResponse:
+        """Refuse."""
+        _refuse()
+
+    async def CompleteJobs(self, input_message: Any) -> pb.CompleteJobsResponse:
+        """Refuse."""
+        _refuse()
+
+    async def FailJob(self, input_message: Any) -> pb.FailJobResponse:
+        """Refuse."""
+        _refuse()
+
+    async def GiveBackJobs(self, input_message: Any) -> pb.GiveBackJobsResponse:
+        """Refuse."""
+        _refuse()
+
+    async def ReadUpload(self, input_message: Any) -> AsyncGenerator[pb.ReadUploadResponse, None]:
+        """Refuse."""
+        _refuse()
+        yield  # makes it a generator
+
+    async def StageRows(self, input_messages: Any) -> pb.StageRowsResponse:
+        """Refuse."""
+        _refuse()
+
+    async def HostWorkers(self, input_messages: Any) -> AsyncGenerator[pb.HostCommand, None]:
+        """Refuse."""
+        _refuse()
+        yield  # makes it a generator
+
+
+class WorkerService(WorkerViewService):
+    """On the control port, for workers and hosts: parses, asks the supervisor, encodes."""
 
     def __init__(self, supervisor: Supervisor, uploads: Uploads) -> None:
-        self._supervisor = supervisor
+        super().__init__(supervisor)
         self._uploads = uploads
 
     async def Check(self, input_message: pb.CheckRequest) -> pb.CheckResponse:
@@ -160,82 +214,9 @@ class WorkerService(WorkerServiceServicer):  # type: ignore[misc]  # generated c
             async for command in commands:
                 yield command
 
-    async def ListWorkers(self, input_message: pb.ListWorkersRequest) -> pb.ListWorkersResponse:
-        """List the slots. See `workers.proto`."""
-        return _list(self._supervisor)
-
-    async def RestartWorkers(
-        self, input_message: pb.RestartWorkersRequest
-    ) -> pb.RestartWorkersResponse:
-        """Replace workers one after the other. See `workers.proto`."""
-        return _restart(self._supervisor, input_message)
-
-
-class WorkerViewService(WorkerServiceServicer):  # type: ignore[misc]  # generated code has no types
-    """Where clients call: what is for workers alone is refused."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-
-    async def ListWorkers(self, input_message: pb.ListWorkersRequest) -> pb.ListWorkersResponse:
-        """List the slots. See `workers.proto`."""
-        return _list(self._supervisor)
-
-    async def RestartWorkers(
-        self, input_message: pb.RestartWorkersRequest
-    ) -> pb.RestartWorkersResponse:
-        """Replace workers one after the other. See `workers.proto`."""
-        return _restart(self._supervisor, input_message)
-
-    async def Check(self, input_message: Any) -> NoReturn:
-        """Refuse."""
-        _refuse()
-
-    async def TakeJobs(self, input_message: Any) -> NoReturn:
-        """Refuse."""
-        _refuse()
-
-    async def CompleteJobs(self, input_message: Any) -> NoReturn:
-        """Refuse."""
-        _refuse()
-
-    async def FailJob(self, input_message: Any) -> NoReturn:
-        """Refuse."""
-        _refuse()
-
-    async def GiveBackJobs(self, input_message: Any) -> NoReturn:
-        """Refuse."""
-        _refuse()
-
-    async def ReadUpload(self, input_message: Any) -> AsyncGenerator[Any, None]:
-        """Refuse."""
-        _refuse()
-        yield
-
-    async def StageRows(self, input_messages: Any) -> NoReturn:
-        """Refuse."""
-        _refuse()
-
-    async def HostWorkers(self, input_messages: Any) -> AsyncGenerator[Any, None]:
-        """Refuse."""
-        _refuse()
-        yield
-
 
 def _refuse() -> NoReturn:
     raise FailedPreconditionError("this is for workers: call it on the control port")
-
-
-def _list(supervisor: Supervisor) -> pb.ListWorkersResponse:
-    views = supervisor.list_workers()
-    most = max(_LEAST_STACK_CHARACTERS, _STACKS_CHARACTERS // max(1, len(views)))
-    return pb.ListWorkersResponse(workers=[_encode(view, most) for view in views])
-
-
-def _restart(
-    supervisor: Supervisor, request: pb.RestartWorkersRequest
-) -> pb.RestartWorkersResponse:
-    return pb.RestartWorkersResponse(workers=supervisor.restart(request.pool or None))
 
 
 def _encode(view: WorkerView, most_stack_characters: int) -> pb.Worker:
