@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import trio
@@ -25,6 +26,7 @@ from engine.app_workers import open_workforce
 from engine.backends import RedisBackend, open_kafka, open_redis
 from engine.clock import read_clock_us
 from engine.config import EngineConfig, JobTypeConfig, SecurityConfig
+from engine.disk_space import run_disk_watch
 from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.generator import GeneratorSettings
@@ -115,6 +117,7 @@ async def _run_parts(
         open_kafka(config.kafka, data_dir, health) as kafka,
         open_store(_store_settings(config)) as store,
         _open_http(config, health) as http_address,
+        _running(functools.partial(run_disk_watch, _folders(config))),
         _open_jobs(
             config,
             redis,
@@ -210,6 +213,12 @@ def _store_settings(config: EngineConfig) -> StoreSettings:
         checkpoint_wal_bytes=duckdb.checkpoint_wal_bytes,
         checkpoint_idle_s=duckdb.checkpoint_idle_s,
     )
+
+
+def _folders(config: EngineConfig) -> dict[str, Path]:
+    """Return the folders whose disks may fill, by the names that metrics give them."""
+    paths = config.paths
+    return {"data": paths.data, "blobs": paths.blobs, "model_cache": paths.model_cache}
 
 
 @asynccontextmanager

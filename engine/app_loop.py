@@ -17,6 +17,7 @@ from engine.learning.live_quality import LiveQuality
 from engine.learning.payloads import DETECT_DRIFT, TRAIN, read_drift_check, read_training
 from engine.learning.ports import JobPlan
 from engine.learning.scheduler import Scheduler
+from engine.learning.shown_rules import show_rules
 from engine.learning.training_rows import fetch_training_rows, stream_table
 from engine.learning.trainings import Trainings
 from engine.models import ModelRegistry
@@ -67,6 +68,7 @@ async def open_learning(
     """
     declared, writer, reader = config.models.models, store.writer, store.reader
     rules.endings.attach(models)
+    show_rules(declared, config.thresholds)
     trainings = Trainings(
         jobs, models, reader, writer, declared, config.features, _plan(config, TRAIN)
     )

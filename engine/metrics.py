@@ -49,6 +49,12 @@ INTAKE_SKIPPED = Counter(
 # DuckDB writer
 WRITER_QUEUE_ROWS = Gauge("trellis_writer_queue_rows", "Rows waiting for the writer.")
 WRITER_QUEUE_BYTES = Gauge("trellis_writer_queue_bytes", "Bytes waiting for the writer.")
+WRITER_QUEUE_ROWS_MOST = Gauge(
+    "trellis_writer_queue_rows_most", "Rows that may wait for the writer before senders wait."
+)
+WRITER_QUEUE_BYTES_MOST = Gauge(
+    "trellis_writer_queue_bytes_most", "Bytes that may wait for the writer before senders wait."
+)
 WRITER_BATCH_ROWS = Histogram(
     "trellis_writer_batch_rows", "Rows in one commit.", buckets=(1, 10, 100, 1_000, 10_000, 100_000)
 )
@@ -61,6 +67,9 @@ WRITER_CHECKPOINT_SECONDS = Histogram(
 WRITER_FAILED_REQUESTS = Counter("trellis_writer_failed_requests", "Write requests refused.")
 STORE_WAL_BYTES = Gauge("trellis_store_wal_bytes", "Size of the write-ahead log.")
 STORE_FILE_BYTES = Gauge("trellis_store_file_bytes", "Size of the data file.")
+STORE_CHECKPOINTS_HELD = Gauge(
+    "trellis_store_checkpoints_held", "1 while a backup holds checkpoints off."
+)
 COMMIT_SEQ = Gauge("trellis_commit_seq", "Sequence number of the last commit.")
 
 # Features
@@ -140,6 +149,21 @@ DRIFT_SCORE = Gauge(
 MODEL_VERSION = Gauge(
     "trellis_model_version", "The version that an alias of a model points to.", ["model", "alias"]
 )
+DRIFT_THRESHOLD = Gauge(
+    "trellis_drift_threshold",
+    "The score from which a feature of a model has drifted.",
+    ["model", "measure"],
+)
+MODEL_TRAINED_TIMESTAMP_SECONDS = Gauge(
+    "trellis_model_trained_timestamp_seconds",
+    "When the latest trained version of a model was made, in Unix time.",
+    ["model"],
+)
+MODEL_TRAIN_EVERY_SECONDS = Gauge(
+    "trellis_model_train_every_seconds",
+    "How often a model is to be trained; without a series only on drift and by call.",
+    ["model"],
+)
 
 # Predictions
 PREDICTIONS = Counter(
@@ -200,6 +224,14 @@ ARTIFACT_CACHE_READS = Counter(
     "trellis_artifact_cache_reads", "Artifacts read by where they were found.", ["source"]
 )
 ARTIFACT_CACHE_BYTES = Gauge("trellis_artifact_cache_bytes", "Size of the cached artifacts.")
+
+# Disks
+DISK_FREE_BYTES = Gauge(
+    "trellis_disk_free_bytes",
+    "Room that the engine may still use on the disk of a folder.",
+    ["folder"],
+)
+DISK_SIZE_BYTES = Gauge("trellis_disk_size_bytes", "Size of the disk of a folder.", ["folder"])
 
 # Engine
 LOOP_LAG_SECONDS = Histogram(

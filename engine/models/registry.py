@@ -176,7 +176,7 @@ class ModelRegistry:
                 tuple(versions[name]),
                 aliases.get(name, {}),
             )
-            _show_aliases(self._models[name])
+            _show_model(self._models[name])
         self._report_lost_features()
 
     def get(self, name: str, version: int | None = None) -> ModelVersion:
@@ -414,7 +414,7 @@ class ModelRegistry:
             changed = follow(self._models, request.operations)
             self._models.update(changed)
             for model in changed.values():
-                _show_aliases(model)
+                _show_model(model)
 
     def _report_lost_features(self) -> None:
         for model in self.list():
@@ -433,11 +433,14 @@ class ModelRegistry:
             logger.warning("model is no longer declared; it stays as it is", extra={"model": name})
 
 
-def _show_aliases(model: Model) -> None:
-    """Bring the gauge along; an alias that points nowhere is 0."""
+def _show_model(model: Model) -> None:
+    """Bring the gauges along; an alias that points nowhere is 0."""
     for alias in ALIASES:
         if alias in model.aliases or model.latest.trained is not None:
             metrics.MODEL_VERSION.labels(model.name, alias).set(model.aliases.get(alias, 0))
+    trained = [version.created_at_us for version in model.versions if version.trained is not None]
+    if trained:
+        metrics.MODEL_TRAINED_TIMESTAMP_SECONDS.labels(model.name).set(trained[-1] / 1_000_000)
 
 
 def _shown(version: int | str | None) -> str:

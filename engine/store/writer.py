@@ -67,6 +67,8 @@ class Writer:
         self._failure: DataFileFailedError | None = None
         # One thread at a time touches the write connection; readers' threads are not its rivals.
         self._limiter = trio.CapacityLimiter(1)
+        metrics.WRITER_QUEUE_ROWS_MOST.set(settings.queue_rows)
+        metrics.WRITER_QUEUE_BYTES_MOST.set(settings.queue_bytes)
 
     @property
     def commit_seq(self) -> int:

@@ -18,6 +18,7 @@ LAYERS = [
         "control_token",
         "allocator",
         "clock",
+        "disk_space",
         "imports",
         "early_stop",
         "signals",
