@@ -22,6 +22,7 @@ from engine.workers.live_worker import LiveWorker, SlotName
 from engine.workers.remote_host import RemoteHost
 from engine.workers.remote_messages import Join, Welcome
 from engine.workers.remote_stream import converse_with_agent
+from engine.workers.rolling_restart import RollingRestart
 from engine.workers.slot import Slot
 from engine.workers.supervisor_settings import SupervisorSettings
 from engine.workers.views import WorkerView
@@ -63,7 +64,7 @@ class Supervisor:
         self._nursery: trio.Nursery | None = None
         self._drain_began_s: float | None = None
         self._all_stopped = trio.Event()
-        self._rolling = trio.Lock()
+        self._rolling = RollingRestart(start_timeout_s=settings.start_timeout_s)
         for name, pool in settings.slots:
             self._slots[name] = self._new_slot(SlotName(name, pool), host)
 
@@ -84,6 +85,7 @@ class Supervisor:
                     async with trio.open_nursery() as self._nursery:
                         for slot in [*self._slots.values()]:
                             self._nursery.start_soon(self._run_slot, slot)
+                        self._nursery.start_soon(self._rolling.run)
                         task_status.started()
                         await self._all_stopped.wait()
                         self._nursery.cancel_scope.cancel()
@@ -96,6 +98,7 @@ class Supervisor:
         if self._drain_began_s is not None:
             return
         self._drain_began_s = trio.current_time()
+        self._rolling.clear()
         for slot in self._slots.values():
             slot.stop()
         self._look_if_stopped()
@@ -178,6 +181,8 @@ class Supervisor:
     def restart(self, pool: str | None) -> int:
         """Replace workers one after the other, each at the end of its job; go on meanwhile.
 
+        Workers that are in the row already, since it was asked for before, are replaced once.
+
         Args:
           pool: None: all; otherwise those of this pool.
         Returns: how many.
@@ -185,14 +190,12 @@ class Supervisor:
           NotFoundError: no slot is of this pool.
           UnavailableError: the engine is shutting down.
         """
-        nursery = self._open_nursery()
+        self._open_nursery()
         slots = [slot for slot in self._slots.values() if pool is None or slot.pool == pool]
         if pool is not None and not slots:
             pools = {slot.pool for slot in self._slots.values() if slot.pool is not None}
             raise NotFoundError("pool", pool, sorted(pools))
-        rolled = [(slot, slot.worker) for slot in slots if slot.worker is not None]
-        nursery.start_soon(self._roll, rolled)
-        return len(rolled)
+        return self._rolling.add(slots)
 
     async def converse(
         self, messages: AsyncIterator[pb.HostEvent]
@@ -265,18 +268,6 @@ class Supervisor:
         finally:
             del self._slots[slot.name]
             self._look_if_stopped()
-
-    async def _roll(self, rolled: Sequence[tuple[Slot, LiveWorker]]) -> None:
-        async with self._rolling:
-            for slot, worker in rolled:
-                if worker.ended.is_set() or self._draining:
-                    continue
-                worker.tell(Order.RESTART)
-                slot.show()
-                await worker.ended.wait()
-                # A slot that is parked, or gone, does not hold up the others for long.
-                with trio.move_on_after(self._settings.start_timeout_s):
-                    await slot.next_ready.wait()
 
     async def _write_journal(self) -> None:
         with trio.CancelScope(shield=True) as patience:

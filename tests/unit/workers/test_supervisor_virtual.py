@@ -532,6 +532,38 @@ async def test_a_rolling_restart_replaces_one_after_the_other(autojump_clock):
             world.supervisor.restart("light")
 
 
+async def test_restarts_asked_for_again_join_the_one_under_way(autojump_clock):
+    slots = (("any-0", None), ("any-1", None), ("any-2", None))
+    async with open_world(attrs.evolve(SETTINGS, slots=slots, stall_s=1_000.0)) as world:
+        await until(lambda: len(world.host.workers) == 3)
+        first = world.host.workers[0]
+        first.running = "token-1"
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        assert {world.supervisor.restart(None) for _ in range(1_000)} == {3}
+        await trio.sleep(20)
+        assert trio.lowlevel.current_statistics().tasks_living <= tasks
+        first.running = None
+        await until(lambda: len(world.host.workers) == 6, 10.0)
+        await trio.sleep(20)
+        assert len(world.host.workers) == 6
+
+
+async def test_a_restart_asked_for_later_replaces_the_successors_too(autojump_clock):
+    slots = (("any-0", None), ("any-1", None))
+    async with open_world(attrs.evolve(SETTINGS, slots=slots, stall_s=1_000.0)) as world:
+        await until(lambda: len(world.host.workers) == 2)
+        held_up = next(w for w in world.host.workers if w.worker_id.startswith("any-1"))
+        held_up.running = "token-1"
+        world.supervisor.restart(None)
+        await until(lambda: len(world.host.workers) == 3, 10.0)
+        # The first has its successor: what was put in place since then is not in that one.
+        assert world.supervisor.restart(None) == 2
+        held_up.running = None
+        await until(lambda: len(world.host.workers) == 5, 20.0)
+        await trio.sleep(20)
+        assert len(world.host.workers) == 5
+
+
 async def test_a_session_that_is_not_known_any_more_cannot_go_on(autojump_clock):
     async with open_world() as world:
         with pytest.raises(FailedPreconditionError, match="join with another"):
