@@ -75,7 +75,7 @@ class PredictionLog:
         self._waiting: deque[Record] = deque()
         self._arrived = trio.Event()
         self._written = trio.Event()
-        self._hurry = False
+        self._hurry = self._closing = False
         self._added = self._done = 0
 
     def add(self, record: Record) -> None:
@@ -100,20 +100,30 @@ class PredictionLog:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until cancelled, then what is left, within seconds."""
-        task_status.started()
-        try:
-            while True:
-                await self._arrived.wait()
+        # A commit under way when the end comes is waited for: given up it may have happened all the
+        # same, and a second one would keep its predictions twice.
+        writing = trio.CancelScope(shield=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write_all, writing)
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                writing.deadline = trio.current_time() + _LAST_S
+                self._closing = self._hurry = True
+                self._arrived.set()
+
+    async def _write_all(self, scope: trio.CancelScope) -> None:
+        with scope:
+            while self._waiting or not self._closing:
+                if not self._waiting:
+                    await self._arrived.wait()
                 if not self._hurry and len(self._waiting) < _MOST_AT_ONCE:
                     await self._gather()
                 await self._write_some()
-        finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_S):
-                while self._waiting:
-                    await self._write_some()
-            if self._waiting:
-                metrics.PREDICTIONS_DROPPED.labels("shutdown").inc(len(self._waiting))
-                logger.error("predictions not kept", extra={"predictions": len(self._waiting)})
+        if self._waiting:
+            metrics.PREDICTIONS_DROPPED.labels("shutdown").inc(len(self._waiting))
+            logger.error("predictions not kept", extra={"predictions": len(self._waiting)})
 
     async def _gather(self) -> None:
         """Let others come, unless somebody is in a hurry: a commit costs as much for one."""
@@ -144,7 +154,7 @@ class PredictionLog:
             self._done += len(records)
         if not self._waiting:
             self._arrived = trio.Event()
-            self._hurry = False
+            self._hurry = self._closing
         written, self._written = self._written, trio.Event()
         written.set()
 
