@@ -7,15 +7,16 @@ grow by themselves, and without it nobody waits for others.
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import attrs
 
 from engine import metrics
-from engine.errors import TrellisError
 from engine.serving.failures import (
     CORRUPT,
     REFUSED_CODES,
     VERSION_CODES,
+    MakeError,
     error_of,
     lost_too_often,
     no_worker_in_time,
@@ -66,7 +67,7 @@ class ScoringDesk:
         self._scorers: dict[Scorer, _Scoring] = {}
         self._wanted: Mapping[VersionKey, VersionRows] = {}
         self._used_s: dict[VersionKey, float] = {}
-        self._errors: dict[VersionKey, tuple[TrellisError, float]] = {}
+        self._errors: dict[VersionKey, tuple[MakeError, float]] = {}
         self._numbers = itertools.count(1)
 
     @property
@@ -96,9 +97,9 @@ class ScoringDesk:
           ResourceExhaustedError: too many wait already.
           TrellisError: no worker can score with this version, as was found a moment ago.
         """
-        error, until_s = self._errors.get(of.key, (None, 0.0))
-        if error is not None and now_s < until_s:
-            raise error
+        make_error, until_s = self._errors.get(of.key, (None, 0.0))
+        if make_error is not None and now_s < until_s:
+            raise make_error()
         self._queues.add(of, rows)
         self._used_s[of.key] = now_s
 
@@ -151,18 +152,18 @@ class ScoringDesk:
         logger.warning("not scored", extra={"worker_id": scorer.worker_id, **facts})
         if code in REFUSED_CODES and code != CORRUPT:  # which has been counted where it was read
             metrics.ARTIFACTS_REFUSED.labels(code).inc()
-        error = error_of(key, code, message)
+        make_error = partial(error_of, key, code, message)
         if code not in VERSION_CODES:
-            self._take_back(batch, scoring, "error", charged=True, otherwise=error)
+            self._take_back(batch, scoring, "error", charged=True, otherwise=make_error)
             return
         until_s = now_s + self._settings.refused_s
         scoring.refused[key] = until_s
         scoring.loaded -= {key}
         self._take_back(batch, scoring, "version", charged=False)
         if not self.is_loaded(key):
-            self._errors[key] = (error, until_s)
+            self._errors[key] = (make_error, until_s)
             for row in self._queues.take_all(key):
-                _fail(row, error)
+                _fail(row, make_error)
 
     def lose(self, scorer: Scorer) -> None:
         """Forget a worker; what it had is for others."""
@@ -207,7 +208,7 @@ class ScoringDesk:
         under_way = [one.batch for one in self._scorers.values() if one.batch is not None]
         late += [row for batch in under_way for row in batch.rows if row.queued_s < began_s]
         for row in late:
-            _fail(row, no_worker_in_time(self._settings.timeout_s, len(self._scorers)))
+            _fail(row, partial(no_worker_in_time, self._settings.timeout_s, len(self._scorers)))
 
     def tidy(self, now_s: float) -> None:
         """Forget what is not needed any more."""
@@ -276,7 +277,7 @@ class ScoringDesk:
         cause: str,
         *,
         charged: bool,
-        otherwise: TrellisError | None = None,
+        otherwise: MakeError | None = None,
     ) -> None:
         """Queue the rows of a batch again, those that have had enough attempts excepted."""
         scoring.batch = None
@@ -289,7 +290,7 @@ class ScoringDesk:
             if otherwise is not None and len(batch.rows) == 1:
                 _fail(row, otherwise)
             elif row.attempts >= self._settings.most_attempts:
-                _fail(row, otherwise or lost_too_often(batch.of.key, row.attempts))
+                _fail(row, otherwise or partial(lost_too_often, batch.of.key, row.attempts))
             else:
                 if otherwise is not None:
                     # Alone, to find out which of them it is.
@@ -300,7 +301,7 @@ class ScoringDesk:
             self._queues.put_back(batch.of, again)
 
 
-def _fail(row: Row, error: TrellisError) -> None:
+def _fail(row: Row, make_error: MakeError) -> None:
     if not row.is_settled:
         row.done = True
-        row.asker.fail(error)
+        row.asker.fail(make_error())

@@ -35,6 +35,10 @@ VERSION_CODES: Final = REFUSED_CODES | {
 """Of errors that concern a version, not the rows of a batch."""
 
 
+MakeError = Callable[[], TrellisError]
+"""Makes an error: each caller gets one of its own, since raising it leaves traces in it."""
+
+
 class ScoringFailedError(TrellisError):
     """A version fails on a row."""
 

@@ -171,6 +171,21 @@ def test_a_version_that_nobody_can_load_fails_its_callers_at_once(
     desk.add(ONE, rows_of(Caller(), 1), SETTINGS.refused_s + 0.1)
 
 
+def test_each_caller_gets_an_error_of_its_own(desk: ScoringDesk) -> None:
+    callers = [Caller(), Caller()]
+    for caller in callers:
+        desk.add(ONE, rows_of(caller, 1), 0.0)
+    desk.refuse(A, take(desk, A).number, "artifact_missing", "why", 0.0)
+    errors = [error_of(caller) for caller in callers]
+    for _ in range(2):
+        with pytest.raises(UnavailableError) as raised:
+            desk.add(ONE, rows_of(Caller(), 1), 0.1)
+        errors.append(raised.value)
+    # What is raised holds on to the frames it went through: one for all would gather those of all.
+    assert len({id(error) for error in errors}) == 4
+    assert len({str(error) for error in errors}) == 1
+
+
 def test_a_version_that_one_worker_cannot_load_is_scored_by_who_has_it(desk: ScoringDesk) -> None:
     caller = Caller()
     desk.note_loaded(B, frozenset({ONE.key}))
