@@ -1,72 +1,20 @@
 """GetFeatures beside a no-op grpc.aio server: `python -m benchmarks.get_features`."""
 
 import argparse
-import asyncio
-import multiprocessing
-import multiprocessing.connection
 import tempfile
-import time
 from pathlib import Path
 
-import grpc
+import attrs
 
 from benchmarks.measure import describe_machine, describe_spread, percentile
+from benchmarks.noop_server import noop_server
 from benchmarks.startup import fill
+from benchmarks.unary_load import Target, drive, drive_h2load, has_h2load
 from proto.trellis.v1 import features_pb2
 from tests.support.engine_process import EngineProcess
 
 CONFIGS = Path(__file__).parent / "configs"
 METHOD = "/trellis.v1.FeatureService/GetFeatures"
-
-
-async def serve_nothing(started: multiprocessing.connection.Connection) -> None:
-    """Answer every call with an empty reply: the least that grpc.aio can do."""
-
-    async def answer(request: object, context: object) -> features_pb2.GetFeaturesResponse:
-        return features_pb2.GetFeaturesResponse()
-
-    server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(
-        answer,
-        request_deserializer=features_pb2.GetFeaturesRequest.FromString,
-        response_serializer=features_pb2.GetFeaturesResponse.SerializeToString,
-    )
-    generic = grpc.method_handlers_generic_handler(
-        "trellis.v1.FeatureService", {"GetFeatures": handler}
-    )
-    server.add_generic_rpc_handlers((generic,))
-    started.send(server.add_insecure_port("127.0.0.1:0"))
-    await server.start()
-    await server.wait_for_termination()
-
-
-def run_noop_server(started: multiprocessing.connection.Connection) -> None:
-    """Entry point of the peer's process."""
-    asyncio.run(serve_nothing(started))
-
-
-async def measure(
-    address: str, *, in_flight: int, seconds: float, users: int
-) -> tuple[float, float]:
-    """Return calls per second and p99 in seconds."""
-    latencies_s: list[float] = []
-    async with grpc.aio.insecure_channel(address) as channel:
-        call = channel.unary_unary(
-            METHOD,
-            request_serializer=features_pb2.GetFeaturesRequest.SerializeToString,
-            response_deserializer=features_pb2.GetFeaturesResponse.FromString,
-        )
-        end_s = time.perf_counter() + seconds
-
-        async def ask(number: int) -> None:
-            user = number
-            while (started_s := time.perf_counter()) < end_s:
-                user = (user * 7919 + 13) % users
-                await call(features_pb2.GetFeaturesRequest(model="ten_features", entity_key=user))
-                latencies_s.append(time.perf_counter() - started_s)
-
-        await asyncio.gather(*(ask(number) for number in range(in_flight)))
-    return len(latencies_s) / seconds, percentile(latencies_s, 0.99)
 
 
 def main() -> None:
@@ -79,34 +27,41 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=20_000)
     options = parser.parse_args()
     print(describe_machine())
-    ours, theirs, p99s = [], [], []
-    receiving, sending = multiprocessing.Pipe(duplex=False)
-    peer = multiprocessing.get_context("spawn").Process(
-        target=run_noop_server, args=(sending,), daemon=True
-    )
-    with tempfile.TemporaryDirectory() as folder:
+    requests = [
+        features_pb2.GetFeaturesRequest(
+            model="ten_features", entity_key=number * 7919 % options.users
+        )
+        for number in range(1, options.users + 1)
+    ]
+    messages = [request.SerializeToString() for request in requests]
+    ours, theirs, p99s, ours_h2load, theirs_h2load = [], [], [], [], []
+    load = {"in_flight": options.in_flight, "seconds": options.seconds}
+    h2load = {"in_flight": options.in_flight, "seconds": round(options.seconds)}
+    with tempfile.TemporaryDirectory() as folder, noop_server() as (address, _):
         data = Path(folder) / "data"
         fill(data / "trellis.duckdb", options.events, options.users)
-        peer.start()
-        noop = f"127.0.0.1:{receiving.recv()}"
         with EngineProcess(data, config_dir=CONFIGS) as engine:
-            settings = {
-                "in_flight": options.in_flight,
-                "seconds": options.seconds,
-                "users": options.users,
-            }
+            target = Target(engine.address("service_b"), METHOD, messages)
+            noop = attrs.evolve(target, address=address)
             for _ in range(options.runs):
-                rate, p99_s = asyncio.run(measure(engine.address("service_b"), **settings))
+                rate, latencies_s = drive(target, **load)
                 ours.append(rate)
-                p99s.append(p99_s * 1e3)
-                theirs.append(asyncio.run(measure(noop, **settings))[0])
+                p99s.append(percentile(latencies_s, 0.99) * 1e3)
+                theirs.append(drive(noop, **load)[0])
+                if has_h2load():
+                    ours_h2load.append(drive_h2load(target, **h2load))
+                    theirs_h2load.append(drive_h2load(noop, **h2load))
             engine.stop()
-        peer.terminate()
     print(f"GetFeatures, ten features: {describe_spread(ours, 'calls/s', 0)}")
     print(f"  p99 {describe_spread(p99s, 'ms', 1)}")
     print(f"no-op grpc.aio server: {describe_spread(theirs, 'calls/s', 0)}")
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     print(f"ratio: {describe_spread(ratios, 'times')}")
+    if ours_h2load:
+        print(f"by h2load: {describe_spread(ours_h2load, 'calls/s', 0)}")
+        print(f"no-op grpc.aio server by h2load: {describe_spread(theirs_h2load, 'calls/s', 0)}")
+        ratios = [a / b for a, b in zip(ours_h2load, theirs_h2load, strict=True)]
+        print(f"ratio by h2load: {describe_spread(ratios, 'times')}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ fi
 # wait for processes, beside each other by whole files.
 alone=(
   tests/integration/backends tests/integration/intake tests/integration/workers
-  tests/integration/tasks tests/unit/tasks/test_own_state.py tests/faults
+  tests/integration/tasks tests/unit/tasks/test_checks.py tests/faults
 )
 .venv/bin/python -m pytest "${alone[@]}"
 exec .venv/bin/python -m pytest -n 3 --dist loadfile "${alone[@]/#/--ignore=}"
