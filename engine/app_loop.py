@@ -10,6 +10,7 @@ import trio
 from engine.config import EngineConfig, JobTypeConfig
 from engine.features import FeatureStore
 from engine.jobs import ClaimedJob, JobHooks, Jobs
+from engine.learning.announcing import announce
 from engine.learning.drift_checks import DriftChecks, DriftEndings
 from engine.learning.drift_rows import fetch_drift_rows
 from engine.learning.endings import TrainingEndings
@@ -83,6 +84,7 @@ async def open_learning(
         config.thresholds,
         _plan(config, DETECT_DRIFT),
     )
+    writer.add_commit_listener(announce)
     writer.add_commit_listener(checks.note_commit)
     await checks.load()
     quality = LiveQuality(declared, config.features, models, reader, writer)

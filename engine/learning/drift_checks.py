@@ -2,21 +2,20 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import trio
 
-from engine import metrics
 from engine.clock import read_clock_us
 from engine.config import ThresholdsConfig
 from engine.errors import FailedPreconditionError, NotFoundError, TrellisError
 from engine.features import HistoryReader
 from engine.jobs import ClaimedJob, JobSpec
+from engine.learning.announcing import show_report
 from engine.learning.drift_records import (
-    DRIFTED,
-    REPORTS,
     DriftReport,
+    has_new_drift,
     make_report,
     read_reports,
     read_result,
@@ -35,7 +34,7 @@ from engine.learning.trainings import Trainings
 from engine.models import ModelRegistry
 from engine.models.labels import find_history
 from engine.models.policy import Cause
-from engine.records import Commit, Operation, RequestWriter, Upsert, WriteRequest
+from engine.records import Commit, Operation, RequestWriter, WriteRequest
 from engine.store.queries import load_queries
 
 logger = logging.getLogger(__name__)
@@ -56,7 +55,6 @@ class DriftEndings:
         """
         request = read_drift_check(json.loads(job.payload_json))
         report = make_report(job.job_id, request, read_result(result), read_clock_us())
-        _show(report)
         return rows_of_report(report)
 
 
@@ -91,12 +89,18 @@ class DriftChecks:
         self._reported = trio.Event()
 
     async def load(self) -> None:
-        """Read what earlier engines have started. Before anything else. Raises StoreError."""
+        """Read what earlier engines have started, and show what they found last.
+
+        Before anything else. Raises StoreError.
+        """
         of_type = {"job_type": DETECT_DRIFT}
         for job_id, model in await self._reader.fetch_rows(_QUERIES["jobs_under_way"], of_type):
             self._job_ids[model] = job_id
         for model, started_us, _ in await self._reader.fetch_rows(_QUERIES["last_jobs"], of_type):
             self._last_started_us[model] = started_us
+        for (report_id,) in await self._reader.fetch_rows(_QUERIES["latest_reports"]):
+            for report in await self.list(report_id=report_id, most=1):
+                show_report(report)
 
     def last_started_us(self, model: str) -> int | None:
         """Return when a look at a model was last started; None if none was."""
@@ -165,18 +169,17 @@ class DriftChecks:
             _QUERIES["reports"],
             {"model": model, "before": before, "report_id": report_id, "most": most},
         )
-        features = await self._reader.fetch_rows(
+        features = await self._reader.fetch_arrow(
             _QUERIES["features_of_reports"], {"report_ids": [row[0] for row in reports]}
         )
-        return read_reports(reports, features)
+        return read_reports(reports, features.to_pylist())
 
     def note_commit(self, commit: Commit) -> None:
-        """Take notice of a commit: a report may have come with it. A commit listener."""
-        if any(
-            isinstance(operation, Upsert) and operation.table == REPORTS
-            for request in commit.requests
-            for operation in request.operations
-        ):
+        """Take notice of a commit: a report of drift may have come with it. A commit listener.
+
+        What is noted of a report afterwards is no news, or each look would cause the next.
+        """
+        if any(has_new_drift(request.operations) for request in commit.requests):
             self._reported.set()
 
     async def run_follow_up(self) -> None:
@@ -188,10 +191,16 @@ class DriftChecks:
         while True:
             self._reported = trio.Event()
             try:
-                for _, report_id in await self._reader.fetch_rows(_QUERIES["undecided_reports"]):
+                for report_id, latest_id in await self._reader.fetch_rows(
+                    _QUERIES["undecided_reports"]
+                ):
                     report = await self.find(report_id)
-                    if report is not None:
+                    if report is None:
+                        continue
+                    if report_id == latest_id:
                         await self._decide(report)
+                    else:
+                        await self._refuse(report, f"the later report {latest_id} counts")
             except TrellisError as error:
                 logger.warning("drift cannot be followed up", extra={"detail": str(error)})
                 await trio.sleep(_RETRY_S)
@@ -212,37 +221,11 @@ class DriftChecks:
         except (FailedPreconditionError, NotFoundError) as error:
             refusal = str(error)
         if refusal is not None:
-            logger.info(
-                "drift starts no training",
-                extra={"model": report.model, "report_id": report.report_id, "reason": refusal},
-            )
-            await self._writer.submit(WriteRequest((row_of_refusal(report, refusal),)))
+            await self._refuse(report, refusal)
 
-
-def _show(report: DriftReport) -> None:
-    metrics.DRIFT_REPORTS.labels(report.model, report.verdict.lower()).inc()
-    metrics.DRIFTED.labels(report.model).set(report.verdict == DRIFTED)
-    for feature in report.features:
-        scores: Iterable[tuple[str, float | None]] = (
-            ("psi", feature.psi),
-            ("ks", feature.ks_statistic),
-            ("wasserstein", feature.wasserstein),
-            ("missing_rate", feature.current_missing_rate),
+    async def _refuse(self, report: DriftReport, reason: str) -> None:
+        logger.info(
+            "drift starts no training",
+            extra={"model": report.model, "report_id": report.report_id, "reason": reason},
         )
-        for measure, value in scores:
-            if value is not None:
-                metrics.DRIFT_SCORE.labels(report.model, feature.feature, measure).set(value)
-    drifted = [feature.feature for feature in report.features if feature.drifted]
-    level = logging.WARNING if report.verdict == DRIFTED else logging.INFO
-    logger.log(
-        level,
-        "drift checked",
-        extra={
-            "model": report.model,
-            "version": report.version,
-            "verdict": report.verdict,
-            "report_id": report.report_id,
-            "rows": report.rows,
-            "drifted": drifted[:20],
-        },
-    )
+        await self._writer.submit(WriteRequest((row_of_refusal(report, reason),)))

@@ -8,12 +8,13 @@ import attrs
 import msgspec
 import pyarrow as pa
 
-from engine.clock import to_datetime
+from engine.clock import to_datetime, to_us
 from engine.errors import InvalidArgumentError
 from engine.learning.payloads import DriftRequest
 from engine.records import Append, Operation, Upsert
 
 REPORTS: Final = "drift_reports"
+FEATURES: Final = "drift_features"
 DRIFTED: Final = "DRIFTED"
 
 _MOST_FEATURES: Final = 1_000
@@ -149,8 +150,51 @@ def rows_of_report(report: DriftReport) -> tuple[Operation, ...]:
     features = [_row_of_feature(report, feature) for feature in report.features]
     return (
         Upsert(REPORTS, columns, [row]),
-        Append("drift_features", pa.RecordBatch.from_pylist(features, schema=_FEATURES)),
+        Append(FEATURES, pa.RecordBatch.from_pylist(features, schema=_FEATURE_ROWS)),
     )
+
+
+def has_new_drift(operations: Sequence[Operation]) -> bool:
+    """Return whether operations add a report that found drift."""
+    return any(
+        isinstance(operation, Upsert)
+        and operation.table == REPORTS
+        and "verdict" in operation.columns
+        and any(row[operation.columns.index("verdict")] == DRIFTED for row in operation.rows)
+        for operation in operations
+    )
+
+
+def read_new_reports(operations: Sequence[Operation]) -> list[DriftReport]:
+    """Return the reports that operations of `rows_of_report` add."""
+    reports: list[dict[str, Any]] = []
+    features: dict[str, list[FeatureDrift]] = {}
+    for operation in operations:
+        match operation:
+            case Upsert(table=table, columns=columns) if table == REPORTS and "verdict" in columns:
+                reports += [dict(zip(columns, row, strict=True)) for row in operation.rows]
+            case Append(table=table) if table == FEATURES:
+                for row in operation.data.to_pylist():
+                    features.setdefault(row["report_id"], []).append(_feature_of(row))
+            case _:
+                pass
+    return [
+        DriftReport(
+            report_id=row["report_id"],
+            model=row["model"],
+            version=row["version"],
+            job_id=row["job_id"],
+            cause=row["cause"],
+            checked_at_us=to_us(row["checked_at"]),
+            window_start_us=to_us(row["window_start"]),
+            window_end_us=to_us(row["window_end"]),
+            rows=row["rows_checked"],
+            verdict=row["verdict"],
+            features=tuple(features.get(row["report_id"], ())),
+            not_compared=json.loads(row["detail"])["not_compared"],
+        )
+        for row in reports
+    ]
 
 
 def row_of_retraining(report_id: str, job_id: str) -> Operation:
@@ -165,12 +209,12 @@ def row_of_refusal(report: DriftReport, reason: str) -> Operation:
 
 
 def read_reports(
-    reports: Sequence[tuple[Any, ...]], features: Sequence[tuple[Any, ...]]
+    reports: Sequence[tuple[Any, ...]], features: Sequence[Mapping[str, Any]]
 ) -> list[DriftReport]:
     """Return reports from rows of the queries `reports` and `features_of_reports`."""
     of_report: dict[str, list[FeatureDrift]] = {}
     for feature in features:
-        of_report.setdefault(feature[0], []).append(_read_feature(feature[1:]))
+        of_report.setdefault(feature["report_id"], []).append(_feature_of(feature))
     found = []
     for row in reports:
         plain = dict(zip(_REPORT_COLUMNS, row[: len(_REPORT_COLUMNS)], strict=True))
@@ -202,7 +246,7 @@ _REPORT_COLUMNS = (
 )
 
 
-_FEATURES = pa.schema(
+_FEATURE_ROWS = pa.schema(
     [
         ("report_id", pa.string()),
         ("model", pa.string()),
@@ -262,14 +306,13 @@ _PLAIN = (
 )
 
 
-def _read_feature(row: Sequence[Any]) -> FeatureDrift:
-    *plain, new_categories, drifted, reasons, reference, current = row
+def _feature_of(row: Mapping[str, Any]) -> FeatureDrift:
     return FeatureDrift(
-        **dict(zip(_PLAIN, [*plain, drifted], strict=True)),
-        new_categories=json.loads(new_categories),
-        reasons=json.loads(reasons),
-        reference=msgspec.json.decode(reference, type=Bins),
-        current=msgspec.json.decode(current, type=Bins),
+        **{name: row[name] for name in _PLAIN},
+        new_categories=json.loads(row["new_categories"]),
+        reasons=json.loads(row["reasons"]),
+        reference=msgspec.json.decode(row["reference_bins"], type=Bins),
+        current=msgspec.json.decode(row["current_bins"], type=Bins),
     )
 
 

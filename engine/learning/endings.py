@@ -1,13 +1,11 @@
 """What the end of a training means: a new version, or a line in the model's log."""
 
 import json
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from engine import metrics
 from engine.clock import read_clock_us
 from engine.config import ModelSpec, PolicySpec
 from engine.errors import InvalidArgumentError
@@ -25,8 +23,6 @@ from engine.models import (
 from engine.models.changes import row_of_log
 from engine.models.policy import decide_promotion
 from engine.records import Operation
-
-logger = logging.getLogger(__name__)
 
 _MOST_METRICS = 100
 
@@ -94,23 +90,11 @@ class TrainingEndings:
         trained = _to_artifact(job.job_id, request, read)
         promotion = self._decide(request, trained)
         change = self._models.plan_training(request.model, request.features, trained, promotion)
-        metrics.TRAININGS.labels(request.model, promotion.role.value).inc()
-        logger.info(
-            "model trained",
-            extra={
-                "model": request.model,
-                "version": change.version.version,
-                "becomes": promotion.role.value,
-                "reason": promotion.reason,
-                "job_id": job.job_id,
-            },
-        )
         return change.operations
 
     def fail(self, ended: EndedJob) -> tuple[Operation, ...]:
         """Return the line of the model's log that says why there is no new version."""
         request = read_training(json.loads(ended.payload_json))
-        metrics.TRAININGS.labels(request.model, ended.state.value.lower()).inc()
         facts = {
             "job_id": ended.job_id,
             "cause": request.cause.value,
@@ -118,7 +102,6 @@ class TrainingEndings:
             "code": ended.code,
             "detail": ended.message,
         }
-        logger.warning("training failed", extra={"model": request.model, **facts})
         return (row_of_log(read_clock_us(), request.model, None, "training failed", facts),)
 
     def _decide(self, request: TrainingRequest, trained: TrainedArtifact) -> Promotion:

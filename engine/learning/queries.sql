@@ -36,12 +36,16 @@ ORDER BY hash(prediction_id, $seed)
 LIMIT $most
 
 -- name: undecided_reports
--- Reports of drift of which is not yet known whether they start a training; the latest of each model
--- counts.
-SELECT model, max_by(report_id, checked_at)
+-- Reports of drift of which is not yet known whether they start a training, the latest of each model
+-- first and by its side: that one counts.
+SELECT report_id, max(report_id) OVER (PARTITION BY model) AS latest_id
 FROM drift_reports
 WHERE verdict = 'DRIFTED' AND retrain_job_id IS NULL AND detail->>'not_retrained_because' IS NULL
-GROUP BY model
+ORDER BY report_id DESC
+
+-- name: latest_reports
+-- The latest report of each model.
+SELECT max(report_id) FROM drift_reports GROUP BY model
 
 -- name: reports
 -- Reports, the latest first, before one.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -12,6 +12,7 @@ from engine.models.definitions import Model, ModelVersion
 from engine.records import Append, Operation, Statement, Upsert
 
 DELETE_ALIAS = "delete_alias"
+LOG: Final = "model_log"
 
 _VERSIONS = pa.schema(
     [
@@ -97,4 +98,4 @@ def row_of_log(
         "change": change,
         "detail": json.dumps(detail, ensure_ascii=False),
     }
-    return Append("model_log", pa.RecordBatch.from_pylist([row], schema=_LOG))
+    return Append(LOG, pa.RecordBatch.from_pylist([row], schema=_LOG))

@@ -21,6 +21,7 @@ from engine.config import (
 )
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.jobs import ClaimedJob, JobHooks, JobResult, Jobs
+from engine.learning.announcing import announce
 from engine.learning.drift_checks import DriftChecks, DriftEndings
 from engine.learning.endings import TrainingEndings
 from engine.learning.live_quality import LiveQuality
@@ -62,6 +63,7 @@ class Loop:
     trainings: Trainings
     checks: DriftChecks
     scheduler: Scheduler
+    endings: TrainingEndings
 
     async def add_events(self, *events: tuple[int, str, int]) -> None:
         rows = [
@@ -250,6 +252,7 @@ async def open_loop(folder: Path, model: ModelSpec = MODEL) -> AsyncIterator[Loo
                         ThresholdsConfig(),
                         JobPlan(pool="default", max_attempts=3),
                     )
+                    store.writer.add_commit_listener(announce)
                     store.writer.add_commit_listener(checks.note_commit)
                     await checks.load()
                     quality = LiveQuality(declared, FEATURES, models, store.reader, store.writer)
@@ -257,7 +260,7 @@ async def open_loop(folder: Path, model: ModelSpec = MODEL) -> AsyncIterator[Loo
                         declared, models, trainings, checks, store.reader, store.writer, quality
                     )
                     features = FeatureStore(feature_set, online, store.reader)
-                    yield Loop(store, jobs, features, models, trainings, checks, scheduler)
+                    yield Loop(store, jobs, features, models, trainings, checks, scheduler, endings)
 
 
 def time_at(at_s: int) -> object:
