@@ -11,6 +11,7 @@ from engine.jobs.excerpts import cut_message, cut_note, cut_stack
 from engine.jobs.job_ids import is_job_id
 from engine.jobs.places import MOST_PRIORITY
 from engine.jobs.states import Cause, JobState
+from engine.plain_json import MOST_LEVELS, NotPlainError, check_plain
 
 MOST_PAYLOAD_BYTES = 64 * 1024
 """A job names what it works on; claims and rebuilding hold the payloads of many at once."""
@@ -107,6 +108,20 @@ class Progress:
 
 
 @attrs.frozen
+class RunningJob:
+    """A job in a worker's hands, as the engine's memory has it."""
+
+    job_id: str
+    job_type: str
+    attempt: int
+    max_attempts: int
+    started_at_us: int
+    """When it was handed out, microseconds UTC."""
+    progress: Progress | None
+    cancel_requested: bool
+
+
+@attrs.frozen
 class JobResult:
     """What a handler returned."""
 
@@ -166,7 +181,12 @@ def _write_payload(payload: Mapping[str, Any]) -> str:
     try:
         text = json.dumps(dict(payload), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size_bytes = len(text.encode())
-    except (TypeError, ValueError, RecursionError) as error:
+        check_plain(payload)
+    except (NotPlainError, RecursionError) as error:
+        raise InvalidArgumentError(
+            "payload_json", f"is nested deeper than {MOST_LEVELS} levels"
+        ) from error
+    except (TypeError, ValueError) as error:
         raise InvalidArgumentError("payload_json", f"is not JSON: {error}") from error
     if size_bytes > MOST_PAYLOAD_BYTES:
         raise InvalidArgumentError(

@@ -9,6 +9,7 @@ from engine.config import BUILT_IN_JOB_TYPES, JobTypeConfig
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from engine.jobs import MOST_PAYLOAD_BYTES, JobFilter, Jobs, JobSpec, JobState, JobView, PastAttempt
 from engine.jobs.job_ids import is_job_id
+from engine.plain_json import MOST_LEVELS
 from engine.rpc import current_request_id
 from engine.services.arguments import read_page_size, read_page_token
 from engine.services.feature_rows import set_time
@@ -157,7 +158,11 @@ def _read_payload(text: str) -> dict[str, Any]:
         raise InvalidArgumentError("payload_json", f"is longer than {MOST_PAYLOAD_BYTES} bytes")
     try:
         payload = json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise InvalidArgumentError(
+            "payload_json", f"is nested deeper than {MOST_LEVELS} levels"
+        ) from error
+    except ValueError as error:
         raise InvalidArgumentError("payload_json", f"is not JSON: {error}") from error
     if not isinstance(payload, dict):
         raise InvalidArgumentError("payload_json", "is not a JSON object")

@@ -20,6 +20,7 @@ LAYERS = [
         "clock",
         "disk_space",
         "imports",
+        "plain_json",
         "early_stop",
         "signals",
     },

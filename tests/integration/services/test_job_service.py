@@ -67,7 +67,12 @@ async def test_a_job_of_a_configured_type_is_accepted_once_under_its_key(jobs):
         (
             {"job_type": "grade", "payload_json": "[" * 100_000},
             InvalidArgumentError,
-            "is not JSON",
+            "payload_json: is nested deeper than 100 levels",
+        ),
+        (
+            {"job_type": "grade", "payload_json": '{"n":' * 101 + "1" + "}" * 101},
+            InvalidArgumentError,
+            "payload_json: is nested deeper than 100 levels",
         ),
         (
             {"job_type": "grade", "payload_json": '{"n": "' + 65_536 * "n" + '"}'},
@@ -86,6 +91,14 @@ async def test_a_job_of_a_configured_type_is_accepted_once_under_its_key(jobs):
 async def test_a_job_that_cannot_be_is_refused_with_the_reason(jobs, request_fields, error, reason):
     with pytest.raises(error, match=reason):
         await JobService(jobs, {"grade": GRADE}).SubmitJob(pb.SubmitJobRequest(**request_fields))
+
+
+async def test_a_payload_of_as_many_levels_as_may_be_is_handed_out_as_it_came(jobs):
+    payload_json = '{"n":' * 100 + "1" + "}" * 100
+    request = pb.SubmitJobRequest(job_type="grade", payload_json=payload_json)
+    await JobService(jobs, {"grade": GRADE}).SubmitJob(request)
+    [job] = await jobs.claim("slot", ("serve",), 1, 5)
+    assert job.payload_json == payload_json
 
 
 async def test_a_job_is_shown_with_its_attempts_once_it_has_failed(jobs):
