@@ -3,13 +3,13 @@
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from engine.tasks.cancel import Cancellation
 from engine.tasks.hand import Job
-from engine.tasks.link import EngineLink, RejectedRow
+from engine.tasks.link import EngineLink, RowsPart
 from engine.tasks.model_data import NextBatch, Part, ScoredBatch, StoredPart
 from engine.tasks.progress import Progress
 
@@ -105,18 +105,20 @@ class JobContext:
         """
         return self._link.read_upload(self._job, upload_id)
 
-    def stage_rows(
-        self, upload_id: str, batches: Iterable[Any], rejects: Sequence[RejectedRow] = ()
-    ) -> None:
+    def stage_rows(self, upload_id: str, parts: Iterable[RowsPart]) -> None:
         """Send rows, and what was not taken, ahead: they count if, and once, the job succeeds.
 
+        The engine keeps one part while the next is made; when this returns it has kept all.
+
         Args:
-          batches: Arrow record batches of one schema, that of the table they are for.
+          parts: made as they are sent. Their rows have the schema of the table they are for.
+            Whoever makes them may read the upload and call `advance`, nothing else of the engine.
         Raises:
           RefusedError: the job is not this worker's any more.
           EngineUnreachableError: the connection was lost.
+          Also whatever making the parts raises; of the rows sent before, not all may be kept then.
         """
-        self._link.stage_rows(self._job, upload_id, batches, rejects)
+        self._link.stage_rows(self._job, upload_id, parts)
 
     def read_rows(self) -> Iterator[bytes]:
         """Yield the rows that the job's payload asks for, an Arrow stream, in pieces.

@@ -46,6 +46,18 @@ class RejectedRow(Protocol):
         """What was found, shortened."""
 
 
+class RowsPart(Protocol):
+    """Rows of an upload that stand together, told apart."""
+
+    @property
+    def rows(self) -> Any:
+        """Those that are taken: an Arrow record batch, of one schema in all parts."""
+
+    @property
+    def rejects(self) -> Sequence[RejectedRow]:
+        """The others."""
+
+
 class EngineUnreachableError(Exception):
     """The engine did not answer; it may yet."""
 
@@ -106,10 +118,12 @@ class EngineLink(Protocol):
     def read_upload(self, job: Job, upload_id: str) -> Iterator[bytes]:
         """Yield the content of the file that a job is about."""
 
-    def stage_rows(
-        self, job: Job, upload_id: str, batches: Iterable[Any], rejects: Sequence[RejectedRow]
-    ) -> None:
-        """Send rows, and what was not taken, ahead of the job's outcome, which makes them count."""
+    def stage_rows(self, job: Job, upload_id: str, parts: Iterable[RowsPart]) -> None:
+        """Send rows, and what was not taken, ahead of the job's outcome, which makes them count.
+
+        Each part is sent as it is made, and all are kept when this returns. Meanwhile `parts` may
+        read the upload, but make no other call.
+        """
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

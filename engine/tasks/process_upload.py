@@ -4,20 +4,19 @@ The rows count once the job succeeds, all of them at once; until then, and if it
 none. The rejects explain what is missing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
-import pyarrow as pa
 
 from engine.tasks.errors import PermanentJobError
 from engine.tasks.parsing import (
+    Batch,
     Dataset,
     Format,
     ParsedUpload,
     RefusedFileError,
-    Reject,
     Tally,
     TimeRules,
     open_upload,
@@ -62,10 +61,8 @@ class UploadJob(Protocol):
     def read_upload(self, upload_id: str) -> Iterator[bytes]:
         """Yield the file."""
 
-    def stage_rows(
-        self, upload_id: str, batches: Iterable[pa.RecordBatch], rejects: Sequence[Reject]
-    ) -> Any:
-        """Send rows ahead."""
+    def stage_rows(self, upload_id: str, parts: Iterable[Batch]) -> Any:
+        """Send rows ahead, each part as it is made."""
 
 
 def run(job: UploadJob) -> dict[str, Any]:
@@ -91,8 +88,9 @@ def run(job: UploadJob) -> dict[str, Any]:
             content_type=payload.content_type,
             scratch=job.scratch,
         ) as upload:
-            tally = _stage(job, payload, upload)
-            tally.check_any_is_good()
+            staging = _Staging(job, payload, upload)
+            job.stage_rows(payload.upload_id, staging.parts())
+            tally = staging.finish()
     except RefusedFileError as error:
         raise PermanentJobError(error.code, str(error)) from None
     return {
@@ -109,19 +107,45 @@ def _read(job: UploadJob, payload: _Payload) -> Iterator[bytes]:
         yield chunk
 
 
-def _stage(job: UploadJob, payload: _Payload, upload: ParsedUpload) -> Tally:
-    tally = Tally()
-    room = MAX_REJECTS
-    for batch in upload.batches:
-        tally.add(batch, payload.size_bytes)
-        rejects = batch.rejects[:room]
-        room -= len(rejects)
-        if batch.rows.num_rows or rejects:
-            job.stage_rows(payload.upload_id, [batch.rows], rejects)
-        note = f"{tally.rows_accepted + tally.rows_rejected} rows"
-        if upload.format is Format.PARQUET:
+class _Staging:
+    """A file's batches on their way to the engine, counted."""
+
+    def __init__(self, job: UploadJob, payload: _Payload, upload: ParsedUpload) -> None:
+        self._job = job
+        self._size_bytes = payload.size_bytes
+        self._upload = upload
+        self._tally = Tally()
+        self._refusal: RefusedFileError | None = None
+
+    def parts(self) -> Iterator[Batch]:
+        """Yield the batches up to the end, or to where the file is refused."""
+        room = MAX_REJECTS
+        try:
+            for batch in self._upload.batches:
+                self._tally.add(batch, self._size_bytes)
+                rejects = batch.rejects[:room]
+                room -= len(rejects)
+                yield Batch(batch.rows, rejects)
+                self._note_progress(batch)
+            self._tally.check_any_is_good()
+        except RefusedFileError as error:
+            # Raised here it would break off the sending, and the rejects that explain it be lost.
+            self._refusal = error
+
+    def finish(self) -> Tally:
+        """Return what the batches were in numbers, once all are sent.
+
+        Raises:
+          RefusedFileError: the file is refused.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        return self._tally
+
+    def _note_progress(self, batch: Batch) -> None:
+        note = f"{self._tally.rows_accepted + self._tally.rows_rejected} rows"
+        if self._upload.format is Format.PARQUET:
             # All its bytes are read before the first row.
-            job.advance(batch.row_count, note=note)
+            self._job.advance(batch.row_count, note=note)
         else:
-            job.advance(0, total=payload.size_bytes, note=note)
-    return tally
+            self._job.advance(0, total=self._size_bytes, note=note)

@@ -20,6 +20,7 @@ from engine.tasks.link import (
     RejectedRow,
     Reply,
     Report,
+    RowsPart,
 )
 from engine.tasks.model_link import ModelLink
 from engine.tasks.settings import WorkerSettings
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 _CALL_S: Final = 30.0
 """Usually it is milliseconds, but seconds while the data file is checkpointed."""
 _ANSWER_S: Final = 5.0  # beyond the time that the engine was asked to wait
-_UPLOAD_S: Final = 3600.0  # the job's stall limit is the real bound
+_UPLOAD_S: Final = 3600.0  # to read a file, or stage it; the job's stall limit is the real bound
 _MESSAGE_BYTES: Final = 1 << 20  # of results or rows in one message; the engine takes four
 
 _ORDERS: Final = {
@@ -156,9 +157,7 @@ class RpcLink:
             for response in self._upload_service.ReadUpload(request, timeout_s=_UPLOAD_S):
                 yield response.content
 
-    def stage_rows(
-        self, job: Job, upload_id: str, batches: Iterable[Any], rejects: Sequence[RejectedRow]
-    ) -> None:
+    def stage_rows(self, job: Job, upload_id: str, parts: Iterable[RowsPart]) -> None:
         """Send rows, and what was not taken, ahead of the job's outcome."""
 
         def requests() -> Iterator[pb.StageRowsRequest]:
@@ -167,13 +166,18 @@ class RpcLink:
                 job_id=job.job_id,
                 token=job.token,
                 upload_id=upload_id,
-                rejects=[_reject(reject) for reject in rejects],
             )
-            for batch in batches:
-                for part in _batch_parts(batch):
-                    yield pb.StageRowsRequest(rows=_ipc_bytes(part))
+            for part in parts:
+                rejects = [_reject(reject) for reject in part.rejects]
+                for batch in _batch_parts(part.rows):
+                    yield pb.StageRowsRequest(rows=_ipc_bytes(batch), rejects=rejects)
+                    rejects = []
+                if rejects or not part.rows.num_rows:
+                    # Even with nothing: the engine gives up a connection that stays silent.
+                    yield pb.StageRowsRequest(rejects=rejects)
 
-        self._call(self._service.StageRows, requests(), self._call_s)
+        # One call for all: the windows of HTTP/2 bound how far the engine may be behind.
+        self._call(self._service.StageRows, requests(), _UPLOAD_S)
 
     def _complete(self, outcomes: Sequence[Done]) -> None:
         completions = [

@@ -53,6 +53,7 @@ class ControlService(WorkerServiceServicer):
         self.unknown_workers: set[str] = set()
         self.uploads: dict[str, bytes] = {}
         self.staged: list[pa.RecordBatch] = []
+        self.stagings = 0
         self.rejects: list[pb.RejectedRow] = []
         self.hosts: dict[str, RemoteHost] = {}
         self.welcome = Welcome(0.1, 1.0, None, None, None, {})
@@ -133,6 +134,7 @@ class ControlService(WorkerServiceServicer):
 
     async def StageRows(self, input_messages):
         rows = 0
+        self.stagings += 1
         async for message in input_messages:
             if message.upload_id and message.upload_id not in self.uploads:
                 raise FailedPreconditionError("the job is not this worker's any more")

@@ -136,17 +136,24 @@ def upload(job):
     """Send back the file's lines as rows while it is being read."""
     import pyarrow as pa
 
-    for chunk in job.read_upload(job.payload["upload_id"]):
-        values = [str(len(chunk))] * job.payload.get("rows_a_chunk", 1)
-        job.stage_rows(job.payload["upload_id"], [pa.record_batch({"x": values})])
+    from engine.tasks.parsing import Batch
+
+    def parts():
+        for chunk in job.read_upload(job.payload["upload_id"]):
+            values = [str(len(chunk))] * job.payload.get("rows_a_chunk", 1)
+            yield Batch(pa.record_batch({"x": values}), ())
+
+    job.stage_rows(job.payload["upload_id"], parts())
     return {}
 
 
 def reject(job):
-    class Row:
-        row, column, reason, detail, excerpt = 3, "age", "type", "not a number", "abc"
+    import pyarrow as pa
 
-    job.stage_rows(job.payload["upload_id"], [], [Row()])
+    from engine.tasks.parsing import Batch, Reject
+
+    row = Reject(3, "age", "type", "not a number", "abc")
+    job.stage_rows(job.payload["upload_id"], [Batch(pa.record_batch({"x": []}), (row,))])
 
 
 _KEPT = []

@@ -251,6 +251,7 @@ async def test_rows_are_staged_while_the_upload_is_read(tmp_path):
         assert job_id in service.completed
         sizes = [row["x"] for batch in service.staged for row in batch.to_pylist()]
         assert sizes == ["65536"] * 12 + [str(300_000 - 4 * 65_536)] * 3
+        assert service.stagings == 1  # nobody waits for an answer between two parts
 
 
 async def test_large_batches_are_sent_in_parts(tmp_path):

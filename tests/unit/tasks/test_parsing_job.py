@@ -1,6 +1,6 @@
 """The job `process_upload`, with an engine that only takes notes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from engine.tasks.errors import PermanentJobError
-from engine.tasks.parsing import Reject
+from engine.tasks.parsing import Batch, Reject
 from engine.tasks.process_upload import MAX_REJECTS, run
 from tests.support.parsed_file import RULES
 
@@ -39,12 +39,11 @@ class NotedJob:
         for start in range(0, len(self.content), 1_000):
             yield self.content[start : start + 1_000]
 
-    def stage_rows(
-        self, upload_id: str, batches: Iterable[pa.RecordBatch], rejects: Sequence[Reject]
-    ) -> None:
+    def stage_rows(self, upload_id: str, parts: Iterable[Batch]) -> None:
         assert upload_id == "u1"
-        self.staged += batches
-        self.rejects += rejects
+        for part in parts:
+            self.staged += [part.rows] if part.rows.num_rows else []
+            self.rejects += part.rejects
 
 
 def job_of(content: str, tmp_path: Path, content_type: str = "text/csv") -> NotedJob:
