@@ -35,6 +35,7 @@ from engine.jobs.spec import (
     ResultVerdict,
 )
 from engine.jobs.states import Cause, JobState
+from engine.plain_json import NotPlainError, check_plain
 
 _REMEMBERED = 4_096
 """Reports that can be repeated, should their answer have been lost, and are answered the same."""
@@ -243,8 +244,11 @@ def _read_result(result: JobResult) -> Mapping[str, Any]:
         )
     try:
         value = msgspec.json.decode(result.result_json)
+        check_plain(value)
     except msgspec.DecodeError as error:
         raise ResultRefusedError(f"the result is not JSON: {error}") from error
+    except (NotPlainError, RecursionError) as error:
+        raise ResultRefusedError(f"the result cannot be kept: {error}") from error
     if not isinstance(value, dict):
         raise ResultRefusedError("the result is not a JSON object")
     return value

@@ -10,6 +10,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from engine.plain_json import check_plain
 from engine.tasks.batch import IN_HAND_S, BatchSize
 from engine.tasks.cancel import IDLE, Cancellation
 from engine.tasks.context import JobContext
@@ -228,10 +229,15 @@ def _encode_result(result: Mapping[str, Any] | None) -> bytes:
         raise PermanentJobError(
             "bad_result", f"the handler returned a {type(result).__name__}, not a mapping"
         )
+    if not result:
+        return b"{}"
     try:
-        encoded = msgspec.json.encode({} if result is None else dict(result))
+        # What is encoded at once would have null in place of NaN, and nobody would know.
+        plain = msgspec.to_builtins(dict(result), str_keys=True)
+        check_plain(plain)
+        encoded = msgspec.json.encode(plain)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise PermanentJobError("bad_result", f"the result is no JSON: {error}") from None
+        raise PermanentJobError("bad_result", f"the result cannot be sent: {error}") from None
     if len(encoded) > _RESULT_BYTES_MAX:
         raise PermanentJobError(
             "bad_result",

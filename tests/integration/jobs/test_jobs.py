@@ -223,7 +223,9 @@ async def test_effects_land_with_the_outcome(jobs, hooks, world):
     assert rows == [(0,), (1,), (2,)]
 
 
-@pytest.mark.parametrize("way", ["raises", "raises ours", "is refused", "not json", "no object"])
+@pytest.mark.parametrize(
+    "way", ["raises", "raises ours", "is refused", "not json", "no object", "deep", "endless"]
+)
 async def test_a_result_that_cannot_be_taken_ends_its_own_attempt_alone(jobs, hooks, world, way):
     async def hook(job, value):
         if not value:
@@ -237,7 +239,8 @@ async def test_a_result_that_cannot_be_taken_ends_its_own_attempt_alone(jobs, ho
     hooks.complete = hook
     good, bad = await submit(jobs, count=2)
     held = {job.job_id: job for job in await claim(jobs, most=2)}
-    text = {"not json": "{", "no object": "[1]"}.get(way, '{"n": 1}')
+    levels = {"deep": 101, "endless": 5_000}.get(way, 1)
+    text = {"not json": "{", "no object": "[1]"}.get(way, '{"n":' * levels + "1" + "}" * levels)
     verdicts = await jobs.complete("a", [result(held[bad], text), result(held[good])])
     assert [verdict.accepted for verdict in verdicts] == [False, True]
     assert verdicts[0].state is JobState.SCHEDULED

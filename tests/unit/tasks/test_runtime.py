@@ -1,3 +1,4 @@
+import datetime
 import math
 import os
 import sys
@@ -73,7 +74,16 @@ def test_failing_job_is_reported_and_the_next_one_runs(inside, error, code, perm
 
 
 @pytest.mark.parametrize(
-    "result", [7, "text", {"x": "y" * (1 << 20)}, {"x": object()}, {1: {2: {}}} | {"s": {object()}}]
+    "result",
+    [
+        7,
+        "text",
+        {"x": "y" * (1 << 20)},
+        {"x": object()},
+        {1: {2: {}}} | {"s": {object()}},
+        {"x": [1.0, math.nan]},
+        {"x": {"y": -math.inf}},
+    ],
 )
 def test_result_that_is_no_json_fails_for_good(inside, result):
     inside.table.handlers["odd"] = lambda job: result
@@ -81,6 +91,41 @@ def test_result_that_is_no_json_fails_for_good(inside, result):
     inside.run()
     [failed] = inside.engine.handed_in
     assert (failed.failure.code, failed.failure.permanent) == ("bad_result", True)
+
+
+def test_a_number_that_json_does_not_have_is_named_with_its_place(inside):
+    inside.table.handlers["measure"] = lambda job: {"metrics": [{"auc": math.nan}]}
+    inside.add("measure")
+    inside.run()
+    [failed] = inside.engine.handed_in
+    assert failed.failure.message == (
+        "the result cannot be sent: metrics[0].auc is nan, which JSON does not have"
+    )
+
+
+@pytest.mark.parametrize("levels", [101, 990, 5_000])
+def test_a_result_that_is_nested_too_deep_to_be_read_fails_for_good(inside, levels):
+    result = {}
+    for _ in range(levels - 1):
+        result = {"a": result}
+    inside.table.handlers["deep"] = lambda job: result
+    inside.add("deep")
+    inside.run()
+    [failed] = inside.engine.handed_in
+    assert (failed.failure.code, failed.failure.permanent) == ("bad_result", True)
+
+
+def test_results_keep_what_they_are_made_of(inside):
+    at = datetime.datetime(2024, 5, 6, tzinfo=datetime.UTC)
+    inside.table.handlers["tell"] = lambda job: {"at": at, "rows": (1, 2.5, None), 7: {"x": True}}
+    inside.add("tell")
+    inside.run()
+    [done] = inside.engine.handed_in
+    assert msgspec.json.decode(done.result_json) == {
+        "at": "2024-05-06T00:00:00Z",
+        "rows": [1, 2.5, None],
+        "7": {"x": True},
+    }
 
 
 def test_endless_recursion_is_a_failure_like_others(inside):
