@@ -81,12 +81,17 @@ class LiveQuality:
     async def roll_back_if_worse(self, spec: ModelSpec) -> int | None:
         """Give a champion's place back to the one before if its predictions are past the bound.
 
+        Those count that it has made since it is champion: whoever makes it champion again, knowing
+        what it did before, has it judged anew.
+
         Returns: the version that took over; None if all stays as it is.
         Raises: as `measure`, UnavailableError when the engine is shutting down.
         """
-        if spec.policy.roll_back_below is None or self._models.find(spec.name).champion is None:
+        found = self._models.find(spec.name).champion
+        if spec.policy.roll_back_below is None or found is None:
             return None
-        measured = await self.measure(spec.name)
+        since_us = await self._fetch_number("champion_since", spec.name, found.version)
+        measured = await self.measure(spec.name, found.version, since_us or 0)
         metric = metric_of(spec.policy, estimator_of(spec, self._features).task)
         reason = decide_rollback(
             spec.policy, metric, measured.quality.metrics, measured.quality.outcomes
@@ -94,7 +99,7 @@ class LiveQuality:
         if reason is None:
             return None
         champion = measured.version.version
-        before = await self._find_before(spec.name, champion)
+        before = await self._fetch_number("champion_before", spec.name, champion)
         if before is None:
             logger.warning(
                 "no champion before to go back to", extra={"model": spec.name, "reason": reason}
@@ -105,11 +110,8 @@ class LiveQuality:
         )
         return before
 
-    async def _find_before(self, model: str, champion: int) -> int | None:
-        """Return the version whose place the champion took; not one that it was taken back from."""
+    async def _fetch_number(self, query: str, model: str, version: int) -> int | None:
         rows = await self._reader.fetch_rows(
-            _QUERIES["champion_before"], {"model": model, "version": champion}
+            _QUERIES[query], {"model": model, "version": version}, timeout_s=_TIMEOUT_S
         )
-        if not rows or rows[0][0] is None or int(rows[0][0]) > champion:
-            return None
-        return int(rows[0][0])
+        return rows[0][0] if rows else None

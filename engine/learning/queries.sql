@@ -22,6 +22,22 @@ FROM job_log
 WHERE change = 'accepted' AND job_type = $job_type
 GROUP BY ALL
 
+-- name: uncured_drift
+-- How many trainings of each model were called for by drift since a look last found none.
+SELECT trained.payload->>'model', count(*)
+FROM job_log trained
+LEFT JOIN (
+    SELECT model, max(checked_at) AS cured_at
+    FROM drift_reports
+    WHERE verdict <> 'DRIFTED'
+    GROUP BY model
+) cured ON cured.model = trained.payload->>'model'
+WHERE trained.change = 'accepted'
+    AND trained.job_type = 'train'
+    AND trained.payload->>'cause' = 'drift'
+    AND (cured.cured_at IS NULL OR trained.logged_at > cured.cured_at)
+GROUP BY ALL
+
 -- name: scores_of_window
 -- What a version predicted in a window, at most `most` of it, chosen by a hash that the seed changes.
 SELECT score
@@ -69,13 +85,24 @@ FROM drift_features
 WHERE report_id IN (SELECT unnest($report_ids))
 ORDER BY report_id, drifted DESC, coalesce(psi, 0) DESC, feature
 
--- name: champion_before
--- Which version was champion before one that is.
-SELECT detail->>'before'
+-- name: champion_since
+-- Since when a version is champion, microseconds.
+SELECT epoch_us(max(logged_at))
 FROM model_log
 WHERE model = $model
     AND version = $version
     AND change = 'alias set'
     AND detail->>'alias' = 'champion'
+
+-- name: champion_before
+-- The version whose place a champion took, when it last took one from an older version: from a newer
+-- one it has taken over by going back.
+SELECT (detail->>'before')::INTEGER
+FROM model_log
+WHERE model = $model
+    AND version = $version
+    AND change = 'alias set'
+    AND detail->>'alias' = 'champion'
+    AND (detail->>'before')::INTEGER < $version
 ORDER BY logged_at DESC
 LIMIT 1

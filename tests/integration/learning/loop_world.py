@@ -85,9 +85,12 @@ class Loop:
         return await self.claim_within(5)
 
     async def add_predictions(
-        self, version: int, predicted: Sequence[tuple[int, int, float]]
+        self,
+        version: int,
+        predicted: Sequence[tuple[int, int, float]],
+        made_us: int | None = None,
     ) -> None:
-        """Write predictions: entity, time in seconds, score."""
+        """Write predictions: entity, time in seconds, score; made then, or when `made_us` says."""
         times = pa.array([at_s * SECOND for _, at_s, _ in predicted], pa.timestamp("us"))
 
         def same(value: object, type_: pa.DataType) -> pa.Array:
@@ -96,7 +99,7 @@ class Loop:
         data = pa.RecordBatch.from_pydict(
             {
                 "prediction_id": [f"P{at_s}-{entity}" for entity, at_s, _ in predicted],
-                "predicted_at": times,
+                "predicted_at": times if made_us is None else same(made_us, pa.timestamp("us")),
                 "model": same("buyer", pa.string()),
                 "version": same(version, pa.int32()),
                 "entity_key": pa.array([entity for entity, _, _ in predicted], pa.int64()),

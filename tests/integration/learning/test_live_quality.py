@@ -5,6 +5,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from engine.clock import read_clock_us
 from engine.config import PolicySpec
 from engine.learning.live_quality import LiveQuality
 from engine.services import ModelService
@@ -27,14 +28,16 @@ def quality_of(loop: Loop, model=ROLLED) -> LiveQuality:
     return LiveQuality(declared, FEATURES, loop.models, loop.store.reader, loop.store.writer)
 
 
-async def add_outcomes(loop: Loop, version: int, *, good: bool) -> None:
+async def add_outcomes(loop: Loop, version: int, *, good: bool, made_us: int | None = None) -> None:
     """Predict for four users at 100 s, of whom two buy, and let the time pass."""
     await loop.add_events(
         (1, "buy", 101), (2, "buy", 105), (3, "buy", 106), (4, "view", 104), (9, "view", 200)
     )
     scores = {1: 0.9, 2: 0.8, 3: 0.2, 4: 0.1}
     await loop.add_predictions(
-        version, [(user, 100, score if good else 1 - score) for user, score in scores.items()]
+        version,
+        [(user, 100, score if good else 1 - score) for user, score in scores.items()],
+        read_clock_us() if made_us is None else made_us,
     )
 
 
@@ -49,7 +52,7 @@ async def test_quality_is_told_beside_that_of_the_training(tmp_path: Path) -> No
         assert (reply.model_version, reply.predictions, reply.outcomes) == (2, 4, 4)
         assert {m.name: m.value for m in reply.metrics}["roc_auc"] == 1.0
         assert [(m.name, m.value) for m in reply.trained_metrics] == [("roc_auc", 0.7)]
-        request.since.FromMicroseconds(101 * SECOND)
+        request.since.FromMicroseconds(read_clock_us() + SECOND)
         assert (await service.GetQuality(request)).predictions == 0
 
 
@@ -75,6 +78,35 @@ async def test_a_champion_that_took_over_by_rollback_is_not_rolled_forward(tmp_p
         await add_outcomes(loop, 2, good=False)
         assert await quality_of(loop).roll_back_if_worse(ROLLED) is None
         assert loop.models.get("buyer").version == 2
+
+
+async def test_champions_that_fail_one_after_the_other_give_way_to_each_one_before(
+    tmp_path: Path,
+) -> None:
+    async with open_loop(tmp_path, ROLLED) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.train()
+        await loop.train(metrics=metric(0.8), champion_metrics=metric(0.7))
+        await loop.train(metrics=metric(0.9), champion_metrics=metric(0.8))
+        for version, taken_over in ((4, 3), (3, 2), (2, None)):
+            assert loop.models.get("buyer").version == version
+            await add_outcomes(loop, version, good=False)
+            assert await quality_of(loop).roll_back_if_worse(ROLLED) == taken_over
+
+
+async def test_whom_a_person_makes_champion_again_is_judged_by_what_it_predicts_from_then_on(
+    tmp_path: Path,
+) -> None:
+    async with open_loop(tmp_path, ROLLED) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.train()
+        await loop.train(metrics=metric(0.9), champion_metrics=metric(0.7))
+        await add_outcomes(loop, 3, good=False)
+        assert await quality_of(loop).roll_back_if_worse(ROLLED) == 2
+        await loop.models.set_alias("buyer", "champion", 3)
+        assert await quality_of(loop).roll_back_if_worse(ROLLED) is None
+        await add_outcomes(loop, 3, good=False)
+        assert await quality_of(loop).roll_back_if_worse(ROLLED) == 2
 
 
 async def test_without_a_bound_nothing_is_rolled_back(tmp_path: Path) -> None:
