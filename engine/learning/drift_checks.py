@@ -12,11 +12,13 @@ from engine.config import ThresholdsConfig
 from engine.errors import FailedPreconditionError, NotFoundError, TrellisError
 from engine.features import HistoryReader
 from engine.jobs import ClaimedJob, JobSpec
+from engine.learning.ages import age_s, to_monotonic_s
 from engine.learning.announcing import show_report
 from engine.learning.drift_records import (
+    DRIFTED,
     DriftReport,
-    has_new_drift,
     make_report,
+    read_new_reports,
     read_reports,
     read_result,
     row_of_refusal,
@@ -84,7 +86,7 @@ class DriftChecks:
         self._thresholds = thresholds
         self._plan = plan
         self._job_ids: dict[str, str] = {}
-        self._last_started_us: dict[str, int] = {}
+        self._started_s: dict[str, float] = {}
         self._starting = trio.Lock()
         self._reported = trio.Event()
 
@@ -97,14 +99,14 @@ class DriftChecks:
         for job_id, model in await self._reader.fetch_rows(_QUERIES["jobs_under_way"], of_type):
             self._job_ids[model] = job_id
         for model, started_us, _ in await self._reader.fetch_rows(_QUERIES["last_jobs"], of_type):
-            self._last_started_us[model] = started_us
+            self._started_s[model] = to_monotonic_s(started_us)
         for (report_id,) in await self._reader.fetch_rows(_QUERIES["latest_reports"]):
             for report in await self.list(report_id=report_id, most=1):
                 show_report(report)
 
-    def last_started_us(self, model: str) -> int | None:
-        """Return when a look at a model was last started; None if none was."""
-        return self._last_started_us.get(model)
+    def age_s(self, model: str) -> float | None:
+        """Return how long ago a look at a model was last started; None if none was."""
+        return age_s(self._started_s.get(model))
 
     async def start(self, model: str, cause: Cause, request_id: str = "") -> str:
         """Start a look at a model's latest window, unless one is under way; return its job.
@@ -147,7 +149,7 @@ class DriftChecks:
                 )
             )
             self._job_ids[model] = submission.job_id
-            self._last_started_us[model] = read_clock_us()
+            self._started_s[model] = trio.current_time()
         return submission.job_id
 
     async def find(self, report_id: str) -> DriftReport | None:
@@ -175,12 +177,16 @@ class DriftChecks:
         return read_reports(reports, features.to_pylist())
 
     def note_commit(self, commit: Commit) -> None:
-        """Take notice of a commit: a report of drift may have come with it. A commit listener.
+        """Take notice of a commit: a report may have come with it. A commit listener.
 
         What is noted of a report afterwards is no news, or each look would cause the next.
         """
-        if any(has_new_drift(request.operations) for request in commit.requests):
-            self._reported.set()
+        for request in commit.requests:
+            for report in read_new_reports(request.operations):
+                if report.verdict == DRIFTED:
+                    self._reported.set()
+                else:
+                    self._trainings.note_cured(report.model)
 
     async def run_follow_up(self) -> None:
         """Start a training for each report of drift, or note why there is none; until cancelled.

@@ -154,17 +154,6 @@ def rows_of_report(report: DriftReport) -> tuple[Operation, ...]:
     )
 
 
-def has_new_drift(operations: Sequence[Operation]) -> bool:
-    """Return whether operations add a report that found drift."""
-    return any(
-        isinstance(operation, Upsert)
-        and operation.table == REPORTS
-        and "verdict" in operation.columns
-        and any(row[operation.columns.index("verdict")] == DRIFTED for row in operation.rows)
-        for operation in operations
-    )
-
-
 def read_new_reports(operations: Sequence[Operation]) -> list[DriftReport]:
     """Return the reports that operations of `rows_of_report` add."""
     reports: list[dict[str, Any]] = []

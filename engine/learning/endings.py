@@ -1,6 +1,7 @@
 """What the end of a training means: a new version, or a line in the model's log."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -149,4 +150,6 @@ def _to_blob(blob: _Blob) -> BlobRef:
 
 
 def _to_measured(metric: _Metric) -> Measured:
+    if not all(map(math.isfinite, (metric.value, metric.low, metric.high))):
+        raise InvalidArgumentError("result", f"{metric.name} is no number")
     return Measured(metric.name, metric.value, metric.low, metric.high)

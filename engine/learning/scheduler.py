@@ -1,7 +1,7 @@
 """What the learning loop does by itself: it trains, looks for drift, and rolls back."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
 import pyarrow as pa
@@ -31,7 +31,12 @@ _FIRST_PAUSE_S = 10.0
 """After a first training that made no champion; it doubles."""
 _QUALITY_PAUSE_S = 30.0
 """Between two measurements of what predictions turned out to be worth."""
+_FAILED_PAUSE_S = 30.0
+"""Before what has failed is tried again."""
+_TIMEOUT_S = 60.0
 _SECOND_US = 1_000_000
+
+_Step = Callable[[ModelSpec], Awaitable[None]]
 
 
 @attrs.define
@@ -67,34 +72,48 @@ class Scheduler:
         self._last_commit = last_commit
         self._quality = quality
         self._measured_s: dict[str, float] = {}
+        self._resume_s: dict[tuple[str, str], float] = {}
         self._first = {spec.name: _FirstTraining() for spec in self._specs}
 
     async def run(self) -> None:
         """Start what is due, until cancelled; what cannot be started is logged and tried later."""
         while True:
             for spec in self._specs:
-                try:
-                    await self._visit(spec)
-                except TrellisError as error:
-                    logger.warning(
-                        "learning loop cannot go on",
-                        extra={"model": spec.name, "detail": str(error)},
-                    )
+                for step in self._steps(spec):
+                    await self._take(step, spec)
             await trio.sleep(_TICK_S)
 
-    async def _visit(self, spec: ModelSpec) -> None:
+    def _steps(self, spec: ModelSpec) -> Sequence[_Step]:
         if self._models.find(spec.name).champion is None:
-            await self._try_first(spec)
-            return
+            return (self._try_first,)
         self._first[spec.name] = _FirstTraining()
-        now = read_clock_us()
-        if is_due(spec.drift.every, self._checks.last_started_us(spec.name), now):
+        return (self._look, self._train, self._roll_back)
+
+    async def _take(self, step: _Step, spec: ModelSpec) -> None:
+        """Take a step; one that fails rests, and keeps the others from nothing."""
+        which = (spec.name, step.__name__)
+        if trio.current_time() < self._resume_s.get(which, 0.0):
+            return
+        try:
+            await step(spec)
+        except TrellisError as error:
+            self._resume_s[which] = trio.current_time() + _FAILED_PAUSE_S
+            logger.warning(
+                "learning loop cannot go on", extra={"model": spec.name, "detail": str(error)}
+            )
+
+    async def _look(self, spec: ModelSpec) -> None:
+        if is_due(spec.drift.every, self._checks.age_s(spec.name)):
             await self._checks.start(spec.name, Cause.SCHEDULE)
-        if is_due(spec.policy.every, self._trainings.last_accepted_us(spec.name), now):
+
+    async def _train(self, spec: ModelSpec) -> None:
+        if is_due(spec.policy.every, self._trainings.age_s(spec.name)):
             await self._trainings.start(spec.name, Cause.SCHEDULE)
+
+    async def _roll_back(self, spec: ModelSpec) -> None:
         if trio.current_time() >= self._measured_s.get(spec.name, 0.0) + _QUALITY_PAUSE_S:
-            await self._quality.roll_back_if_worse(spec)
             self._measured_s[spec.name] = trio.current_time()
+            await self._quality.roll_back_if_worse(spec)
 
     async def _try_first(self, spec: ModelSpec) -> None:
         first = self._first[spec.name]
@@ -123,6 +142,7 @@ class Scheduler:
             attrs.evolve(spec.observations, most_rows=most),
             attrs.evolve(history, end_us=history.end_us - label.within * _SECOND_US),
             seed=spec.split.seed,
+            timeout_s=_TIMEOUT_S,
         )
         times_us = found["event_time"].cast(pa.int64()).to_numpy()
         return count_rows_to_fit(times_us, spec.split, label.within) >= spec.split.least_rows

@@ -12,6 +12,7 @@ from engine.config.model_rules import estimator_of
 from engine.errors import FailedPreconditionError
 from engine.features import HistoryReader
 from engine.jobs import JobSpec
+from engine.learning.ages import age_s, to_monotonic_s
 from engine.learning.payloads import TRAIN, request_training, write_training
 from engine.learning.ports import JobPlan, JobQueue, LastCommit
 from engine.models import ModelRegistry
@@ -39,10 +40,12 @@ class _Trained:
     """What is known of a model's trainings."""
 
     job_id: str | None = None
-    last_accepted_us: int | None = None
-    """Of any."""
-    last_started_us: int | None = None
-    """Of one that cools down: neither the first, nor called for by a person."""
+    accepted_s: float | None = None
+    """The last one of any kind, by `trio.current_time()`."""
+    cooling_s: float | None = None
+    """The last one that cools down: neither the first, nor called for by a person."""
+    uncured: int = 0
+    """So many were called for by drift since a look last found none."""
 
 
 class Trainings:
@@ -76,12 +79,19 @@ class Trainings:
         for model, accepted_us, started_us in await self._reader.fetch_rows(
             _QUERIES["last_jobs"], of_type
         ):
-            self._of(model).last_accepted_us = accepted_us
-            self._of(model).last_started_us = started_us
+            self._of(model).accepted_s = to_monotonic_s(accepted_us)
+            if started_us is not None:
+                self._of(model).cooling_s = to_monotonic_s(started_us)
+        for model, count in await self._reader.fetch_rows(_QUERIES["uncured_drift"]):
+            self._of(model).uncured = count
 
-    def last_accepted_us(self, model: str) -> int | None:
-        """Return when a training of a model was last started; None if none was."""
-        return self._of(model).last_accepted_us
+    def age_s(self, model: str) -> float | None:
+        """Return how long ago a training of a model was last started; None if none was."""
+        return age_s(self._of(model).accepted_s)
+
+    def note_cured(self, model: str) -> None:
+        """Take note that a look at a model has found no drift."""
+        self._of(model).uncured = 0
 
     def find_spec(self, model: str) -> ModelSpec:
         """Return the declaration of a model that can be trained.
@@ -130,8 +140,7 @@ class Trainings:
             refusal = refuse_training(
                 spec.policy,
                 cause,
-                TrainingHistory(under_way, known.last_started_us),
-                read_clock_us(),
+                TrainingHistory(under_way, age_s(known.cooling_s), known.uncured),
             )
             if refusal is not None:
                 return TrainingStart(known.job_id if under_way and known.job_id else "", refusal)
@@ -139,9 +148,10 @@ class Trainings:
                 spec, cause, drift_report_id, operations, job_id, request_id
             )
             known.job_id = job_id
-            known.last_accepted_us = read_clock_us()
+            known.accepted_s = trio.current_time()
             if cause in COOLING:
-                known.last_started_us = known.last_accepted_us
+                known.cooling_s = known.accepted_s
+            known.uncured += cause is Cause.DRIFT
         logger.info("training started", extra={"model": model, "cause": cause, "job_id": job_id})
         return TrainingStart(job_id)
 

@@ -1,9 +1,10 @@
 """When a model is trained again, and which version answers. Pure: facts in, decisions out.
 
-Times are microseconds UTC. What metrics measure is in `engine.tasks.training`; here only which of
-two values is better.
+Times are ages in seconds, not moments: a clock that is set changes no decision. What metrics
+measure is in `engine.tasks.training`; here only which of two values is better.
 """
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
@@ -15,7 +16,8 @@ from engine.models.definitions import Measured
 
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "rmse", "mae"})
 _DEFAULT_METRIC: Final = {Task.CLASSIFICATION: "roc_auc", Task.REGRESSION: "rmse"}
-_SECOND_US: Final = 1_000_000
+_MOST_DOUBLINGS: Final = 5
+"""Of the cool-down: after an hour, a day and a half at most."""
 
 
 class Role(StrEnum):
@@ -73,17 +75,18 @@ def decide_promotion(
     new = _find(challenger, metric)
     if new is None:
         return Promotion(Role.CHALLENGER, f"{metric} could not be measured")
-    if champion is None:
+    if champion is not None and policy.promote == "manual":
+        return Promotion(Role.CHALLENGER, "promotion is manual")
+    old = None if champion is None else _find(champion, metric)
+    if old is None:
+        # There is nothing to be better than, which does not make it good.
         bound = policy.at_least
         if bound is not None and is_past(metric, new, bound):
             return Promotion(
                 Role.CHALLENGER, f"{metric} {new:.4g} does not reach at_least {bound:g}"
             )
-        return Promotion(Role.CHAMPION, f"the first version, {metric} {new:.4g}")
-    if policy.promote == "manual":
-        return Promotion(Role.CHALLENGER, "promotion is manual")
-    old = _find(champion, metric)
-    if old is None:
+        if champion is None:
+            return Promotion(Role.CHAMPION, f"the first version, {metric} {new:.4g}")
         return Promotion(Role.CHAMPION, f"{metric} {new:.4g}; the champion's cannot be measured")
     gain = old - new if metric in LOWER_IS_BETTER else new - old
     compared = f"{metric} {new:.4g} against {old:.4g}"
@@ -98,32 +101,45 @@ class TrainingHistory:
     """What the decision to train knows of the trainings so far."""
 
     under_way: bool
-    last_started_us: int | None
-    """Of a training that cools down; None if there was none."""
+    rested_s: float | None = None
+    """Since the last one that cools down was started; None if there was none."""
+    uncured: int = 0
+    """Trainings that drift has called for since a look last found none."""
 
 
-def refuse_training(
-    policy: PolicySpec, cause: Cause, history: TrainingHistory, now_us: int
-) -> str | None:
-    """Return why no training is to start now, None if one is."""
+def refuse_training(policy: PolicySpec, cause: Cause, history: TrainingHistory) -> str | None:
+    """Return why no training is to start now, None if one is.
+
+    Drift that trainings do not cure has the cool-down double with each of them from the second on:
+    what the model sees has changed in a way that these data, features or thresholds cannot follow.
+    The first may have been too early, when most of its rows lay before the change.
+    """
     if history.under_way:
         return "a training is under way"
     if cause is Cause.DRIFT and not policy.on_drift:
         return "policy.on_drift is false"
-    last_us = history.last_started_us
-    if cause not in COOLING or last_us is None:
+    if cause not in COOLING or history.rested_s is None:
         return None
-    rest_s = (last_us - now_us) / _SECOND_US + policy.cool_down
-    if rest_s > 0:
-        return f"policy.cool_down lasts {rest_s:.0f} s more"
-    return None
+    doublings = min(_MOST_DOUBLINGS, max(0, history.uncured - 1)) if cause is Cause.DRIFT else 0
+    wait_s = policy.cool_down * 2**doublings
+    rest_s = wait_s - history.rested_s
+    if rest_s <= 0:
+        return None
+    why = (
+        f": it is {wait_s:.0f} s after {history.uncured} trainings that have not cured the drift"
+        if doublings
+        else ""
+    )
+    return f"policy.cool_down lasts {rest_s:.0f} s more{why}"
 
 
-def is_due(every_s: int | None, last_us: int | None, now_us: int) -> bool:
-    """Return whether something that happens every so often is due; at once if it never was."""
-    if every_s is None:
-        return False
-    return last_us is None or now_us - last_us >= every_s * _SECOND_US
+def is_due(every_s: float | None, since_s: float | None) -> bool:
+    """Return whether something that happens every so often is due; at once if it never was.
+
+    Args:
+      since_s: since it last happened.
+    """
+    return every_s is not None and (since_s is None or since_s >= every_s)
 
 
 def decide_rollback(
@@ -145,4 +161,6 @@ def decide_rollback(
 
 
 def _find(measured: Sequence[Measured], metric: str) -> float | None:
-    return next((one.value for one in measured if one.name == metric), None)
+    """Return a metric's value; None if it was not measured, or is no number to compare with."""
+    value = next((one.value for one in measured if one.name == metric), math.nan)
+    return value if math.isfinite(value) else None

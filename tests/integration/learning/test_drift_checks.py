@@ -86,7 +86,7 @@ async def test_one_look_at_a_model_at_a_time_also_after_a_restart(tmp_path: Path
         assert await loop.checks.start("buyer", Cause.CALL) == job_id
         assert await loop.complete(await loop.claim())
         assert await loop.checks.start("buyer", Cause.CALL) != job_id
-        assert loop.checks.last_started_us("buyer") is not None
+        assert loop.checks.age_s("buyer") is not None
 
 
 @pytest.mark.parametrize("killed", [False, True])

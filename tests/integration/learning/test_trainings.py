@@ -2,21 +2,24 @@
 
 import io
 import json
+import math
 from pathlib import Path
 
 import attrs
 import pyarrow as pa
 import pytest
+import trio
 
 from engine.config import (
     PolicySpec,
 )
-from engine.errors import FailedPreconditionError, NotFoundError
+from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from engine.jobs import JobFailure
+from engine.learning import ages
 from engine.learning.payloads import TRAIN, read_training
 from engine.learning.training_rows import fetch_training_rows, stream_table
 from engine.models.policy import Cause
-from tests.integration.learning.loop_world import MODEL, metric, open_loop, time_at
+from tests.integration.learning.loop_world import MODEL, RESULT, metric, open_loop, time_at
 
 
 async def test_a_training_becomes_the_champion_with_the_end_of_its_job(tmp_path: Path) -> None:
@@ -95,6 +98,62 @@ async def test_trainings_that_nobody_called_for_cool_down_also_after_a_restart(
     async with open_loop(tmp_path) as loop:
         assert (await loop.trainings.start("buyer", Cause.SCHEDULE)).refusal is not None
         assert (await loop.trainings.start("buyer", Cause.CALL)).refusal is None
+
+
+async def test_drift_that_trainings_do_not_cure_is_counted_until_a_look_finds_none(
+    tmp_path: Path,
+) -> None:
+    model = attrs.evolve(MODEL, policy=PolicySpec(cool_down=1))
+    async with open_loop(tmp_path, model) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.train()
+        for _ in range(3):
+            with trio.fail_after(10):
+                while True:  # until the cool-down is over
+                    if (await loop.trainings.start("buyer", Cause.DRIFT)).refusal is None:
+                        break
+                    await trio.sleep(0.05)
+            assert await loop.complete(await loop.claim())
+    model = attrs.evolve(MODEL, policy=PolicySpec(cool_down=3600))
+    for _ in range(2):
+        async with open_loop(tmp_path, model) as loop:
+            refusal = (await loop.trainings.start("buyer", Cause.DRIFT)).refusal
+            assert refusal is not None
+            assert "14400 s after 3 trainings that have not cured the drift" in refusal
+    async with open_loop(tmp_path, model) as loop:
+        await loop.checks.start("buyer", Cause.CALL)
+        assert await loop.complete(await loop.claim(), verdict="STABLE")
+        refusal = (await loop.trainings.start("buyer", Cause.DRIFT)).refusal
+        assert refusal is not None
+        assert "cured" not in refusal
+    async with open_loop(tmp_path, model) as loop:
+        assert (await loop.trainings.start("buyer", Cause.DRIFT)).refusal is not None
+
+
+async def test_a_clock_that_was_set_back_holds_up_no_schedule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10))
+        assert (await loop.trainings.start("buyer", Cause.SCHEDULE)).refusal is None
+        assert await loop.complete(await loop.claim())
+    monkeypatch.setattr(ages, "read_clock_us", lambda: 0)
+    async with open_loop(tmp_path) as loop:
+        age_s = loop.trainings.age_s("buyer")
+        assert age_s is not None
+        assert 0 <= age_s < 60
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+async def test_a_result_with_metrics_that_are_no_numbers_makes_no_version(
+    tmp_path: Path, value: float
+) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.trainings.start("buyer", Cause.CALL)
+        job = await loop.claim()
+        with pytest.raises(InvalidArgumentError, match="roc_auc is no number"):
+            await loop.endings.complete(job, {**RESULT, "metrics": metric(value)})
 
 
 @pytest.mark.parametrize(("value", "champion", "challenger"), [(0.8, 3, None), (0.6, 2, 3)])

@@ -1,5 +1,7 @@
 """When a model is trained again, and which version answers."""
 
+import math
+
 import attrs
 import pytest
 
@@ -16,7 +18,6 @@ from engine.models.policy import (
     refuse_training,
 )
 
-SECOND = 1_000_000
 POLICY = PolicySpec(cool_down=60, least_gain=0.01)
 
 
@@ -77,39 +78,77 @@ def test_a_champion_that_cannot_be_measured_gives_way() -> None:
     assert new.role is Role.CHAMPION
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("old", [None, 0.7])
+def test_a_value_that_is_no_number_makes_no_champion(value: float, old: float | None) -> None:
+    of_champion = None if old is None else measured("roc_auc", old)
+    new = decide_promotion(POLICY, "roc_auc", measured("roc_auc", value), of_champion)
+    assert new == attrs.evolve(new, role=Role.CHALLENGER, reason="roc_auc could not be measured")
+    kept = decide_promotion(POLICY, "roc_auc", measured("roc_auc", 0.7), measured("roc_auc", value))
+    assert kept.role is Role.CHAMPION
+
+
+@pytest.mark.parametrize("old", [[], measured("other", 0.9), measured("roc_auc", math.nan)])
+def test_beside_a_champion_that_cannot_be_measured_a_version_must_reach_the_bound(
+    old: list[Measured],
+) -> None:
+    policy = attrs.evolve(POLICY, at_least=0.75)
+    short = decide_promotion(policy, "roc_auc", measured("roc_auc", 0.7), old)
+    assert short.role is Role.CHALLENGER
+    assert "does not reach at_least 0.75" in short.reason
+    assert decide_promotion(policy, "roc_auc", measured("roc_auc", 0.8), old).role is Role.CHAMPION
+
+
 @pytest.mark.parametrize("cause", list(Cause))
 def test_one_training_at_a_time(cause: Cause) -> None:
-    history = TrainingHistory(under_way=True, last_started_us=None)
-    assert refuse_training(POLICY, cause, history, 0) == "a training is under way"
+    history = TrainingHistory(under_way=True)
+    assert refuse_training(POLICY, cause, history) == "a training is under way"
 
 
 @pytest.mark.parametrize("cause", [Cause.DRIFT, Cause.SCHEDULE])
 def test_trainings_that_nobody_called_for_keep_their_distance(cause: Cause) -> None:
-    history = TrainingHistory(under_way=False, last_started_us=100 * SECOND)
-    assert refuse_training(POLICY, cause, history, 159 * SECOND) == (
-        "policy.cool_down lasts 1 s more"
-    )
-    assert refuse_training(POLICY, cause, history, 160 * SECOND) is None
+    history = TrainingHistory(under_way=False, rested_s=59)
+    assert refuse_training(POLICY, cause, history) == "policy.cool_down lasts 1 s more"
+    assert refuse_training(POLICY, cause, attrs.evolve(history, rested_s=60)) is None
 
 
 @pytest.mark.parametrize("cause", [Cause.CALL, Cause.FIRST])
 def test_a_call_and_a_first_training_do_not_wait(cause: Cause) -> None:
-    history = TrainingHistory(under_way=False, last_started_us=100 * SECOND)
-    assert refuse_training(POLICY, cause, history, 100 * SECOND) is None
+    history = TrainingHistory(under_way=False, rested_s=0, uncured=9)
+    assert refuse_training(POLICY, cause, history) is None
+
+
+@pytest.mark.parametrize(
+    ("uncured", "wait_s"), [(0, 60), (1, 60), (2, 120), (3, 240), (6, 1920), (7, 1920), (99, 1920)]
+)
+def test_drift_that_trainings_do_not_cure_has_fewer_and_fewer_of_them(
+    uncured: int, wait_s: int
+) -> None:
+    history = TrainingHistory(under_way=False, rested_s=wait_s - 1, uncured=uncured)
+    refusal = refuse_training(POLICY, Cause.DRIFT, history)
+    assert refusal is not None
+    assert refusal.startswith("policy.cool_down lasts 1 s more")
+    assert (f"{wait_s} s after {uncured} trainings" in refusal) is (uncured > 1)
+    assert refuse_training(POLICY, Cause.DRIFT, attrs.evolve(history, rested_s=wait_s)) is None
+
+
+def test_the_schedule_does_not_wait_for_drift_to_be_cured() -> None:
+    history = TrainingHistory(under_way=False, rested_s=60, uncured=99)
+    assert refuse_training(POLICY, Cause.SCHEDULE, history) is None
 
 
 def test_drift_starts_no_training_when_the_policy_says_so() -> None:
     policy = attrs.evolve(POLICY, on_drift=False)
-    history = TrainingHistory(under_way=False, last_started_us=None)
-    assert refuse_training(policy, Cause.DRIFT, history, 0) == "policy.on_drift is false"
-    assert refuse_training(policy, Cause.SCHEDULE, history, 0) is None
+    history = TrainingHistory(under_way=False)
+    assert refuse_training(policy, Cause.DRIFT, history) == "policy.on_drift is false"
+    assert refuse_training(policy, Cause.SCHEDULE, history) is None
 
 
 def test_what_happens_every_so_often_is_due_when_its_time_has_passed() -> None:
-    assert is_due(60, None, 0)
-    assert not is_due(60, SECOND, 60 * SECOND)
-    assert is_due(60, SECOND, 61 * SECOND)
-    assert not is_due(None, None, 0)
+    assert is_due(60, None)
+    assert not is_due(60, 59)
+    assert is_due(60, 60)
+    assert not is_due(None, None)
 
 
 @pytest.mark.parametrize(
@@ -134,3 +173,4 @@ def test_nothing_is_rolled_back_without_a_bound_or_a_measure() -> None:
     assert decide_rollback(POLICY, "r2", measured("r2", -9.0), 10_000) is None
     policy = attrs.evolve(POLICY, roll_back_below=0.5)
     assert decide_rollback(policy, "r2", measured("f1", 0.1), 10_000) is None
+    assert decide_rollback(policy, "r2", measured("r2", -math.inf), 10_000) is None
