@@ -6,6 +6,7 @@ grow by themselves, and without it nobody waits for others.
 
 import itertools
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -19,6 +20,7 @@ from engine.serving.failures import (
     MakeError,
     error_of,
     lost_too_often,
+    no_number,
     no_worker_in_time,
 )
 from engine.serving.queues import RowQueues
@@ -90,17 +92,29 @@ class ScoringDesk:
         """Return whether a worker has a version loaded."""
         return any(key in one.loaded for one in self._scorers.values())
 
+    def is_loaded_by_all(self, key: VersionKey) -> bool:
+        """Return whether every worker has a version loaded, and there is one."""
+        return bool(self._scorers) and all(key in one.loaded for one in self._scorers.values())
+
+    def keep(self, key: VersionKey, now_s: float) -> None:
+        """Have a version stay loaded for as long as one that was asked just now."""
+        self._used_s[key] = now_s
+
+    def check(self, key: VersionKey, now_s: float) -> None:
+        """Raise TrellisError if no worker can score with a version, as was found a moment ago."""
+        make_error, until_s = self._errors.get(key, (None, 0.0))
+        if make_error is not None and now_s < until_s:
+            raise make_error()
+
     def add(self, of: VersionRows, rows: Sequence[Row], now_s: float) -> None:
         """Queue rows of one version.
 
         Raises:
           ResourceExhaustedError: too many wait already.
-          TrellisError: no worker can score with this version, as was found a moment ago.
+          TrellisError: as `check`.
         """
-        make_error, until_s = self._errors.get(of.key, (None, 0.0))
-        if make_error is not None and now_s < until_s:
-            raise make_error()
-        self._queues.add(of, rows)
+        self.check(of.key, now_s)
+        self._queues.add(of, rows, now_s)
         self._used_s[of.key] = now_s
 
     def next_batch(self, scorer: Scorer, now_s: float) -> Batch | None:
@@ -138,7 +152,9 @@ class ScoringDesk:
         metrics.SCORING_BATCH_SECONDS.observe(now_s - batch.began_s)
         for row, score in zip(batch.rows, found, strict=True):
             row.out -= 1
-            if not row.is_settled:
+            if not math.isfinite(score.score):
+                _fail(row, partial(no_number, batch.of.key))
+            elif not row.is_settled:
                 row.done = True
                 row.asker.take(row.position, score)
 

@@ -78,3 +78,12 @@ def lost_too_often(key: VersionKey, attempts: int) -> TrellisError:
     return _unavailable(
         f"{attempts} workers in a row were lost while version {version} of {model!r} scored this"
     )
+
+
+def no_number(key: VersionKey) -> TrellisError:
+    """Return what the caller of a row is told whose score is none."""
+    model, version = key
+    return FailedPreconditionError(
+        f"version {version} of {model!r} makes no number of this: values of its features are too "
+        "large to be added up; look at them with GetFeatures"
+    )

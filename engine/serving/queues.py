@@ -1,5 +1,6 @@
 """Rows that wait for a worker, by version, within bounds. Pure."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -7,6 +8,8 @@ from engine.errors import ResourceExhaustedError
 from engine.serving.rows import Row, VersionKey, VersionRows
 
 _RETRY_AFTER_S = 0.1
+_LOOK_AGAIN_S = 0.05
+"""To look through all that wait takes a millisecond: under a rush not for each who is refused."""
 _ALONE_AFTER = 2
 """Attempts after which a row is scored alone: one that kills workers takes no others with it."""
 
@@ -38,20 +41,23 @@ class RowQueues:
     def __init__(self, most_rows: int) -> None:
         self._most_rows = most_rows
         self._queues: dict[VersionKey, _Queue] = {}
+        self._looked_s = -math.inf
 
     @property
     def rows(self) -> int:
         """How many rows wait, those included whose callers have left."""
         return sum(len(one.together) + len(one.alone) for one in self._queues.values())
 
-    def add(self, of: VersionRows, rows: Sequence[Row]) -> None:
+    def add(self, of: VersionRows, rows: Sequence[Row], now_s: float) -> None:
         """Queue rows.
 
         Raises:
-          ResourceExhaustedError: too many wait already; none was queued.
+          ResourceExhaustedError: too many wait already, those included whose callers have left in
+            the last moment; none was queued.
         """
         waiting = self.rows
-        if waiting + len(rows) > self._most_rows:
+        if waiting + len(rows) > self._most_rows and now_s >= self._looked_s + _LOOK_AGAIN_S:
+            self._looked_s = now_s
             self._drop_settled()
             waiting = self.rows
         if waiting + len(rows) > self._most_rows and waiting:

@@ -1,5 +1,6 @@
 """Who scores what, decided without clock, worker or caller: whatever happens, each row once."""
 
+import math
 from typing import Any
 
 import pyarrow as pa
@@ -225,8 +226,37 @@ def test_more_rows_than_may_wait_are_refused_with_a_hint_unless_their_callers_le
         desk.add(ONE, rows_of(Caller(), 1), 0.0)
     assert raised.value.retry_after_s is not None
     gone.is_gone = True
-    desk.add(ONE, rows_of(Caller(), 1), 0.0)
+    desk.add(ONE, rows_of(Caller(), 1), 0.1)
     assert desk.waiting_rows == 1
+
+
+def test_a_rush_is_refused_without_a_look_at_all_that_waits_for_each(desk: ScoringDesk) -> None:
+    class Asked(Caller):
+        looks = 0
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "is_gone":
+                Asked.looks += 1
+            return super().__getattribute__(name)
+
+    desk.add(ONE, rows_of(Asked(), 40), 0.0)
+    for number in range(1_000):
+        with pytest.raises(ResourceExhaustedError):
+            desk.add(ONE, rows_of(Caller(), 1), number / 10_000)
+    assert Asked.looks <= 40 * 3
+
+
+def test_a_row_whose_values_overflow_fails_alone(desk: ScoringDesk) -> None:
+    callers = [Caller(), Caller(), Caller()]
+    for caller in callers:
+        desk.add(ONE, rows_of(caller, 1), 0.0)
+    batch = take(desk, A)
+    scores = [Score("a", value, ("a",), (value,)) for value in (1.0, math.nan, math.inf)]
+    desk.deliver(A, batch.number, lambda _: scores, 0.0)
+    assert list(callers[0].told) == [0]
+    for caller in callers[1:]:
+        assert isinstance(error_of(caller), FailedPreconditionError)
+    assert [row.out for row in batch.rows] == [0, 0, 0]
 
 
 def test_rows_that_wait_too_long_are_given_up(desk: ScoringDesk) -> None:
