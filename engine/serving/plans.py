@@ -29,6 +29,8 @@ _PYTHON: Final = {"int64": int, "double": float, "string": str, "bool": bool}
 _LETTERS: Final = {Status.PRESENT: "P", Status.STALE: "S", Status.MISSING: "M"}
 OVERRIDDEN: Final = "O"
 _MOST_PLANS: Final = 1_024
+_MOST_CHARS: Final = 4_096
+"""Of a text that a caller sets: thousands of them wait at a time to be kept with predictions."""
 
 
 @attrs.frozen(eq=False)
@@ -56,6 +58,10 @@ class Plan:
             if value is not None and type(value) is not _PYTHON[wanted]:
                 raise InvalidArgumentError(
                     "overrides", f"{name!r} is of type {wanted}; set {wanted}_value"
+                )
+            if isinstance(value, str) and len(value) > _MOST_CHARS:
+                raise InvalidArgumentError(
+                    "overrides", f"{name!r} has {len(value)} characters; at most {_MOST_CHARS}"
                 )
             if isinstance(value, float) and not math.isfinite(value):
                 raise InvalidArgumentError("overrides", f"{name!r}: {value} is not a finite number")

@@ -66,6 +66,7 @@ def test_overridden_features_count_and_are_named(engine):
         ([override("views", double_value=1.0)], "'views' is of type int64; set int64_value"),
         ([override("spend", double_value=float("nan"))], "not a finite number"),
         ([override("views"), override("views")], "is there twice"),
+        ([override("last_action", string_value="x" * 4_097)], "at most 4096"),
     ],
 )
 def test_an_override_that_is_none_is_refused(engine, overrides, text):
