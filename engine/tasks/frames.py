@@ -5,7 +5,7 @@ What is infinite is missing too: no estimator takes it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 TEXT = "string"
 TYPES = ("int64", "double", "bool", TEXT)
 """Types of features, as in `features.yaml`."""
+
+_KINDS: Final = {"int64": "number", "double": "number", "bool": "yes or no", TEXT: "text"}
 
 
 class RowsMismatchError(ValueError):
@@ -87,7 +89,7 @@ def to_column(table: pa.Table | pa.RecordBatch, name: str, type_: str) -> NDArra
     column = table.column(index)
     wanted = pa.string() if type_ == TEXT else pa.float64()
     try:
-        if type_ != TEXT and _is_text(column.type):
+        if _kind_of(column.type) not in (None, _KINDS[type_]):
             raise RowsMismatchError(f"column {name!r} is {column.type}, not {type_}")
         if column.type != wanted:
             column = pc.cast(column, wanted, safe=False)
@@ -114,6 +116,19 @@ def _type_name(name: str, type_: pa.DataType) -> str:
     if pa.types.is_floating(type_) or pa.types.is_null(type_):
         return "double"
     raise RowsMismatchError(f"column {name!r} is {type_}, which no feature is")
+
+
+def _kind_of(type_: pa.DataType) -> str | None:
+    """Return which types of features a column may stand for; None: for any, since it is empty.
+
+    Arrow would turn numbers into texts, and anything into yes or no. What does so here is a feature
+    that was defined anew, and no model has learned what it says now.
+    """
+    if pa.types.is_null(type_):
+        return None
+    if _is_text(type_):
+        return _KINDS[TEXT]
+    return _KINDS["bool"] if pa.types.is_boolean(type_) else _KINDS["double"]
 
 
 def _is_text(type_: pa.DataType) -> bool:

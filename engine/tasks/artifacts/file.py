@@ -74,11 +74,7 @@ def load_pipeline(content: bytes, sha256: str | None = None) -> TrainedModel:
 
 def _try_out(model: TrainedModel) -> None:
     """Predict for one row in which everything is missing: the parts fit together."""
-    nothing = {
-        name: pa.nulls(1, pa.string() if type_ == "string" else pa.float64())
-        for name, type_ in model.signature.types.items()
-    }
-    model.predict(pa.table(nothing))
+    model.predict(pa.table({name: pa.nulls(1) for name in model.signature.features}))
 
 
 def _canonical(written: bytes) -> Mapping[str, bytes]:

@@ -81,6 +81,12 @@ def test_what_can_be_read_as_its_type_is(column: pa.Array, type_: str) -> None:
         (pa.array(["1", "2"]).dictionary_encode(), "int64"),
         (pa.array([[1.0], [2.0]]), "double"),
         (pa.array([[1.0], [2.0]]), "string"),
+        (pa.array([1, 2]), "string"),
+        (pa.array([1.5]), "string"),
+        (pa.array([True]), "string"),
+        (pa.array([True]), "double"),
+        (pa.array([1.5]), "bool"),
+        (pa.array(["true"]), "bool"),
     ],
 )
 def test_a_column_of_another_type_is_refused_by_name(column: pa.Array, type_: str) -> None:
