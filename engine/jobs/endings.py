@@ -76,12 +76,17 @@ def end_with_failure(
     lease: Lease, failure: JobFailure, decision: Decision, settings: JobsSettings, now_us: int
 ) -> Ending:
     """Return the end of an attempt whose handler reported an error."""
-    cancelled = decision.final is JobState.CANCELLED
+    if decision.final is JobState.CANCELLED:
+        cause = Cause.CANCELLED
+    elif failure.out_of_reach:
+        cause = Cause.OUT_OF_REACH
+    else:
+        cause = Cause.ERROR
     end = AttemptEnd(
-        cause=Cause.CANCELLED if cancelled else Cause.ERROR,
+        cause=cause,
         detail=f"{failure.code}: {failure.message}",
         stack=failure.stack,
-        charged=not cancelled,
+        charged=decision.failures > lease.job.failures,
         worker_id=failure.worker_id,
         pid=failure.pid,
         started_at_us=failure.started_at_us or lease.claimed_at_us,

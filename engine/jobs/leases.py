@@ -30,7 +30,8 @@ class Lease:
 
     @property
     def facts(self) -> AttemptFacts:
-        return AttemptFacts(self.job.failures, self.job.max_attempts, self.cancel_requested)
+        job = self.job
+        return AttemptFacts(job.attempt, job.failures, job.max_attempts, self.cancel_requested)
 
 
 class LeaseTable:

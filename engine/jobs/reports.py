@@ -180,6 +180,7 @@ class Reports:
             lease.facts,
             self._settings,
             permanent=failure.permanent,
+            out_of_reach=failure.out_of_reach,
             retry_after_s=failure.retry_after_s,
             jitter=self._draw(),
         )

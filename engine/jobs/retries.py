@@ -1,15 +1,23 @@
 """What becomes of a job whose attempt has failed. Pure."""
 
+from typing import Final
+
 import attrs
 
 from engine.jobs.settings import JobsSettings
 from engine.jobs.states import JobState
+
+_MOST_UNCHARGED: Final = 50
+"""With the delays between them some hours of a bad network. A job whose own content breaks every
+connection must end some time."""
 
 
 @attrs.frozen
 class AttemptFacts:
     """What a decision rests on: the attempt that has just ended, and those before it."""
 
+    attempt: int
+    """Of this run, the one that has just ended; from 1."""
     failures: int
     """Attempts of this run that were charged to the job, without the one that has just ended."""
     max_attempts: int
@@ -31,6 +39,7 @@ def decide_after_error(
     settings: JobsSettings,
     *,
     permanent: bool,
+    out_of_reach: bool,
     retry_after_s: float | None,
     jitter: float,
 ) -> Decision:
@@ -38,20 +47,23 @@ def decide_after_error(
 
     Args:
       permanent: another attempt would end the same.
+      out_of_reach: what the job needs of the engine was; which is charged only once that many
+        attempts of the run have ended without being charged that the job may be the cause.
       retry_after_s: a delay the handler asks for, instead of the usual one.
       jitter: a random number in [0, 1), so that jobs which failed together for one cause do not
         all come back together.
     """
     if facts.cancel_requested:
         return Decision(JobState.CANCELLED, facts.failures)
-    failures = facts.failures + 1
     if permanent:
-        return Decision(JobState.FAILED, failures)
+        return Decision(JobState.FAILED, facts.failures + 1)
+    uncharged = facts.attempt - facts.failures
+    if out_of_reach and uncharged <= _MOST_UNCHARGED:
+        return Decision(None, facts.failures, _delay_s(uncharged, settings, jitter))
+    failures = facts.failures + 1
     if failures >= facts.max_attempts:
         return Decision(JobState.DEAD, failures)
-    # The exponent is bounded so that a job with very many attempts does not overflow it.
-    doubled_s = settings.retry_first_s * 2.0 ** min(failures - 1, 32)
-    delay_s = min(settings.retry_longest_s, doubled_s) * (0.5 + 0.5 * jitter)
+    delay_s = _delay_s(failures, settings, jitter)
     return Decision(None, failures, delay_s if retry_after_s is None else max(0.0, retry_after_s))
 
 
@@ -63,3 +75,10 @@ def decide_after_loss(facts: AttemptFacts, *, charged: bool) -> Decision:
     if charged and failures >= facts.max_attempts:
         return Decision(JobState.DEAD, failures)
     return Decision(None, failures)
+
+
+def _delay_s(ends: int, settings: JobsSettings, jitter: float) -> float:
+    """Return how long to wait after so many ends of a kind, the last one included."""
+    # The exponent is bounded so that a job with very many attempts does not overflow it.
+    doubled_s = settings.retry_first_s * 2.0 ** min(ends - 1, 32)
+    return min(settings.retry_longest_s, doubled_s) * (0.5 + 0.5 * jitter)

@@ -156,6 +156,8 @@ class JobFailure:
     message: str = attrs.field(converter=cut_message)
     permanent: bool = False
     """Another attempt would end the same."""
+    out_of_reach: bool = False
+    """Its worker could not reach what the job needs of the engine: not the job's fault."""
     stack: str = attrs.field(default="", converter=cut_stack)
     retry_after_s: float | None = None
     worker_id: str = ""

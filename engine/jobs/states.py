@@ -36,4 +36,5 @@ class Cause(enum.StrEnum):
     RECYCLED = "recycled"
     ENGINE_LOST = "engine_lost"
     HOST_LOST = "host_lost"
+    OUT_OF_REACH = "out_of_reach"
     START_FAILED = "start_failed"

@@ -163,6 +163,7 @@ class WorkerService(WorkerViewService):
             code=request.code,
             message=request.message,
             permanent=request.permanent,
+            out_of_reach=request.out_of_reach,
             stack=request.stack,
         )
         try:

@@ -37,6 +37,13 @@ class JobHandedBack(Exception):  # noqa: N818 - as JobCancelled, no error
     """The job goes back to the queue as if it had not been begun, for whoever takes it next."""
 
 
+class OutOfReachError(Exception):
+    """What the job needs could not be reached just now: no fault of the job's, nor its worker's.
+
+    An attempt that it ends is not charged, and made again later.
+    """
+
+
 @attrs.frozen
 class Failure:
     """Why a run of a job failed. `permanent` ones are not tried again."""
@@ -45,6 +52,8 @@ class Failure:
     message: str
     permanent: bool
     stack: str
+    out_of_reach: bool = False
+    """See `OutOfReachError`."""
 
 
 def describe_failure(error: BaseException) -> Failure:
@@ -60,7 +69,13 @@ def describe_failure(error: BaseException) -> Failure:
             code, permanent = type(error).__name__, False
     # A job may well give a number, or an enum's member.
     code = _shorten(_text_of(code), _CODE_CHARS)
-    return Failure(code, _message_of(error), permanent, _stack_of(error))
+    return Failure(
+        code,
+        _message_of(error),
+        permanent,
+        _stack_of(error),
+        out_of_reach=isinstance(error, OutOfReachError),
+    )
 
 
 def _message_of(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from engine.tasks.errors import OutOfReachError
 from engine.tasks.hand import Hand, Job, Outcome
 from engine.tasks.model_data import ModelData
 from engine.tasks.progress import ProgressView
@@ -60,6 +61,10 @@ class RowsPart(Protocol):
 
 class EngineUnreachableError(Exception):
     """The engine did not answer; it may yet."""
+
+
+class ConnectionLostError(EngineUnreachableError, OutOfReachError):
+    """The connection broke, or the engine could not answer for now."""
 
 
 class GivenUpError(Exception):

@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 import attrs
 
+from engine.tasks.errors import OutOfReachError
 from engine.tasks.hand import Job
 
 Part = Literal["pipeline", "reference"]
@@ -21,6 +22,13 @@ class ArtifactError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ArtifactUnavailableError(ArtifactError, OutOfReachError):
+    """The part cannot be had just now."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("artifact_unavailable", message)
 
 
 @attrs.frozen

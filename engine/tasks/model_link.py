@@ -9,7 +9,14 @@ from engine.rpc import RpcFailedError, StatusCode
 from engine.rpc.client import BlockingChannel, bind
 from engine.tasks.guarded import GuardedConnection
 from engine.tasks.hand import Job
-from engine.tasks.model_data import ArtifactError, NextBatch, Part, ScoredBatch, StoredPart
+from engine.tasks.model_data import (
+    ArtifactError,
+    ArtifactUnavailableError,
+    NextBatch,
+    Part,
+    ScoredBatch,
+    StoredPart,
+)
 from proto.trellis.v1 import model_data_pb2 as pb
 from proto.trellis.v1.model_data_grpc import ModelDataServiceServicer
 
@@ -24,7 +31,6 @@ _PARTS: Final = {
 _ARTIFACT_CODES: Final = {
     StatusCode.NOT_FOUND: "artifact_missing",
     StatusCode.DATA_LOSS: "artifact_corrupt",
-    StatusCode.UNAVAILABLE: "artifact_unavailable",
 }
 
 
@@ -74,10 +80,13 @@ class ModelLink:
                     digest.update(response.content)
                     yield response.content
             except RpcFailedError as error:
-                code = _ARTIFACT_CODES.get(error.status.status_code)
+                status = error.status
+                if status.status_code is StatusCode.UNAVAILABLE:
+                    raise ArtifactUnavailableError(status.status_message) from None
+                code = _ARTIFACT_CODES.get(status.status_code)
                 if code is None:
                     raise
-                raise ArtifactError(code, error.status.status_message) from None
+                raise ArtifactError(code, status.status_message) from None
             if digest.hexdigest() != wanted:
                 raise ArtifactError("artifact_corrupt", "it was changed on its way")
 

@@ -13,6 +13,7 @@ from engine.rpc.tls import open_pinned_tls
 from engine.tasks.guarded import GuardedConnection
 from engine.tasks.hand import Done, Failed, Job, Outcome
 from engine.tasks.link import (
+    ConnectionLostError,
     EngineUnreachableError,
     GivenUpError,
     Order,
@@ -57,6 +58,10 @@ _REFUSED: Final = {
     StatusCode.ALREADY_EXISTS,
     StatusCode.OUT_OF_RANGE,
 }
+
+_LOST: Final = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
+"""No deadline is among them: a job of an hour may be slow by its own doing. Nor is what the engine
+answers when it fails: what is sent to it may be why."""
 
 
 def _nothing() -> None:
@@ -204,6 +209,7 @@ class RpcLink:
             message=failure.message,
             permanent=failure.permanent,
             stack=failure.stack,
+            out_of_reach=failure.out_of_reach,
         )
         response = self._call(self._service.FailJob, request, self._call_s)
         if not response.accepted:
@@ -226,6 +232,8 @@ def _mapped_errors() -> Iterator[None]:
             raise GivenUpError(detail) from None
         if status.status_code in _REFUSED:
             raise RefusedError(detail) from None
+        if status.status_code in _LOST:
+            raise ConnectionLostError(detail) from None
         raise EngineUnreachableError(detail) from None
 
 

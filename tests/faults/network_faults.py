@@ -218,8 +218,10 @@ _MAY_CAUSE: Mapping[str, frozenset[str]] = {
     "kafka_proxy": frozenset(),
     "client_proxies": frozenset(),
     # A host that is out of reach for longer than the lease loses its workers; and an upload that
-    # speaks to the engine when its connection ends has failed, for this time.
-    "remote_agent": frozenset({"host_lost", "silent", "died", "engine_lost", "shutdown", "error"}),
+    # speaks to the engine when its connection ends is tried again later.
+    "remote_agent": frozenset(
+        {"host_lost", "silent", "died", "engine_lost", "shutdown", "error", "out_of_reach"}
+    ),
 }
 
 FACILITIES: tuple[Facility, ...] = (RedisProxy(), KafkaProxy(), ClientProxies(), RemoteAgent())

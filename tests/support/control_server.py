@@ -52,6 +52,7 @@ class ControlService(WorkerServiceServicer):
         self.silent = False
         self.unknown_workers: set[str] = set()
         self.uploads: dict[str, bytes] = {}
+        self.endless_uploads: set[str] = set()
         self.staged: list[pa.RecordBatch] = []
         self.stagings = 0
         self.rejects: list[pb.RejectedRow] = []
@@ -131,6 +132,8 @@ class ControlService(WorkerServiceServicer):
         content = self.uploads[message.upload_id]
         for begin in range(0, len(content), 65_536):
             yield pb.ReadUploadResponse(content=content[begin : begin + 65_536])
+        if message.upload_id in self.endless_uploads:
+            await trio.sleep_forever()
 
     async def StageRows(self, input_messages):
         rows = 0
@@ -143,6 +146,7 @@ class ControlService(WorkerServiceServicer):
                 batches = list(pa.ipc.open_stream(message.rows))
                 self.staged += batches
                 rows += sum(batch.num_rows for batch in batches)
+                self.changed()
         return pb.StageRowsResponse(rows=rows)
 
     async def HostWorkers(

@@ -135,7 +135,7 @@ class CompleteJobsResponse(_message.Message):
     def __init__(self, verdicts: _Optional[_Iterable[_Union[CompletionVerdict, _Mapping]]] = ...) -> None: ...
 
 class FailJobRequest(_message.Message):
-    __slots__ = ("worker_id", "job_id", "token", "code", "message", "permanent", "stack")
+    __slots__ = ("worker_id", "job_id", "token", "code", "message", "permanent", "stack", "out_of_reach")
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +143,7 @@ class FailJobRequest(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     PERMANENT_FIELD_NUMBER: _ClassVar[int]
     STACK_FIELD_NUMBER: _ClassVar[int]
+    OUT_OF_REACH_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     job_id: str
     token: str
@@ -150,7 +151,8 @@ class FailJobRequest(_message.Message):
     message: str
     permanent: bool
     stack: str
-    def __init__(self, worker_id: _Optional[str] = ..., job_id: _Optional[str] = ..., token: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., permanent: _Optional[bool] = ..., stack: _Optional[str] = ...) -> None: ...
+    out_of_reach: bool
+    def __init__(self, worker_id: _Optional[str] = ..., job_id: _Optional[str] = ..., token: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., permanent: _Optional[bool] = ..., stack: _Optional[str] = ..., out_of_reach: _Optional[bool] = ...) -> None: ...
 
 class FailJobResponse(_message.Message):
     __slots__ = ("accepted", "detail")

@@ -223,6 +223,18 @@ async def test_effects_land_with_the_outcome(jobs, hooks, world):
     assert rows == [(0,), (1,), (2,)]
 
 
+async def test_an_attempt_that_something_was_out_of_reach_for_is_not_charged(jobs):
+    [job_id] = await submit(jobs, attrs.evolve(SPEC, max_attempts=1))
+    for attempt in (1, 2, 3):
+        [job] = await claim(jobs)
+        assert (job.attempt, job.failures) == (attempt, 0)
+        assert await jobs.fail("a", failure(job, out_of_reach=True)) is JobState.SCHEDULED
+    seen = await jobs.get(job_id)
+    assert {(one.cause, one.charged) for one in seen.attempts} == {(Cause.OUT_OF_REACH, False)}
+    [job] = await claim(jobs)
+    assert await jobs.fail("a", failure(job)) is JobState.DEAD
+
+
 @pytest.mark.parametrize(
     "way", ["raises", "raises ours", "is refused", "not json", "no object", "deep", "endless"]
 )

@@ -2,6 +2,7 @@
 
 from contextlib import asynccontextmanager
 
+import attrs
 import pytest
 import trio
 
@@ -11,6 +12,7 @@ from engine.workers.host import SpawnSpec
 from engine.workers.local_host import LocalHostSettings, open_local_host
 from engine.workers.page import Phase, token_mark
 from proto.trellis.v1 import workers_pb2 as pb
+from tests.faults.proxy import open_proxy
 from tests.support import job_bodies
 from tests.support.control_server import open_control
 from tests.support.worker_host import is_alive, until
@@ -24,23 +26,32 @@ HANDLERS = {
 
 @asynccontextmanager
 async def open_world(tmp_path, **settings):
-    """A control port, a host, and a function that spawns a worker."""
-    async with open_control() as (service, address):
-        wanted = {
-            "check_interval_s": 0.1,
-            "check_deadline_s": 2.0,
-            "preload": ("pyarrow", "engine.tasks.rpc_link"),
-            **settings,
-        }
-        local = LocalHostSettings(data_dir=tmp_path, handlers=HANDLERS, **wanted)
-        async with open_local_host(local, address) as host:
-            await host.zygote_ready.wait()
+    """A control port, and a function that spawns a worker."""
+    async with (
+        open_control() as (service, address),
+        open_host(tmp_path, address, **settings) as spawn,
+    ):
+        yield service, spawn
 
-            async def spawn(worker_id="worker-1"):
-                spec = SpawnSpec(worker_id, "slot-1", "default", "trellis worker 1")
-                return await host.spawn(spec)
 
-            yield service, spawn
+@asynccontextmanager
+async def open_host(tmp_path, address, **settings):
+    """A host, as the function that spawns a worker."""
+    wanted = {
+        "check_interval_s": 0.1,
+        "check_deadline_s": 2.0,
+        "preload": ("pyarrow", "engine.tasks.rpc_link"),
+        **settings,
+    }
+    local = LocalHostSettings(data_dir=tmp_path, handlers=HANDLERS, **wanted)
+    async with open_local_host(local, address) as host:
+        await host.zygote_ready.wait()
+
+        async def spawn(worker_id="worker-1"):
+            spec = SpawnSpec(worker_id, "slot-1", "default", "trellis worker 1")
+            return await host.spawn(spec)
+
+        yield spawn
 
 
 async def test_jobs_are_done_and_their_results_handed_in(tmp_path):
@@ -281,6 +292,33 @@ async def test_refused_rows_fail_the_job(tmp_path):
         await spawn()
         await service.until(lambda: job_id in service.failed)
         assert service.failed[job_id].code == "RefusedError"
+
+
+async def test_a_connection_that_breaks_is_no_fault_of_the_job(tmp_path):
+    async with (
+        open_control() as (service, address),
+        open_proxy(address.port, seed=1) as proxy,
+        open_host(tmp_path, attrs.evolve(address, port=proxy.port)) as spawn,
+    ):
+        service.uploads["u"] = b"x" * 100_000
+        service.endless_uploads.add("u")
+        job_id = service.add("upload", upload_id="u")
+        await spawn()
+        await service.until(lambda: service.staged)
+        proxy.cut()
+        await service.until(lambda: job_id in service.failed)
+        failure = service.failed[job_id]
+        assert (failure.out_of_reach, failure.permanent) == (True, False)
+        assert failure.code == "ConnectionLostError"
+
+
+async def test_an_engine_that_fails_at_what_it_is_asked_is_not_out_of_reach(tmp_path):
+    async with open_world(tmp_path) as (service, spawn):
+        job_id = service.add("upload", upload_id="breaks the service")
+        await spawn()
+        await service.until(lambda: job_id in service.failed)
+        assert not service.failed[job_id].out_of_reach
+        assert "INTERNAL" in service.failed[job_id].message
 
 
 async def test_uploaded_file_becomes_rows_and_rejects(tmp_path):

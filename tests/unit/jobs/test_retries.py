@@ -9,13 +9,18 @@ from engine.jobs.states import JobState
 SETTINGS = JobsSettings(retry_first_s=1.0, retry_longest_s=60.0)
 
 
-def facts(failures=0, max_attempts=5, *, cancel=False):
-    return AttemptFacts(failures, max_attempts, cancel)
+def facts(failures=0, max_attempts=5, *, uncharged=0, cancel=False):
+    return AttemptFacts(failures + uncharged + 1, failures, max_attempts, cancel)
 
 
-def after_error(of, *, permanent=False, retry_after_s=None, jitter=0.0):
+def after_error(of, *, permanent=False, out_of_reach=False, retry_after_s=None, jitter=0.0):
     return decide_after_error(
-        of, SETTINGS, permanent=permanent, retry_after_s=retry_after_s, jitter=jitter
+        of,
+        SETTINGS,
+        permanent=permanent,
+        out_of_reach=out_of_reach,
+        retry_after_s=retry_after_s,
+        jitter=jitter,
     )
 
 
@@ -53,6 +58,23 @@ def test_a_job_that_is_to_be_cancelled_is_not_tried_again_nor_charged():
 @pytest.mark.parametrize(("asked_s", "delay_s"), [(7.0, 7.0), (0.0, 0.0), (-3.0, 0.0)])
 def test_a_handler_chooses_the_delay(asked_s, delay_s):
     assert after_error(facts(), retry_after_s=asked_s, jitter=0.7).delay_s == delay_s
+
+
+@pytest.mark.parametrize(("uncharged", "delay_s"), [(0, 1.0), (1, 2.0), (2, 4.0), (40, 60.0)])
+def test_what_was_out_of_reach_is_not_charged_and_tried_again_ever_later(uncharged, delay_s):
+    decision = after_error(facts(4, uncharged=uncharged), out_of_reach=True, jitter=1.0)
+    assert decision == Decision(None, 4, delay_s)
+
+
+def test_what_is_out_of_reach_time_and_again_is_charged_in_the_end():
+    assert after_error(facts(0, uncharged=49), out_of_reach=True).failures == 0
+    assert after_error(facts(0, uncharged=50), out_of_reach=True).failures == 1
+    assert after_error(facts(4, uncharged=50), out_of_reach=True) == Decision(JobState.DEAD, 5)
+
+
+def test_a_permanent_error_is_one_whatever_was_out_of_reach():
+    decision = after_error(facts(), permanent=True, out_of_reach=True)
+    assert decision == Decision(JobState.FAILED, 1)
 
 
 def test_a_lost_worker_costs_no_delay():

@@ -1,6 +1,8 @@
 import pytest
 
 from engine.tasks.errors import JobCancelled, PermanentJobError, describe_failure
+from engine.tasks.link import ConnectionLostError, EngineUnreachableError
+from engine.tasks.model_data import ArtifactError, ArtifactUnavailableError
 
 
 class BrokenError(Exception):
@@ -44,6 +46,20 @@ def failure_of(error):
 def test_every_end_of_a_job_has_a_code_and_a_message(error, code, message, permanent):
     failure = failure_of(error)
     assert (failure.code, failure.message, failure.permanent) == (code, message, permanent)
+
+
+@pytest.mark.parametrize(
+    ("error", "out_of_reach"),
+    [
+        (ConnectionLostError("reset"), True),
+        (ArtifactUnavailableError("the blob store is away"), True),
+        (EngineUnreachableError("INTERNAL: error 5"), False),
+        (ArtifactError("artifact_missing", "gone"), False),
+        (OSError("reset"), False),
+    ],
+)
+def test_only_what_the_job_cannot_help_is_out_of_reach(error, out_of_reach):
+    assert failure_of(error).out_of_reach is out_of_reach
 
 
 def test_long_text_keeps_its_begin_and_end():
