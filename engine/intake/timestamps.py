@@ -58,8 +58,9 @@ def _parse_text(text: str) -> int:
         else:
             moment = datetime.datetime.fromisoformat(text.upper())
     except (ValueError, OverflowError) as error:
+        # The error may repeat the text, whose fraction can have any number of digits.
         raise RejectedError(
-            Reason.TIMESTAMP_FORMAT, f"timestamp {show(text)} is no valid time ({error})"
+            Reason.TIMESTAMP_FORMAT, f"timestamp {show(text)} is no valid time ({error!s:.120})"
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
