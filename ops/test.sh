@@ -5,8 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . ops/venv.sh
 . ops/azurite.sh
+. ops/prometheus.sh
 ensure_venv requirements-dev.lock
 ensure_azurite
+ensure_prometheus
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy --strict engine main.py
