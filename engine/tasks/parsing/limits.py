@@ -19,9 +19,6 @@ What is held of a row that does not end is bounded by this."""
 MAX_STRING_CHARACTERS = 64 * 1024
 """Of one value. A feature is a category or a short text, no document."""
 
-MAX_DEPTH = 64
-"""Levels of arrays and objects in a column nobody declared, the row counted, as for events."""
-
 BATCH_ROWS = 10_000
 """Most rows passed on together: they are staged by one call."""
 

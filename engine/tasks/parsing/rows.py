@@ -13,12 +13,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from engine.intake.malformed import explain_malformed, too_deep
+from engine.intake.malformed import explain_malformed, is_too_deep, too_deep
 from engine.intake.rejection import Reason as IntakeReason
 from engine.intake.rejection import RejectedError, json_type, show
 from engine.tasks.parsing.dataset import Dataset
 from engine.tasks.parsing.limits import (
-    MAX_DEPTH,
     MAX_NAMED_COLUMNS,
     MAX_STRING_CHARACTERS,
     MAX_UNDECLARED_COLUMNS,
@@ -105,8 +104,7 @@ class RowDecoder:
                 f"allowed are {MAX_UNDECLARED_COLUMNS}"
             )
             raise RowProblemError("", Problem(Reason.TOO_MANY_COLUMNS, detail, show_bytes(raw)))
-        # No more levels than opening brackets: counting those spares nearly every row the walk.
-        if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _is_deeper(fields, MAX_DEPTH):
+        if is_too_deep(fields, raw):
             raise RowProblemError("", Problem(Reason.TOO_DEEP, too_deep().detail, show_bytes(raw)))
         self._learn(undeclared)
 
@@ -187,17 +185,3 @@ def _describe(rejection: RejectedError, raw: bytes) -> Problem:
         case IntakeReason.BYTE_ORDER_MARK:
             detail = "a byte order mark stands within the file"
     return Problem(Reason(rejection.reason.value), detail, show_bytes(raw))
-
-
-def _is_deeper(fields: dict[str, Any], levels: int) -> bool:
-    level: list[Any] = [fields]
-    for _ in range(levels):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if type(parent) is dict else parent)
-            if type(child) is dict or type(child) is list
-        ]
-        if not level:
-            return False
-    return True

@@ -7,9 +7,9 @@ import attrs
 import pytest
 
 from engine.config import KafkaConfig
+from engine.intake.malformed import MAX_DEPTH
 from engine.intake.rejection import Reason, Rejected
 from engine.intake.validation import (
-    MAX_DEPTH,
     MAX_PROPERTIES_BYTES,
     DecodedBatch,
     Rules,

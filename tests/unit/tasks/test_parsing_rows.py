@@ -4,9 +4,9 @@ import datetime
 
 import pytest
 
+from engine.intake.malformed import MAX_DEPTH
 from engine.tasks.parsing import Dataset, Format, RefusedFileError
 from engine.tasks.parsing.limits import (
-    MAX_DEPTH,
     MAX_NAMED_COLUMNS,
     MAX_ROW_BYTES,
     MAX_STRING_CHARACTERS,
