@@ -30,6 +30,12 @@ RPC_SECONDS = Histogram(
     "trellis_rpc_seconds", "Duration of calls.", ["service", "method", "status"], buckets=_FAST_S
 )
 
+RPC_CONNECTIONS_REFUSED = Counter(
+    "trellis_rpc_connections_refused",
+    "Connections turned away: a flood or what is no gRPC, a failed handshake, too many.",
+    ["kind"],
+)
+
 # Kafka intake
 INTAKE_EVENTS = Counter("trellis_intake_events", "Events committed.")
 INTAKE_REJECTED = Counter("trellis_intake_rejected", "Messages sent to dead letters.", ["reason"])

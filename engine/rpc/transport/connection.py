@@ -10,7 +10,6 @@ Replies of everything that one read brought leave in one write, when the leader 
 
 import contextvars
 import functools
-import logging
 from collections import deque
 from typing import Final
 
@@ -37,11 +36,10 @@ from engine.rpc.transport.call import Call
 from engine.rpc.transport.flusher import Flusher
 from engine.rpc.transport.methods import Method, MethodTable
 from engine.rpc.transport.outlet import Outlet
+from engine.rpc.transport.refusals import Refusals
 from engine.rpc.transport.replies import encode_http_refusal, encode_trailers
 from engine.rpc.transport.stepping import await_noticing_suspension
 from engine.rpc.transport.wire import Wire, WireClosedError
-
-logger = logging.getLogger(__name__)
 
 # After so many calls in a row, other connections have their turn.
 _CALLS_PER_TURN: Final = 64
@@ -63,6 +61,7 @@ class Connection:
         limits: TransportLimits,
         admission: Admission,
         flusher: Flusher,
+        refusals: Refusals,
     ) -> None:
         self.codec = codec
         self.message_bytes_max = limits.message_bytes_max
@@ -71,6 +70,7 @@ class Connection:
         self._limits = limits
         self._admission = admission
         self._flusher = flusher
+        self._refusals = refusals
 
         self._events: deque[Event[RequestHead]] = deque()
         self._calls: dict[int, Call] = {}
@@ -295,9 +295,7 @@ class Connection:
         self.codec.send_headers(stream_id, encode_trailers(status, opens=True), end_stream=True)
 
     def _on_connection_failed(self, event: ConnectionFailed) -> None:
-        logger.info(
-            "connection refused", extra={"code": ErrorCode(event.code).name, "why": event.reason}
-        )
+        self._refusals.note(ErrorCode(event.code).name.lower(), event.reason)
         for call in list(self._calls.values()):
             call.reset()
         self._begin_closing()

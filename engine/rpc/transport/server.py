@@ -16,9 +16,8 @@ from engine.rpc.transport.admission import Admission
 from engine.rpc.transport.connection import Connection
 from engine.rpc.transport.flusher import Flusher
 from engine.rpc.transport.methods import MethodTable
+from engine.rpc.transport.refusals import Refusals
 from engine.rpc.transport.wire import Wire, WireClosedError
-
-logger = logging.getLogger(__name__)
 
 # How often connections are held to the limits of time, which are seconds and minutes.
 _SWEEP_INTERVAL_S: Final = 0.5
@@ -48,6 +47,7 @@ class Server:
         self._tls = tls
         self._open_codec = open_codec
         self._flusher = Flusher()
+        self._refusals = Refusals()
         self._connections: set[Connection] = set()
         self._open_sockets = 0
         self._draining = False
@@ -91,12 +91,13 @@ class Server:
                     connections_scope.deadline = trio.current_time() + grace_s
                     self._for_each_connection(Connection.drain)
             service.cancel_scope.cancel()
+        self._refusals.close()
         return connections_scope.cancelled_caught
 
     async def _serve_stream(self, stream: trio.SocketStream) -> None:
         wire = Wire.of_stream(stream)
         if self._open_sockets >= self._limits.connections_max:
-            logger.warning("connection refused", extra={"why": "too many connections"})
+            self._refusals.note("too_many", "too many connections", level=logging.WARNING)
             wire.close()
             return
         self._open_sockets += 1
@@ -106,7 +107,7 @@ class Server:
                     await wire.start_tls(self._tls, server_side=True)
             await self._serve_connection(wire)
         except (WireClosedError, trio.TooSlowError) as error:
-            logger.info("handshake failed", extra={"why": str(error) or "timeout"})
+            self._refusals.note("handshake", str(error) or "timeout")
         finally:
             self._open_sockets -= 1
             wire.close()
@@ -119,6 +120,7 @@ class Server:
             limits=self._limits,
             admission=self._admission,
             flusher=self._flusher,
+            refusals=self._refusals,
         )
         self._connections.add(connection)
         if self._draining:  # it was in its handshake when the others were told
@@ -136,6 +138,7 @@ class Server:
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(_SWEEP_INTERVAL_S)
+            self._refusals.sweep(trio.current_time())
             self._for_each_connection(lambda connection: connection.sweep(trio.current_time()))
 
     async def _watch_lag(self) -> None:

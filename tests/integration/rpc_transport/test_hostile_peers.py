@@ -1,6 +1,7 @@
 """What a hostile or broken peer gets, and that nobody else notices."""
 
 import gzip
+import logging
 import statistics
 from collections.abc import AsyncIterator
 
@@ -8,6 +9,7 @@ import attrs
 import pytest
 import trio
 
+from engine import metrics
 from engine.rpc import TransportLimits
 from engine.rpc.http2 import frames
 from engine.rpc.http2.frames import ErrorCode, Setting
@@ -63,6 +65,20 @@ async def test_a_peer_of_another_protocol_is_cut_off(strict: Port, first_bytes: 
         await peer.send(first_bytes)
         assert await peer.goaway_code() == ErrorCode.PROTOCOL_ERROR
     await assert_served(strict)
+
+
+async def test_connections_that_are_turned_away_are_all_counted_and_few_told_of(
+    strict: Port, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    refused = metrics.RPC_CONNECTIONS_REFUSED.labels("protocol_error")
+    before = refused._value.get()
+    for _ in range(25):
+        async with raw_peer(strict.number, greet=False) as peer:
+            await peer.send(b"GET / HTTP/1.1\r\n\r\n")
+            await peer.goaway_code()
+    assert refused._value.get() - before == 25
+    assert len([one for one in caplog.records if "refused" in one.message]) == 10
 
 
 async def test_a_malformed_frame_ends_its_connection_and_cancels_its_handlers(strict: Port) -> None:
