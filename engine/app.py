@@ -138,7 +138,9 @@ async def _run_parts(
         ) as uploads,
         _open_features(config, store, health) as (features, models),
         open_serving(config, store, features, models, health) as serving,
-        open_learning(config, learning_rules, store, jobs, features, models) as learning,
+        open_learning(
+            config, learning_rules, store, jobs, features, models, serving.loading
+        ) as learning,
         open_workforce(
             config,
             store,
@@ -161,7 +163,7 @@ async def _run_parts(
                 "service_a": (_dead_letters(config, store), IngestService(uploads)),
                 "service_b": (
                     FeatureService(features, models, store.writer, serving.calls),
-                    ModelService(models, learning.quality),
+                    ModelService(models, learning.aliases, learning.quality),
                     serving.inference_service(models, health),
                 ),
                 "service_d": (

@@ -19,6 +19,7 @@ from engine.services.model_data_service import ModelDataService, RowSource
 from engine.services.prediction_calls import PredictionCalls
 from engine.serving.artifacts import Artifacts
 from engine.serving.explaining import Explainer
+from engine.serving.loading import VersionLoading
 from engine.serving.plans import Plans
 from engine.serving.prediction_log import PredictionLog
 from engine.serving.predictor import Predictor
@@ -42,6 +43,7 @@ class Serving:
     scoring: Scoring
     predictor: Predictor
     calls: PredictionCalls
+    loading: VersionLoading
 
     def data_service(
         self, supervisor: Supervisor, models: ModelRegistry, row_sources: Mapping[str, RowSource]
@@ -85,7 +87,9 @@ async def open_serving(
         predictor = Predictor(models, features, plans, scoring, log, config.models.models)
         explainer = Explainer(models, features, features.feature_set, store.reader, log)
         artifacts = Artifacts(blobs.store, cache)
-        yield Serving(artifacts, scoring, predictor, PredictionCalls(predictor, explainer))
+        loading = VersionLoading(predictor, scoring, artifacts)
+        calls = PredictionCalls(predictor, explainer)
+        yield Serving(artifacts, scoring, predictor, calls, loading)
         nursery.cancel_scope.cancel()
 
 

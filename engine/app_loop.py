@@ -10,6 +10,7 @@ import trio
 from engine.config import EngineConfig, JobTypeConfig
 from engine.features import FeatureStore
 from engine.jobs import ClaimedJob, JobHooks, Jobs
+from engine.learning.alias_moves import AliasMoves, VersionLoader
 from engine.learning.announcing import announce
 from engine.learning.drift_checks import DriftChecks, DriftEndings
 from engine.learning.drift_rows import fetch_drift_rows
@@ -40,6 +41,7 @@ class Learning:
 
     trainings: Trainings
     checks: DriftChecks
+    aliases: AliasMoves
     quality: LiveQuality
     row_sources: Mapping[str, RowSource]
 
@@ -62,9 +64,12 @@ async def open_learning(
     jobs: Jobs,
     features: FeatureStore,
     models: ModelRegistry,
+    loader: VersionLoader,
 ) -> AsyncIterator[Learning]:
     """Provide the learning loop; nothing starts by itself before `run_learning`.
 
+    Args:
+      loader: has versions ready before they answer.
     Raises: StoreError.
     """
     declared, writer, reader = config.models.models, store.writer, store.reader
@@ -87,8 +92,9 @@ async def open_learning(
     writer.add_commit_listener(announce)
     writer.add_commit_listener(checks.note_commit)
     await checks.load()
-    quality = LiveQuality(declared, config.features, models, reader, writer)
-    yield Learning(trainings, checks, quality, _row_sources(config, store, features))
+    aliases = AliasMoves(models, loader)
+    quality = LiveQuality(declared, config.features, models, aliases, reader, writer)
+    yield Learning(trainings, checks, aliases, quality, _row_sources(config, store, features))
 
 
 @asynccontextmanager

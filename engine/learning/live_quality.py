@@ -10,6 +10,7 @@ from engine.config import FeaturesFile, ModelSpec
 from engine.config.model_rules import estimator_of
 from engine.errors import FailedPreconditionError
 from engine.features import HistoryReader
+from engine.learning.alias_moves import AliasMoves
 from engine.learning.ports import LastCommit
 from engine.models import CHAMPION, ModelRegistry, ModelVersion
 from engine.models.labels import History, find_history
@@ -39,12 +40,14 @@ class LiveQuality:
         declared: Mapping[str, ModelSpec],
         features: FeaturesFile,
         models: ModelRegistry,
+        aliases: AliasMoves,
         reader: HistoryReader,
         last_commit: LastCommit,
     ) -> None:
         self._declared = declared
         self._features = features
         self._models = models
+        self._aliases = aliases
         self._reader = reader
         self._last_commit = last_commit
 
@@ -85,7 +88,8 @@ class LiveQuality:
         what it did before, has it judged anew.
 
         Returns: the version that took over; None if all stays as it is.
-        Raises: as `measure`, UnavailableError when the engine is shutting down.
+        Raises: as `measure`; FailedPreconditionError: the version before cannot answer any more;
+          UnavailableError: the engine is shutting down.
         """
         found = self._models.find(spec.name).champion
         if spec.policy.roll_back_below is None or found is None:
@@ -105,7 +109,7 @@ class LiveQuality:
                 "no champion before to go back to", extra={"model": spec.name, "reason": reason}
             )
             return None
-        await self._models.set_alias(
+        await self._aliases.set_alias(
             spec.name, CHAMPION, before, expected=champion, reason=f"rolled back: {reason}"
         )
         return before

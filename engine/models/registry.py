@@ -280,6 +280,27 @@ class ModelRegistry:
         ]
         return TrainedChange(version, tuple(operations))
 
+    def check_alias(
+        self, name: str, alias: str, version: int | None, expected: int | Literal["any"] | None
+    ) -> int | None:
+        """Return where an alias points, if it may be moved. Arguments and errors: `set_alias`."""
+        if alias not in ALIASES:
+            raise InvalidArgumentError("alias", f"{alias[:80]!r} is none of {', '.join(ALIASES)}")
+        model = self.find(name)
+        before = model.aliases.get(alias)
+        if expected not in ("any", before):
+            raise FailedPreconditionError(
+                f"the {alias} of {name!r} is {_shown(before)}, not {_shown(expected)}; look at "
+                "it again"
+            )
+        if version is None and alias == CHAMPION:
+            raise InvalidArgumentError("version", "a champion is replaced, not taken away")
+        if version is not None and model.find(version).trained is None:
+            raise FailedPreconditionError(
+                f"version {version} of {name!r} is a list of features; train it first"
+            )
+        return before
+
     async def set_alias(
         self,
         name: str,
@@ -303,22 +324,9 @@ class ModelRegistry:
           UnavailableError: the engine is shutting down.
         Cancellation: a checkpoint while another change is under way; then nothing is changed.
         """
-        if alias not in ALIASES:
-            raise InvalidArgumentError("alias", f"{alias[:80]!r} is none of {', '.join(ALIASES)}")
         async with self._changing:
+            before = self.check_alias(name, alias, version, expected)
             model = self.find(name)
-            before = model.aliases.get(alias)
-            if expected not in ("any", before):
-                raise FailedPreconditionError(
-                    f"the {alias} of {name!r} is {_shown(before)}, not {_shown(expected)}; look at "
-                    "it again"
-                )
-            if version is None and alias == CHAMPION:
-                raise InvalidArgumentError("version", "a champion is replaced, not taken away")
-            if version is not None and model.find(version).trained is None:
-                raise FailedPreconditionError(
-                    f"version {version} of {name!r} is a list of features; train it first"
-                )
             if version == before:
                 return before
             at_us = self._clock_us()

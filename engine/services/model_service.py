@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from engine.learning.alias_moves import AliasMoves
 from engine.learning.live_quality import LiveQuality
 from engine.models import (
     Measured,
@@ -30,8 +31,9 @@ _AFTER = "after:"
 class ModelService(ModelServiceServicer):  # type: ignore[misc]  # generated code has no types
     """Parses, asks the registry, encodes."""
 
-    def __init__(self, models: ModelRegistry, quality: LiveQuality) -> None:
+    def __init__(self, models: ModelRegistry, aliases: AliasMoves, quality: LiveQuality) -> None:
         self._models = models
+        self._aliases = aliases
         self._quality = quality
 
     async def RegisterModel(  # noqa: N802
@@ -78,7 +80,7 @@ class ModelService(ModelServiceServicer):  # type: ignore[misc]  # generated cod
         expected: int | Literal["any"] | None = "any"
         if request.HasField("expected_version"):
             expected = read_version(request.expected_version, "expected_version")
-        before = await self._models.set_alias(
+        before = await self._aliases.set_alias(
             request.model, request.alias, read_version(request.version), expected=expected
         )
         model = self._models.find(request.model)

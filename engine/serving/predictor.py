@@ -193,14 +193,6 @@ class Predictor:
                     # Who asks for it is told why not.
                     continue
 
-    async def preload(self, model: str, version: int, within_s: float) -> bool:
-        """Have a trained version loaded; return whether a worker has it within that time.
-
-        Raises:
-          NotFoundError, FailedPreconditionError: as `predict`.
-        """
-        return await self._scoring.preload(self.plan(model, version).rows, within_s)
-
     def _conclude(
         self,
         plan: Plan,

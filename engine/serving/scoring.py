@@ -10,6 +10,7 @@ import trio
 
 from engine import metrics
 from engine.serving.desk import Batch, Scorer, ScoringDesk
+from engine.serving.failures import no_worker_in_time
 from engine.serving.rows import Asker, Request, Row, Score, VersionKey, VersionRows
 from engine.serving.settings import ServingSettings
 from engine.serving.wire import BadPredictionsError, decode_scores
@@ -107,18 +108,26 @@ class Scoring:
         """Return whether a worker has a version loaded."""
         return self._desk.is_loaded(key)
 
-    async def preload(self, of: VersionRows, within_s: float) -> bool:
-        """Have a version loaded; return whether some worker has it before the time is up."""
+    async def preload(self, of: VersionRows, within_s: float) -> None:
+        """Have a version loaded by every worker, in time at least by one.
+
+        Raises:
+          DataLossError, FailedPreconditionError: it cannot be loaded, as a worker found.
+          UnavailableError: its artifact cannot be had, or no worker has loaded it in time.
+        """
         self._loading[of.key] = of
         try:
             self._want()
             with trio.move_on_after(within_s):
-                while not self._desk.is_loaded(of.key):
+                while not self._desk.is_loaded_by_all(of.key):
+                    self._desk.check(of.key, trio.current_time())
                     await self._loaded.wait()
-                return True
-            return False
         finally:
             self._loading.pop(of.key, None)
+        if not self._desk.is_loaded(of.key):
+            raise no_worker_in_time(within_s, self.workers)
+        # It is wanted no more by this call, and not yet by those who come to ask.
+        self._desk.keep(of.key, trio.current_time())
 
     async def exchange(self, scorer: Scorer, report: Report, wait_s: float) -> Reply:
         """Take what came of a worker's batch and hand it the next one, or none within `wait_s`.
@@ -189,6 +198,7 @@ class Scoring:
         if report.number and report.error_code:
             self._desk.refuse(scorer, report.number, report.error_code, report.error, now_s)
             self._wake_all()
+            self._tell_loaded()
         elif report.number:
             try:
                 self._desk.deliver(
@@ -201,8 +211,12 @@ class Scoring:
                 code = "bad_predictions"
                 self._desk.refuse(scorer, report.number, code, str(error), now_s)
         if self._desk.note_loaded(scorer, report.loaded):
-            loaded, self._loaded = self._loaded, trio.Event()
-            loaded.set()
+            self._tell_loaded()
+
+    def _tell_loaded(self) -> None:
+        """Have those look again who wait for a version: it is loaded, or cannot be."""
+        loaded, self._loaded = self._loaded, trio.Event()
+        loaded.set()
 
     def _want(self) -> None:
         if self._desk.want(self._always | self._loading):

@@ -6,7 +6,9 @@ import attrs
 import pytest
 
 from engine.clock import read_clock_us
-from engine.config import PolicySpec
+from engine.config import ModelSpec, PolicySpec
+from engine.errors import FailedPreconditionError, UnavailableError
+from engine.learning.alias_moves import AliasMoves
 from engine.learning.live_quality import LiveQuality
 from engine.services import ModelService
 from proto.trellis.v1 import models_pb2 as pb
@@ -16,6 +18,7 @@ from tests.integration.learning.loop_world import (
     SECOND,
     UNLABELLED,
     Loop,
+    PlayedLoader,
     metric,
     open_loop,
 )
@@ -23,9 +26,13 @@ from tests.integration.learning.loop_world import (
 ROLLED = attrs.evolve(MODEL, policy=PolicySpec(roll_back_below=0.5, least_outcomes=4))
 
 
-def quality_of(loop: Loop, model=ROLLED) -> LiveQuality:
+def quality_of(
+    loop: Loop, model: ModelSpec = ROLLED, loader: PlayedLoader | None = None
+) -> LiveQuality:
     declared = {"buyer": model, "list": UNLABELLED}
-    return LiveQuality(declared, FEATURES, loop.models, loop.store.reader, loop.store.writer)
+    aliases = AliasMoves(loop.models, loader or PlayedLoader())
+    store = loop.store
+    return LiveQuality(declared, FEATURES, loop.models, aliases, store.reader, store.writer)
 
 
 async def add_outcomes(loop: Loop, version: int, *, good: bool, made_us: int | None = None) -> None:
@@ -46,7 +53,9 @@ async def test_quality_is_told_beside_that_of_the_training(tmp_path: Path) -> No
         await loop.add_events((1, "view", 10))
         await loop.train()
         await add_outcomes(loop, 2, good=True)
-        service = ModelService(loop.models, quality_of(loop))
+        service = ModelService(
+            loop.models, AliasMoves(loop.models, PlayedLoader()), quality_of(loop)
+        )
         request = pb.GetQualityRequest(model="buyer")
         reply = await service.GetQuality(request)
         assert (reply.model_version, reply.predictions, reply.outcomes) == (2, 4, 4)
@@ -107,6 +116,18 @@ async def test_whom_a_person_makes_champion_again_is_judged_by_what_it_predicts_
         assert await quality_of(loop).roll_back_if_worse(ROLLED) is None
         await add_outcomes(loop, 3, good=False)
         assert await quality_of(loop).roll_back_if_worse(ROLLED) == 2
+
+
+async def test_a_version_before_that_cannot_answer_does_not_take_over(tmp_path: Path) -> None:
+    async with open_loop(tmp_path, ROLLED) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.train()
+        await loop.train(metrics=metric(0.9), champion_metrics=metric(0.7))
+        await add_outcomes(loop, 3, good=False)
+        loader = PlayedLoader(v2=UnavailableError("its artifact is gone", 1))
+        with pytest.raises(FailedPreconditionError, match="its artifact is gone"):
+            await quality_of(loop, loader=loader).roll_back_if_worse(ROLLED)
+        assert loop.models.get("buyer").version == 3
 
 
 async def test_without_a_bound_nothing_is_rolled_back(tmp_path: Path) -> None:

@@ -19,12 +19,14 @@ from engine.config import EntitySpec, FeaturesFile, FeatureSpec, OnlineConfig
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.intake.dead_letters import DeadLetters
 from engine.intake.validation import Rules
+from engine.learning.alias_moves import AliasMoves
 from engine.learning.live_quality import LiveQuality
 from engine.models import ModelRegistry
 from engine.records import EVENTS_SCHEMA, Append, Upsert, WriteRequest
 from engine.services import FeatureService, IntakeService, ModelService
 from engine.store import Store, StoreSettings, open_store
 from proto.trellis.v1 import dead_letters_pb2, features_pb2, models_pb2
+from tests.integration.learning.loop_world import PlayedLoader
 from tests.support.predictions import make_calls
 
 FEATURES = FeaturesFile(
@@ -95,7 +97,8 @@ async def _served(store: Store, serving: Any) -> AsyncIterator[Engine]:
         FeatureService(features, registry, store.writer, make_calls(store, features, registry)),
         ModelService(
             registry,
-            LiveQuality({}, FEATURES, registry, store.reader, store.writer),
+            aliases := AliasMoves(registry, PlayedLoader()),
+            LiveQuality({}, FEATURES, registry, aliases, store.reader, store.writer),
         ),
         IntakeService(DeadLetters(store.reader, store.writer, rules, read_clock_us)),
     )

@@ -5,6 +5,7 @@ import pytest
 
 from engine.config import FeaturesFile
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from engine.learning.alias_moves import AliasMoves
 from engine.learning.live_quality import LiveQuality
 from engine.models import (
     BlobRef,
@@ -19,6 +20,7 @@ from engine.records import WriteRequest
 from engine.services import ModelService
 from engine.store import StoreSettings, open_store
 from proto.trellis.v1 import models_pb2 as pb
+from tests.integration.learning.loop_world import PlayedLoader
 
 TRAINED = TrainedArtifact(
     job_id="J",
@@ -62,8 +64,9 @@ async def registered(tmp_path):
                 "churn", ("plan", "clicks_5m"), TRAINED, Promotion(Role.CHAMPION, "better")
             )
             await store.writer.submit(WriteRequest(change.operations))
-        quality = LiveQuality({}, FeaturesFile(), models, store.reader, store.writer)
-        yield Registered(ModelService(models, quality), models)
+        aliases = AliasMoves(models, PlayedLoader())
+        quality = LiveQuality({}, FeaturesFile(), models, aliases, store.reader, store.writer)
+        yield Registered(ModelService(models, aliases, quality), models)
 
 
 async def test_a_trained_version_is_shown_with_what_came_of_its_training(registered):

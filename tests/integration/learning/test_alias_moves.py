@@ -1,0 +1,76 @@
+"""A champion is ready to answer before it is one, over a real data file; loading is played."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+from engine.learning.alias_moves import AliasMoves
+from tests.integration.learning.loop_world import Loop, PlayedLoader, metric, open_loop
+
+
+async def train_two(loop: Loop) -> None:
+    """Make version 2 champion and version 3 challenger."""
+    await loop.add_events((1, "view", 10))
+    await loop.train()
+    await loop.train(metrics=metric(0.6), champion_metrics=metric(0.7))
+
+
+async def test_a_version_is_loaded_before_it_is_champion(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await train_two(loop)
+        loader = PlayedLoader()
+        moves = AliasMoves(loop.models, loader)
+        assert await moves.set_alias("buyer", "champion", 3, expected=2) == 2
+        assert loader.loaded == [("buyer", 3)]
+        assert loop.models.get("buyer").version == 3
+        # Nothing moves, or nobody is answered by it: there is nothing to be ready for.
+        await moves.set_alias("buyer", "champion", 3)
+        await moves.set_alias("buyer", "challenger", 2)
+        await moves.set_alias("buyer", "challenger", None)
+        assert loader.loaded == [("buyer", 3)]
+
+
+async def test_a_version_that_cannot_answer_does_not_become_champion(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await train_two(loop)
+        moves = AliasMoves(loop.models, PlayedLoader(v3=DataLossError("another hash")))
+        with pytest.raises(FailedPreconditionError, match=r"version 3 .* cannot answer.*another"):
+            await moves.set_alias("buyer", "champion", 3)
+        assert loop.models.find("buyer").aliases == {"champion": 2, "challenger": 3}
+
+
+async def test_a_move_that_is_not_allowed_loads_nothing(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await train_two(loop)
+        loader = PlayedLoader()
+        moves = AliasMoves(loop.models, loader)
+        for arguments, expected, error in (
+            (("buyer", "champion", 3), 9, FailedPreconditionError),
+            (("buyer", "champion", 1), "any", FailedPreconditionError),
+            (("buyer", "winner", 3), "any", InvalidArgumentError),
+            (("buyer", "champion", 7), "any", NotFoundError),
+        ):
+            with pytest.raises(error):
+                await moves.set_alias(*arguments, expected=expected)
+        assert loader.loaded == []
+
+
+async def test_a_champion_that_changed_while_one_was_loaded_is_not_replaced(
+    tmp_path: Path,
+) -> None:
+    async with open_loop(tmp_path) as loop:
+        await train_two(loop)
+
+        class Slow(PlayedLoader):
+            async def preload(self, model: str, version: int, within_s: float) -> None:
+                await loop.train(metrics=metric(0.9), champion_metrics=metric(0.7))
+
+        with pytest.raises(FailedPreconditionError, match="is version 4, not version 2"):
+            await AliasMoves(loop.models, Slow()).set_alias("buyer", "champion", 3, expected=2)
+        assert loop.models.get("buyer").version == 4
