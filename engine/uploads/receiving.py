@@ -9,7 +9,7 @@ from engine.config import JobTypeConfig
 from engine.config.definitions import UploadSpec
 from engine.errors import InvalidArgumentError
 from engine.jobs import JobSpec
-from engine.records import RequestWriter, Upsert
+from engine.records import RequestWriter, Upsert, WriteRequest
 from engine.store.queries import load_queries
 from engine.uploads.content import Content, discard_content, receive_content
 from engine.uploads.header import UploadHeader, check_header
@@ -44,7 +44,7 @@ class UploadReceipt:
     sha256: str
     received_at_us: int
     duplicate: bool
-    """The file was known; nothing was written."""
+    """The file was known; of it nothing was written."""
 
 
 @attrs.frozen
@@ -52,8 +52,15 @@ class _Found:
     """What there is under some keys."""
 
     known: UploadReceipt | None
+    passed: tuple[str, ...] = ()
+    """Keys that do not stand for what is known: for nothing yet, or for an upload that failed."""
     failed: tuple[str, ...] = ()
-    """Uploads of which nothing has come: the file is taken in their place."""
+    """Uploads of which nothing has come: another takes their place."""
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Keys of the upload that the file is, if they are all to stand for it."""
+        return (*self.passed, *map(key_of_successor, self.failed))
 
 
 class Receiving:
@@ -96,28 +103,35 @@ class Receiving:
             # Of two uploads that are the same, the second finds the first.
             async with self._locks.hold(keys):
                 found = await self._find(keys)
-                owned = [*keys, *map(key_of_successor, found.failed)]
-                receipt = found.known or await self._accept(
-                    upload_id, header, dataset, content, owned, request_id
-                )
+                if found.known is None:
+                    receipt = await self._accept(
+                        upload_id, header, dataset, content, found.lacking, request_id
+                    )
+                else:
+                    await self._own(found.known.upload_id, found.lacking)
+                    receipt = found.known
         finally:
             if content.inline is None and (receipt is None or receipt.duplicate):
                 await discard_content(self._writer, upload_id)
         return receipt
 
     async def _find(self, keys: Sequence[str]) -> _Found:
-        failed = []
-        for key in keys:
+        failed: list[str] = []
+        for number, key in enumerate(keys):
             rows = await self._reader.fetch_rows(_QUERIES["find_by_key"], {"key": key})
             for upload_id, job_id, size_bytes, sha256, received_at_us, has_failed in rows:
                 if not has_failed:
-                    return _Found(
-                        UploadReceipt(
-                            upload_id, job_id, size_bytes, sha256, received_at_us, duplicate=True
-                        )
+                    known = UploadReceipt(
+                        upload_id, job_id, size_bytes, sha256, received_at_us, duplicate=True
                     )
+                    return _Found(known, tuple(keys[:number]), tuple(failed))
                 failed.append(upload_id)
-        return _Found(None, tuple(failed))
+        return _Found(None, tuple(keys), tuple(failed))
+
+    async def _own(self, upload_id: str, keys: Sequence[str]) -> None:
+        """Have keys stand for a known upload: what it is called, it is called for good."""
+        if keys:
+            await self._writer.submit(WriteRequest((_write_keys(upload_id, keys),)))
 
     async def _accept(
         self,
@@ -153,9 +167,7 @@ class Receiving:
             ),
             (
                 Upsert("uploads", _COLUMNS, [row]),
-                Upsert(
-                    "upload_keys", ("upload_key", "upload_id"), [(key, upload_id) for key in keys]
-                ),
+                _write_keys(upload_id, keys),
             ),
             job_id,
         )
@@ -167,6 +179,10 @@ class Receiving:
             received_at_us,
             duplicate=False,
         )
+
+
+def _write_keys(upload_id: str, keys: Sequence[str]) -> Upsert:
+    return Upsert("upload_keys", ("upload_key", "upload_id"), [(key, upload_id) for key in keys])
 
 
 def _check_content(header: UploadHeader, content: Content) -> None:

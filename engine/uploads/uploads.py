@@ -55,7 +55,8 @@ class Uploads:
         """Take in a file: content and job are on disk when this returns.
 
         A file that is known by its idempotency key, or by its content within the dataset, leads to
-        the known upload, unless nothing has come of that.
+        the known upload, unless nothing has come of that. A key it had not been known by stands for
+        it from then on.
 
         Args:
           chunks: the file's bytes in order; read to the end unless the key is known.

@@ -58,6 +58,26 @@ async def test_same_key_or_same_content_is_the_same_upload(desk):
     assert await desk.count("uploads") == 1
 
 
+async def test_key_of_a_file_that_was_known_stands_for_it_from_then_on(desk):
+    first = await desk.send(b"[1]", idempotency_key="k")
+    await desk.send(b"[1]", idempotency_key="other")
+    by_other = await desk.send(b"[2]", idempotency_key="other")
+    assert (by_other.upload_id, by_other.duplicate) == (first.upload_id, True)
+    assert by_other.sha256 == first.sha256
+    assert await desk.count("uploads") == 1
+
+
+async def test_key_of_a_failed_upload_moves_to_a_known_file_and_the_failed_one_stays_failed(desk):
+    failed = await desk.send(b"[1]", idempotency_key="k")
+    await desk.jobs.cancel(failed.job_id)
+    known = await desk.send(b"[2]")
+    mended = await desk.send(b"[2]", idempotency_key="k")
+    assert mended.upload_id == known.upload_id
+    assert (await desk.send(b"[3]", idempotency_key="k")).upload_id == known.upload_id
+    with pytest.raises(FailedPreconditionError, match=f"sent again as {known.upload_id}"):
+        await desk.jobs.retry(failed.job_id)
+
+
 async def test_same_large_file_leaves_its_parts_once(desk):
     first = await desk.send(LARGE)
     again = await desk.send(LARGE)
