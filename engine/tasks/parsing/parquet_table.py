@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -77,15 +78,22 @@ def read_parquet(
         batch_rows = max(1, min(BATCH_ROWS, BATCH_VALUES // len(names)))
         batches = parquet.iter_batches(batch_size=batch_rows, columns=names, use_threads=False)
     table = _Table(dataset, rules)
-    number = 1
+    said, found = parquet.metadata.num_rows, 0
     while True:
         with _refusing_damage():
             batch = next(batches, None)
-        if batch is None:
-            return
-        for part, size_bytes in _cut(batch):
-            yield table.read(number, part, size_bytes)
-            number += part.num_rows
+            if batch is None:
+                break
+            # In here: indices into a damaged dictionary may lie outside of it.
+            sizes = _text_sizes(batch)
+        for part, size_bytes in _cut(batch, sizes):
+            yield table.read(found + 1, part, size_bytes)
+            found += part.num_rows
+        if found > said:
+            break
+    # Arrow leaves out, without an error, what a footer does not describe as it should.
+    if found != said:
+        raise _damaged(f"its footer says that it has {said} rows, but {found} are found")
 
 
 def _open(file: IO[bytes], dataset: Dataset, unknown: UnknownColumns) -> Any:
@@ -127,16 +135,25 @@ def _refusing_damage() -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise RefusedFileError(
-            Refusal.MALFORMED_PARQUET, f"the file is damaged, or no Parquet: {show(str(error))}"
-        ) from None
+        raise _damaged(show(str(error))) from None
 
 
-def _cut(batch: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Yield the batch in parts with a bounded amount of text, and how much that is in bytes."""
+def _damaged(how: str) -> RefusedFileError:
+    return RefusedFileError(Refusal.MALFORMED_PARQUET, f"the file is damaged, or no Parquet: {how}")
+
+
+def _text_sizes(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """Return how many bytes the texts of each row take."""
     sizes = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         sizes += text_bytes(column)
+    return sizes
+
+
+def _cut(
+    batch: pa.RecordBatch, sizes: npt.NDArray[np.int64]
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Yield the batch in parts with a bounded amount of text, and how much that is in bytes."""
     ends = np.cumsum(sizes)
     start, before = 0, 0
     while start < batch.num_rows:
