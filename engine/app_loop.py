@@ -1,8 +1,8 @@
 """The learning loop's branch of the nursery tree: trainings, looks for drift, the scheduler."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 
 import attrs
 import trio
@@ -121,18 +121,20 @@ async def run_learning(
 def _row_sources(
     config: EngineConfig, store: Store, features: FeatureStore
 ) -> Mapping[str, RowSource]:
-    async def training_rows(job: ClaimedJob) -> AsyncIterator[bytes]:
+    async def training_rows(job: ClaimedJob) -> AsyncGenerator[bytes, None]:
         request = read_training(json.loads(job.payload_json))
         uploads = config.features.uploads
         table = await fetch_training_rows(request, features, store.reader, uploads)
-        async for part in stream_table(table):
-            yield part
+        async with aclosing(stream_table(table)) as parts:
+            async for part in parts:
+                yield part
 
-    async def drift_rows(job: ClaimedJob) -> AsyncIterator[bytes]:
+    async def drift_rows(job: ClaimedJob) -> AsyncGenerator[bytes, None]:
         request = read_drift_check(json.loads(job.payload_json))
         table = await fetch_drift_rows(request, features, store.reader)
-        async for part in stream_table(table):
-            yield part
+        async with aclosing(stream_table(table)) as parts:
+            async for part in parts:
+                yield part
 
     return {TRAIN: training_rows, DETECT_DRIFT: drift_rows}
 

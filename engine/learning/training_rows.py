@@ -1,7 +1,7 @@
 """The rows a training is given: features as of each observation, and what came after."""
 
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -52,7 +52,7 @@ async def fetch_training_rows(
     return rows.add_column(2, "label", labels["label"])
 
 
-async def stream_table(table: pa.Table) -> AsyncIterator[bytes]:
+async def stream_table(table: pa.Table) -> AsyncGenerator[bytes, None]:
     """Yield a table as an Arrow IPC stream, in parts of about 1 MiB.
 
     Cancellation: a checkpoint after each batch of rows.

@@ -25,7 +25,7 @@ _LOADED_MAX: Final = 1_024
 
 _TRAIN: Final = "train"
 
-RowSource = Callable[[ClaimedJob], AsyncIterator[bytes]]
+RowSource = Callable[[ClaimedJob], AsyncGenerator[bytes, None]]
 """Yields the rows that a job's payload asks for, an Arrow stream."""
 
 
@@ -59,10 +59,11 @@ class ModelDataService(ModelDataServiceServicer):  # type: ignore[misc]  # gener
         source = self._row_sources.get(job.job_type)
         if source is None:
             raise FailedPreconditionError(f"a job of type {job.job_type!r} has no rows to read")
-        async for part in source(job):
-            # Anew for each part: the job may have been taken from the worker meanwhile.
-            self._require(input_message.lease)
-            yield pb.ReadRowsResponse(content=part)
+        async with aclosing(source(job)) as parts:
+            async for part in parts:
+                # Anew for each part: the job may have been taken from the worker meanwhile.
+                self._require(input_message.lease)
+                yield pb.ReadRowsResponse(content=part)
 
     async def ReadArtifact(
         self, input_message: pb.ReadArtifactRequest
@@ -97,9 +98,10 @@ class ModelDataService(ModelDataServiceServicer):  # type: ignore[misc]  # gener
         job = self._require(first.lease)
         if job.job_type != _TRAIN:
             raise FailedPreconditionError(f"a job of type {job.job_type!r} makes no version")
-        if first.part == pb.ARTIFACT_PART_UNSPECIFIED:
+        if first.part not in (pb.ARTIFACT_PART_PIPELINE, pb.ARTIFACT_PART_REFERENCE):
             raise InvalidArgumentError("part", "is missing")
-        ref = await self._artifacts.put(self._contents(first, messages))
+        async with aclosing(self._contents(first, messages)) as contents:
+            ref = await self._artifacts.put(contents)
         return pb.StoreArtifactResponse(name=ref.name, sha256=ref.sha256, size_bytes=ref.size_bytes)
 
     async def ExchangeBatch(
@@ -138,11 +140,15 @@ class ModelDataService(ModelDataServiceServicer):  # type: ignore[misc]  # gener
 
     async def _contents(
         self, first: pb.StoreArtifactRequest, rest: AsyncIterable[pb.StoreArtifactRequest]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         yield first.content
         async for message in rest:
+            if message.HasField("lease") or message.part != pb.ARTIFACT_PART_UNSPECIFIED:
+                raise InvalidArgumentError("lease", "another part begins; each has its own call")
             self._require(first.lease)
             yield message.content
+        # Once more at its end, which may have been long in coming.
+        self._require(first.lease)
 
 
 def _may_read(job: ClaimedJob, model: str, version: int, part: int) -> bool:

@@ -15,7 +15,7 @@ from engine.backends.blobs import (
     BlobExistsError,
     BlobStore,
 )
-from engine.errors import ResourceExhaustedError, UnavailableError
+from engine.errors import InvalidArgumentError, ResourceExhaustedError, UnavailableError
 from engine.models import BlobRef
 
 _MOST_BYTES: Final = 512 << 20
@@ -35,6 +35,7 @@ class Artifacts:
         """Store content under a name made of its hash; that it is there already is fine.
 
         Raises:
+          InvalidArgumentError: there is none.
           ResourceExhaustedError: it is larger than an artifact may be.
           BackendUnavailableError, BlobAccessError: the store cannot take it.
         Cancellation: a checkpoint; it is stored as a whole or not at all.
@@ -51,6 +52,8 @@ class Artifacts:
                     )
                 digest.update(chunk)
                 await trio.to_thread.run_sync(file.write, chunk, limiter=_DISK)
+            if not size_bytes:
+                raise InvalidArgumentError("content", "is missing; an artifact has some")
             ref = BlobRef(f"models/{digest.hexdigest()}", digest.hexdigest(), size_bytes)
             try:
                 await self._store.put(ref.name, _read(file), if_absent=True)

@@ -76,7 +76,7 @@ class ModelData(Protocol):
         """Yield a part of a version. Raises ArtifactError, too."""
 
     def store_part(self, job: Job, part: Part, content: Iterable[bytes]) -> StoredPart:
-        """Store a part of what the job makes."""
+        """Store a part of what the job makes. Raises ArtifactError, too: other bytes arrived."""
 
     def exchange_batch(
         self, job: Job, scored: ScoredBatch | None, wait_s: float, loaded: Iterable[str]

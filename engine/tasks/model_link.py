@@ -92,6 +92,7 @@ class ModelLink:
 
     def store_part(self, job: Job, part: Part, content: Iterable[bytes]) -> StoredPart:
         """Store a part of what the job makes."""
+        digest = hashlib.sha256()
 
         def requests() -> Iterator[pb.StoreArtifactRequest]:
             yield pb.StoreArtifactRequest(lease=self._lease(job), part=_PARTS[part])
@@ -99,9 +100,12 @@ class ModelLink:
                 view = memoryview(chunk)
                 for begin in range(0, len(view), _CHUNK_BYTES):
                     piece = bytes(view[begin : begin + _CHUNK_BYTES])
+                    digest.update(piece)
                     yield pb.StoreArtifactRequest(content=piece)
 
         response = self._call(self._service.StoreArtifact, requests(), _STREAM_S)
+        if response.sha256 != digest.hexdigest():
+            raise ArtifactError("artifact_corrupt", "it was changed on its way")
         return StoredPart(response.name, response.sha256, response.size_bytes)
 
     def exchange_batch(

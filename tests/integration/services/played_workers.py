@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import trio
 
 from engine.health import HealthBoard
 from engine.jobs import JobSpec
-from engine.rpc import serve
+from engine.rpc import Servicer, serve
 from engine.rpc.client import ChannelOptions, bind, open_channel
 from engine.services import WorkerService, WorkerViewService
 from engine.workers.late_host import LateHost
@@ -103,8 +103,10 @@ class ControlPort:
     """With the token."""
     nursery: trio.Nursery
 
-    async def submit(self, job_type: str = "work", **options: Any) -> str:
-        return (await self.desk.jobs.submit(JobSpec(job_type, {}, **options))).job_id
+    async def submit(
+        self, job_type: str = "work", payload: dict[str, Any] | None = None, **options: Any
+    ) -> str:
+        return (await self.desk.jobs.submit(JobSpec(job_type, payload or {}, **options))).job_id
 
     @asynccontextmanager
     async def client(self, token: str | None, port: int | None = None) -> AsyncIterator[Any]:
@@ -169,17 +171,23 @@ class PlayedHost:
 
 
 @asynccontextmanager
-async def open_control_port(desk: UploadDesk) -> AsyncIterator[ControlPort]:
-    """Serve `WorkerService` with its token, and what clients see of it on another port."""
+async def open_control_port(
+    desk: UploadDesk, more: Callable[[Supervisor], Sequence[Servicer]] = lambda _: ()
+) -> AsyncIterator[ControlPort]:
+    """Serve `WorkerService` with its token, and what clients see of it on another port.
+
+    Args:
+      more: makes services that stand beside it.
+    """
     supervisor = Supervisor(SETTINGS, desk.jobs, LateHost(), desk.store.writer, WELCOME)
     async with trio.open_nursery() as nursery:
         await nursery.start(supervisor.run)
 
-        async def start(service: Any, token: Secret | None) -> int:
+        async def start(services: Sequence[Servicer], token: Secret | None) -> int:
             bound = await nursery.start(
                 functools.partial(
                     serve,
-                    [service],
+                    services,
                     host="127.0.0.1",
                     port=0,
                     setting="server_ports.control",
@@ -192,8 +200,8 @@ async def open_control_port(desk: UploadDesk) -> AsyncIterator[ControlPort]:
             )
             return int(bound.port)
 
-        port = await start(WorkerService(supervisor, desk.uploads), Secret())
-        view_port = await start(WorkerViewService(supervisor), None)
+        port = await start([WorkerService(supervisor, desk.uploads), *more(supervisor)], Secret())
+        view_port = await start([WorkerViewService(supervisor)], None)
         # More than the server takes: it is to refuse what is too much.
         options = ChannelOptions(bearer_token=TOKEN, message_bytes_max=16 << 20)
         async with open_channel("127.0.0.1", port, options) as channel:
