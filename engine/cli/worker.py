@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import ssl
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,6 +20,7 @@ from engine.config.mismatch import MismatchError
 from engine.errors import InvalidArgumentError, TrellisError
 from engine.logs import configure_logging
 from engine.rpc.tls import open_pinned_tls, read_certificates
+from engine.workers.agent_folder import open_agent_folder
 from engine.workers.host import EngineAddress, TlsTrust
 from engine.workers.host_agent import AgentSettings, run_host_agent
 from engine.workers.linux import require_linux
@@ -91,13 +91,13 @@ def worker(
             "no TLS: the token and the jobs cross the network in the clear",
             extra={"engine": address, "remedy": "--tls-ca FILE"},
         )
-    with tempfile.TemporaryDirectory(prefix="trellis-worker-") as folder:
+    with open_agent_folder() as folder:
         settings = AgentSettings(
             engine=EngineAddress(host, port, token, trust),
             name=name or socket.gethostname(),
             pool=pool,
             workers=workers or len(os.sched_getaffinity(0)),
-            data_dir=Path(folder),
+            data_dir=folder,
         )
         trio.run(partial(_run, settings))
 
