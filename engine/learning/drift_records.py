@@ -49,6 +49,8 @@ class FeatureDrift(msgspec.Struct):
     reasons: list[str]
     reference: Bins
     current: Bins
+    missing_p_value: float | None = None
+    adjusted_missing_p_value: float | None = None
 
 
 class DriftResult(msgspec.Struct):
@@ -251,6 +253,8 @@ _FEATURE_ROWS = pa.schema(
         ("chi_squared", pa.float64()),
         ("chi_squared_p_value", pa.float64()),
         ("adjusted_p_value", pa.float64()),
+        ("missing_p_value", pa.float64()),
+        ("adjusted_missing_p_value", pa.float64()),
         ("wasserstein", pa.float64()),
         ("reference_missing_rate", pa.float64()),
         ("current_missing_rate", pa.float64()),
@@ -288,6 +292,8 @@ _PLAIN = (
     "chi_squared",
     "chi_squared_p_value",
     "adjusted_p_value",
+    "missing_p_value",
+    "adjusted_missing_p_value",
     "wasserstein",
     "reference_missing_rate",
     "current_missing_rate",

@@ -12,6 +12,7 @@ _TIMEOUT_S = 600.0
 
 SCORE_COLUMN = "__score"
 """No feature has a name that begins so."""
+ANSWER_COLUMN = "__answer"
 
 
 async def fetch_drift_rows(
@@ -20,10 +21,11 @@ async def fetch_drift_rows(
     """Fetch the rows of a window, the same for the same request.
 
     Returns: columns entity_key (int64) and event_time (timestamp, microseconds, UTC), a column for
-      each feature, NULL where it is missing, and `SCORE_COLUMN`: what the version predicted in
-      that time, in no relation to the row, NULL past the last prediction.
+      each feature that is still defined, NULL where it is missing, and `SCORE_COLUMN` (double) and
+      `ANSWER_COLUMN` (string): what the version predicted in that time, in no relation to the row,
+      NULL past the last prediction.
     Raises:
-      NotFoundError: a feature is not defined any more.
+      NotFoundError: none of the features is defined any more.
       DeadlineExceededError: a query took longer than ten minutes.
       StoreError: a query failed.
     Cancellation: the query is interrupted.
@@ -35,8 +37,10 @@ async def fetch_drift_rows(
         seed=request.seed,
         timeout_s=_TIMEOUT_S,
     )
+    defined = features.feature_set.features
+    names = [name for name in request.features if name in defined]
     rows = await features.training_set(
-        observed, request.features, request.commit_seq, timeout_s=_TIMEOUT_S
+        observed, names or request.features, request.commit_seq, timeout_s=_TIMEOUT_S
     )
     scores = await reader.fetch_arrow(
         _QUERIES["scores_of_window"],
@@ -51,6 +55,9 @@ async def fetch_drift_rows(
         },
         timeout_s=_TIMEOUT_S,
     )
-    missing = pa.nulls(rows.num_rows - scores.num_rows, pa.float64())
-    column = pa.chunked_array([*scores["score"].chunks, missing], pa.float64())
-    return rows.append_column(SCORE_COLUMN, column)
+    for name, column in ((SCORE_COLUMN, "score"), (ANSWER_COLUMN, "prediction")):
+        type_ = scores.schema.field(column).type
+        missing = pa.nulls(rows.num_rows - scores.num_rows, type_)
+        chunks = [*scores[column].chunks, missing]
+        rows = rows.append_column(name, pa.chunked_array(chunks, type_))
+    return rows

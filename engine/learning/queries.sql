@@ -40,7 +40,7 @@ GROUP BY ALL
 
 -- name: scores_of_window
 -- What a version predicted in a window, at most `most` of it, chosen by a hash that the seed changes.
-SELECT score
+SELECT score, prediction
 FROM predictions
 WHERE model = $model
     AND version = $version
@@ -79,8 +79,8 @@ LIMIT $most
 -- The features of reports, the furthest drifted first.
 SELECT
     report_id, feature, kind, reference_rows, current_rows, psi, ks_statistic, ks_p_value,
-    chi_squared, chi_squared_p_value, adjusted_p_value, wasserstein, reference_missing_rate,
-    current_missing_rate, new_categories, drifted, reasons, reference_bins, current_bins
+    chi_squared, chi_squared_p_value, adjusted_p_value, missing_p_value, adjusted_missing_p_value,
+    wasserstein, reference_missing_rate, current_missing_rate, new_categories, drifted, reasons, reference_bins, current_bins
 FROM drift_features
 WHERE report_id IN (SELECT unnest($report_ids))
 ORDER BY report_id, drifted DESC, coalesce(psi, 0) DESC, feature

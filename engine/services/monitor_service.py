@@ -81,6 +81,7 @@ def _encode(report: DriftReport) -> pb.DriftReport:
         retrain_job_id=report.retrain_job_id or "",
         not_retrained_because=report.not_retrained_because or "",
         job_id=report.job_id,
+        not_compared=report.not_compared,
     )
     set_time(message.checked_at, report.checked_at_us)
     set_time(message.window_start, report.window_start_us)
@@ -100,6 +101,8 @@ def _encode_feature(feature: FeatureDrift) -> pb.FeatureDrift:
         chi_squared=feature.chi_squared,
         chi_squared_p_value=feature.chi_squared_p_value,
         adjusted_p_value=feature.adjusted_p_value,
+        missing_p_value=feature.missing_p_value,
+        adjusted_missing_p_value=feature.adjusted_missing_p_value,
         wasserstein=feature.wasserstein,
         reference_missing_rate=feature.reference_missing_rate,
         current_missing_rate=feature.current_missing_rate,

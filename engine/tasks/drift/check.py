@@ -8,10 +8,13 @@ import pyarrow as pa
 from engine.tasks.drift.compare import Comparison, KindChangedError, compare_feature
 from engine.tasks.drift.report import PREDICTION, write_report
 from engine.tasks.drift.verdict import Thresholds, judge
+from engine.tasks.feature_columns import Kind
 from engine.tasks.reference import Reference
 
 SCORE_COLUMN: Final = "__score"
 """Of the window: what was predicted; null where nothing was."""
+ANSWER_COLUMN: Final = "__answer"
+"""Of the window: the class that was predicted; null where nothing was."""
 
 
 class NothingToCompareError(Exception):
@@ -30,7 +33,9 @@ def check_drift(
     A column is read once, as a whole, and nothing of it is kept.
 
     Args:
-      window: a column a feature; perhaps `SCORE_COLUMN`. At least one row.
+      window: a column a feature; perhaps `SCORE_COLUMN` and `ANSWER_COLUMN`, of which the one is
+        compared that the reference has: the score, or of more than two classes the class. At least
+        one row.
       features: those to compare. One that the window or the reference does not have, or that was
         of another kind, is reported as not compared.
       advance: is called with a feature's name before it is compared.
@@ -54,15 +59,14 @@ def check_drift(
     if not compared:
         raise NothingToCompareError(_describe(not_compared))
     prediction = None
-    if reference.prediction is not None and SCORE_COLUMN in window.column_names:
-        advance(PREDICTION)
-        scores = window[SCORE_COLUMN].drop_null()
+    if reference.prediction is not None:
         known = reference.prediction
-        try:
-            if len(scores):
-                prediction = compare_feature(PREDICTION, scores, known, known.count)
-        except KindChangedError:
-            not_compared[PREDICTION] = "kind_changed"
+        column = ANSWER_COLUMN if known.kind is Kind.CATEGORICAL else SCORE_COLUMN
+        if column in window.column_names:
+            advance(PREDICTION)
+            predicted = window[column].drop_null()
+            if len(predicted):
+                prediction = compare_feature(PREDICTION, predicted, known, known.count)
     judgement = judge(compared, prediction, thresholds)
     return write_report(judgement, window.num_rows, reference.rows, not_compared)
 

@@ -51,6 +51,10 @@ def _write_feature(judged: Judged) -> dict[str, Any]:
         "chi_squared": None if one.chi_squared is None else one.chi_squared.value,
         "chi_squared_p_value": None if one.chi_squared is None else one.chi_squared.p_value,
         "adjusted_p_value": judged.adjusted_p_value,
+        "missing_p_value": (
+            None if judged.adjusted_missing_p_value is None else one.missing_p_value
+        ),
+        "adjusted_missing_p_value": judged.adjusted_missing_p_value,
         "wasserstein": one.wasserstein,
         "reference_missing_rate": one.reference_missing_rate,
         "current_missing_rate": one.current_missing_rate,

@@ -58,6 +58,8 @@ class Judged:
 
     comparison: Comparison
     adjusted_p_value: float | None
+    adjusted_missing_p_value: float | None
+    """None of predictions, of which none is missing."""
     reasons: tuple[Reason, ...]
     severity: float
 
@@ -101,18 +103,13 @@ def judge(
     corrected = holm([one.p_value for one in compared if one.p_value is not None])
     adjusted = dict(zip(tested, corrected, strict=True))
     missing = holm([one.missing_p_value for one in features])
+    missing_of = dict(enumerate(missing))
     judged = [
         Judged(
             one,
             adjusted.get(place),
-            tuple(
-                _reasons(
-                    one,
-                    adjusted.get(place, 1.0),
-                    missing[place] if place < len(features) else 1.0,
-                    thresholds,
-                )
-            ),
+            missing_of.get(place),
+            tuple(_reasons(one, adjusted.get(place, 1.0), missing_of.get(place, 1.0), thresholds)),
             _severity(one, thresholds),
         )
         for place, one in enumerate(compared)

@@ -25,33 +25,37 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eproto/trellis/v1/monitor.proto\x12\ntrellis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"A\n\x0c\x44istribution\x12\r\n\x05\x65\x64ges\x18\x01 \x03(\x01\x12\x12\n\ncategories\x18\x02 \x03(\t\x12\x0e\n\x06shares\x18\x03 \x03(\x01\"\xdb\x04\n\x0c\x46\x65\x61tureDrift\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x16\n\x0ereference_rows\x18\x03 \x01(\x03\x12\x14\n\x0c\x63urrent_rows\x18\x04 \x01(\x03\x12\x10\n\x03psi\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cks_statistic\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nks_p_value\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x18\n\x0b\x63hi_squared\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12 \n\x13\x63hi_squared_p_value\x18\t \x01(\x01H\x04\x88\x01\x01\x12\x1d\n\x10\x61\x64justed_p_value\x18\n \x01(\x01H\x05\x88\x01\x01\x12\x18\n\x0bwasserstein\x18\x0b \x01(\x01H\x06\x88\x01\x01\x12\x1e\n\x16reference_missing_rate\x18\x0c \x01(\x01\x12\x1c\n\x14\x63urrent_missing_rate\x18\r \x01(\x01\x12\x16\n\x0enew_categories\x18\x0e \x03(\t\x12\x0f\n\x07\x64rifted\x18\x0f \x01(\x08\x12\x0f\n\x07reasons\x18\x10 \x03(\t\x12+\n\treference\x18\x11 \x01(\x0b\x32\x18.trellis.v1.Distribution\x12)\n\x07\x63urrent\x18\x12 \x01(\x0b\x32\x18.trellis.v1.DistributionB\x06\n\x04_psiB\x0f\n\r_ks_statisticB\r\n\x0b_ks_p_valueB\x0e\n\x0c_chi_squaredB\x16\n\x14_chi_squared_p_valueB\x13\n\x11_adjusted_p_valueB\x0e\n\x0c_wasserstein\"\x93\x03\n\x0b\x44riftReport\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\x05\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12.\n\nchecked_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cwindow_start\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nwindow_end\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04rows\x18\x08 \x01(\x03\x12)\n\x07verdict\x18\t \x01(\x0e\x32\x18.trellis.v1.DriftVerdict\x12*\n\x08\x66\x65\x61tures\x18\n \x03(\x0b\x32\x18.trellis.v1.FeatureDrift\x12\x16\n\x0eretrain_job_id\x18\x0b \x01(\t\x12\x1d\n\x15not_retrained_because\x18\x0c \x01(\t\x12\x0e\n\x06job_id\x18\r \x01(\t\"#\n\x12\x44\x65tectDriftRequest\x12\r\n\x05model\x18\x01 \x01(\t\">\n\x13\x44\x65tectDriftResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.trellis.v1.DriftReport\"O\n\x17ListDriftReportsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x18ListDriftReportsResponse\x12(\n\x07reports\x18\x01 \x03(\x0b\x32\x17.trellis.v1.DriftReport\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0eRetrainRequest\x12\r\n\x05model\x18\x01 \x01(\t\"2\n\x0fRetrainResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08*b\n\x0c\x44riftVerdict\x12\x1d\n\x19\x44RIFT_VERDICT_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44RIFT_VERDICT_STABLE\x10\x01\x12\x19\n\x15\x44RIFT_VERDICT_DRIFTED\x10\x02\x32\x83\x02\n\x0eMonitorService\x12N\n\x0b\x44\x65tectDrift\x12\x1e.trellis.v1.DetectDriftRequest\x1a\x1f.trellis.v1.DetectDriftResponse\x12]\n\x10ListDriftReports\x12#.trellis.v1.ListDriftReportsRequest\x1a$.trellis.v1.ListDriftReportsResponse\x12\x42\n\x07Retrain\x12\x1a.trellis.v1.RetrainRequest\x1a\x1b.trellis.v1.RetrainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eproto/trellis/v1/monitor.proto\x12\ntrellis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"A\n\x0c\x44istribution\x12\r\n\x05\x65\x64ges\x18\x01 \x03(\x01\x12\x12\n\ncategories\x18\x02 \x03(\t\x12\x0e\n\x06shares\x18\x03 \x03(\x01\"\xd1\x05\n\x0c\x46\x65\x61tureDrift\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x16\n\x0ereference_rows\x18\x03 \x01(\x03\x12\x14\n\x0c\x63urrent_rows\x18\x04 \x01(\x03\x12\x10\n\x03psi\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cks_statistic\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nks_p_value\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x18\n\x0b\x63hi_squared\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12 \n\x13\x63hi_squared_p_value\x18\t \x01(\x01H\x04\x88\x01\x01\x12\x1d\n\x10\x61\x64justed_p_value\x18\n \x01(\x01H\x05\x88\x01\x01\x12\x18\n\x0bwasserstein\x18\x0b \x01(\x01H\x06\x88\x01\x01\x12\x1e\n\x16reference_missing_rate\x18\x0c \x01(\x01\x12\x1c\n\x14\x63urrent_missing_rate\x18\r \x01(\x01\x12\x16\n\x0enew_categories\x18\x0e \x03(\t\x12\x0f\n\x07\x64rifted\x18\x0f \x01(\x08\x12\x0f\n\x07reasons\x18\x10 \x03(\t\x12+\n\treference\x18\x11 \x01(\x0b\x32\x18.trellis.v1.Distribution\x12)\n\x07\x63urrent\x18\x12 \x01(\x0b\x32\x18.trellis.v1.Distribution\x12\x1c\n\x0fmissing_p_value\x18\x13 \x01(\x01H\x07\x88\x01\x01\x12%\n\x18\x61\x64justed_missing_p_value\x18\x14 \x01(\x01H\x08\x88\x01\x01\x42\x06\n\x04_psiB\x0f\n\r_ks_statisticB\r\n\x0b_ks_p_valueB\x0e\n\x0c_chi_squaredB\x16\n\x14_chi_squared_p_valueB\x13\n\x11_adjusted_p_valueB\x0e\n\x0c_wassersteinB\x12\n\x10_missing_p_valueB\x1b\n\x19_adjusted_missing_p_value\"\x87\x04\n\x0b\x44riftReport\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\x05\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12.\n\nchecked_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cwindow_start\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nwindow_end\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04rows\x18\x08 \x01(\x03\x12)\n\x07verdict\x18\t \x01(\x0e\x32\x18.trellis.v1.DriftVerdict\x12*\n\x08\x66\x65\x61tures\x18\n \x03(\x0b\x32\x18.trellis.v1.FeatureDrift\x12\x16\n\x0eretrain_job_id\x18\x0b \x01(\t\x12\x1d\n\x15not_retrained_because\x18\x0c \x01(\t\x12\x0e\n\x06job_id\x18\r \x01(\t\x12>\n\x0cnot_compared\x18\x0e \x03(\x0b\x32(.trellis.v1.DriftReport.NotComparedEntry\x1a\x32\n\x10NotComparedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"#\n\x12\x44\x65tectDriftRequest\x12\r\n\x05model\x18\x01 \x01(\t\">\n\x13\x44\x65tectDriftResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.trellis.v1.DriftReport\"O\n\x17ListDriftReportsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x18ListDriftReportsResponse\x12(\n\x07reports\x18\x01 \x03(\x0b\x32\x17.trellis.v1.DriftReport\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0eRetrainRequest\x12\r\n\x05model\x18\x01 \x01(\t\"2\n\x0fRetrainResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08*b\n\x0c\x44riftVerdict\x12\x1d\n\x19\x44RIFT_VERDICT_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44RIFT_VERDICT_STABLE\x10\x01\x12\x19\n\x15\x44RIFT_VERDICT_DRIFTED\x10\x02\x32\x83\x02\n\x0eMonitorService\x12N\n\x0b\x44\x65tectDrift\x12\x1e.trellis.v1.DetectDriftRequest\x1a\x1f.trellis.v1.DetectDriftResponse\x12]\n\x10ListDriftReports\x12#.trellis.v1.ListDriftReportsRequest\x1a$.trellis.v1.ListDriftReportsResponse\x12\x42\n\x07Retrain\x12\x1a.trellis.v1.RetrainRequest\x1a\x1b.trellis.v1.RetrainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.trellis.v1.monitor_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DRIFTVERDICT']._serialized_start=1520
-  _globals['_DRIFTVERDICT']._serialized_end=1618
+  _globals['_DRIFTREPORT_NOTCOMPAREDENTRY']._loaded_options = None
+  _globals['_DRIFTREPORT_NOTCOMPAREDENTRY']._serialized_options = b'8\001'
+  _globals['_DRIFTVERDICT']._serialized_start=1754
+  _globals['_DRIFTVERDICT']._serialized_end=1852
   _globals['_DISTRIBUTION']._serialized_start=79
   _globals['_DISTRIBUTION']._serialized_end=144
   _globals['_FEATUREDRIFT']._serialized_start=147
-  _globals['_FEATUREDRIFT']._serialized_end=750
-  _globals['_DRIFTREPORT']._serialized_start=753
-  _globals['_DRIFTREPORT']._serialized_end=1156
-  _globals['_DETECTDRIFTREQUEST']._serialized_start=1158
-  _globals['_DETECTDRIFTREQUEST']._serialized_end=1193
-  _globals['_DETECTDRIFTRESPONSE']._serialized_start=1195
-  _globals['_DETECTDRIFTRESPONSE']._serialized_end=1257
-  _globals['_LISTDRIFTREPORTSREQUEST']._serialized_start=1259
-  _globals['_LISTDRIFTREPORTSREQUEST']._serialized_end=1338
-  _globals['_LISTDRIFTREPORTSRESPONSE']._serialized_start=1340
-  _globals['_LISTDRIFTREPORTSRESPONSE']._serialized_end=1433
-  _globals['_RETRAINREQUEST']._serialized_start=1435
-  _globals['_RETRAINREQUEST']._serialized_end=1466
-  _globals['_RETRAINRESPONSE']._serialized_start=1468
-  _globals['_RETRAINRESPONSE']._serialized_end=1518
-  _globals['_MONITORSERVICE']._serialized_start=1621
-  _globals['_MONITORSERVICE']._serialized_end=1880
+  _globals['_FEATUREDRIFT']._serialized_end=868
+  _globals['_DRIFTREPORT']._serialized_start=871
+  _globals['_DRIFTREPORT']._serialized_end=1390
+  _globals['_DRIFTREPORT_NOTCOMPAREDENTRY']._serialized_start=1340
+  _globals['_DRIFTREPORT_NOTCOMPAREDENTRY']._serialized_end=1390
+  _globals['_DETECTDRIFTREQUEST']._serialized_start=1392
+  _globals['_DETECTDRIFTREQUEST']._serialized_end=1427
+  _globals['_DETECTDRIFTRESPONSE']._serialized_start=1429
+  _globals['_DETECTDRIFTRESPONSE']._serialized_end=1491
+  _globals['_LISTDRIFTREPORTSREQUEST']._serialized_start=1493
+  _globals['_LISTDRIFTREPORTSREQUEST']._serialized_end=1572
+  _globals['_LISTDRIFTREPORTSRESPONSE']._serialized_start=1574
+  _globals['_LISTDRIFTREPORTSRESPONSE']._serialized_end=1667
+  _globals['_RETRAINREQUEST']._serialized_start=1669
+  _globals['_RETRAINREQUEST']._serialized_end=1700
+  _globals['_RETRAINRESPONSE']._serialized_start=1702
+  _globals['_RETRAINRESPONSE']._serialized_end=1752
+  _globals['_MONITORSERVICE']._serialized_start=1855
+  _globals['_MONITORSERVICE']._serialized_end=2114
 # @@protoc_insertion_point(module_scope)

@@ -30,7 +30,7 @@ class Distribution(_message.Message):
     def __init__(self, edges: _Optional[_Iterable[float]] = ..., categories: _Optional[_Iterable[str]] = ..., shares: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class FeatureDrift(_message.Message):
-    __slots__ = ("feature", "kind", "reference_rows", "current_rows", "psi", "ks_statistic", "ks_p_value", "chi_squared", "chi_squared_p_value", "adjusted_p_value", "wasserstein", "reference_missing_rate", "current_missing_rate", "new_categories", "drifted", "reasons", "reference", "current")
+    __slots__ = ("feature", "kind", "reference_rows", "current_rows", "psi", "ks_statistic", "ks_p_value", "chi_squared", "chi_squared_p_value", "adjusted_p_value", "wasserstein", "reference_missing_rate", "current_missing_rate", "new_categories", "drifted", "reasons", "reference", "current", "missing_p_value", "adjusted_missing_p_value")
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_ROWS_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,8 @@ class FeatureDrift(_message.Message):
     REASONS_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
     CURRENT_FIELD_NUMBER: _ClassVar[int]
+    MISSING_P_VALUE_FIELD_NUMBER: _ClassVar[int]
+    ADJUSTED_MISSING_P_VALUE_FIELD_NUMBER: _ClassVar[int]
     feature: str
     kind: str
     reference_rows: int
@@ -67,10 +69,19 @@ class FeatureDrift(_message.Message):
     reasons: _containers.RepeatedScalarFieldContainer[str]
     reference: Distribution
     current: Distribution
-    def __init__(self, feature: _Optional[str] = ..., kind: _Optional[str] = ..., reference_rows: _Optional[int] = ..., current_rows: _Optional[int] = ..., psi: _Optional[float] = ..., ks_statistic: _Optional[float] = ..., ks_p_value: _Optional[float] = ..., chi_squared: _Optional[float] = ..., chi_squared_p_value: _Optional[float] = ..., adjusted_p_value: _Optional[float] = ..., wasserstein: _Optional[float] = ..., reference_missing_rate: _Optional[float] = ..., current_missing_rate: _Optional[float] = ..., new_categories: _Optional[_Iterable[str]] = ..., drifted: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ..., reference: _Optional[_Union[Distribution, _Mapping]] = ..., current: _Optional[_Union[Distribution, _Mapping]] = ...) -> None: ...
+    missing_p_value: float
+    adjusted_missing_p_value: float
+    def __init__(self, feature: _Optional[str] = ..., kind: _Optional[str] = ..., reference_rows: _Optional[int] = ..., current_rows: _Optional[int] = ..., psi: _Optional[float] = ..., ks_statistic: _Optional[float] = ..., ks_p_value: _Optional[float] = ..., chi_squared: _Optional[float] = ..., chi_squared_p_value: _Optional[float] = ..., adjusted_p_value: _Optional[float] = ..., wasserstein: _Optional[float] = ..., reference_missing_rate: _Optional[float] = ..., current_missing_rate: _Optional[float] = ..., new_categories: _Optional[_Iterable[str]] = ..., drifted: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ..., reference: _Optional[_Union[Distribution, _Mapping]] = ..., current: _Optional[_Union[Distribution, _Mapping]] = ..., missing_p_value: _Optional[float] = ..., adjusted_missing_p_value: _Optional[float] = ...) -> None: ...
 
 class DriftReport(_message.Message):
-    __slots__ = ("report_id", "model", "model_version", "cause", "checked_at", "window_start", "window_end", "rows", "verdict", "features", "retrain_job_id", "not_retrained_because", "job_id")
+    __slots__ = ("report_id", "model", "model_version", "cause", "checked_at", "window_start", "window_end", "rows", "verdict", "features", "retrain_job_id", "not_retrained_because", "job_id", "not_compared")
+    class NotComparedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     REPORT_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +95,7 @@ class DriftReport(_message.Message):
     RETRAIN_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NOT_RETRAINED_BECAUSE_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    NOT_COMPARED_FIELD_NUMBER: _ClassVar[int]
     report_id: str
     model: str
     model_version: int
@@ -97,7 +109,8 @@ class DriftReport(_message.Message):
     retrain_job_id: str
     not_retrained_because: str
     job_id: str
-    def __init__(self, report_id: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[int] = ..., cause: _Optional[str] = ..., checked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., window_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rows: _Optional[int] = ..., verdict: _Optional[_Union[DriftVerdict, str]] = ..., features: _Optional[_Iterable[_Union[FeatureDrift, _Mapping]]] = ..., retrain_job_id: _Optional[str] = ..., not_retrained_because: _Optional[str] = ..., job_id: _Optional[str] = ...) -> None: ...
+    not_compared: _containers.ScalarMap[str, str]
+    def __init__(self, report_id: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[int] = ..., cause: _Optional[str] = ..., checked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., window_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rows: _Optional[int] = ..., verdict: _Optional[_Union[DriftVerdict, str]] = ..., features: _Optional[_Iterable[_Union[FeatureDrift, _Mapping]]] = ..., retrain_job_id: _Optional[str] = ..., not_retrained_because: _Optional[str] = ..., job_id: _Optional[str] = ..., not_compared: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class DetectDriftRequest(_message.Message):
     __slots__ = ("model",)

@@ -34,7 +34,7 @@ from engine.learning.scheduler import Scheduler
 from engine.learning.trainings import Trainings
 from engine.models import ModelRegistry
 from engine.models.policy import Cause
-from engine.records import EVENTS_SCHEMA, Append, WriteRequest
+from engine.records import EVENTS_SCHEMA, FEATURE_HISTORY_SCHEMA, Append, WriteRequest
 from engine.store import Store, StoreSettings, open_store
 from tests.integration.jobs.world import UnreliableClient, World
 from tests.support.redis_servers import running_server
@@ -97,6 +97,20 @@ class Loop:
         ]
         batch = pa.RecordBatch.from_pylist(rows, schema=EVENTS_SCHEMA)
         await self.store.writer.submit(WriteRequest((Append("events", batch),)))
+
+    async def add_outcomes(self, dataset: str, *rows: tuple[int, int, dict[str, object]]) -> None:
+        """Write uploaded rows: entity, time in seconds, columns."""
+        data = [
+            {
+                "entity_key": entity,
+                "dataset": dataset,
+                "fields": json.dumps(fields),
+                "event_time": at_s * SECOND,
+            }
+            for entity, at_s, fields in rows
+        ]
+        batch = pa.RecordBatch.from_pylist(data, schema=FEATURE_HISTORY_SCHEMA)
+        await self.store.writer.submit(WriteRequest((Append("feature_history", batch),)))
 
     async def claim(self) -> ClaimedJob:
         return await self.claim_within(5)
@@ -178,6 +192,8 @@ DRIFT = {
             "chi_squared": None,
             "chi_squared_p_value": None,
             "adjusted_p_value": 2e-9,
+            "missing_p_value": 0.25,
+            "adjusted_missing_p_value": 0.5,
             "wasserstein": 0.7,
             "reference_missing_rate": 0.0,
             "current_missing_rate": 0.025,
@@ -228,7 +244,9 @@ RESULT = {
 
 
 @asynccontextmanager
-async def open_loop(folder: Path, model: ModelSpec = MODEL) -> AsyncIterator[Loop]:
+async def open_loop(
+    folder: Path, model: ModelSpec = MODEL, defined: FeaturesFile = FEATURES
+) -> AsyncIterator[Loop]:
     declared = {"buyer": model, "list": UNLABELLED}
     endings = TrainingEndings(declared)
     with running_server("redis6") as server:
@@ -240,12 +258,12 @@ async def open_loop(folder: Path, model: ModelSpec = MODEL) -> AsyncIterator[Loo
                     TRAIN: JobHooks(complete=endings.complete, fail=endings.fail),
                     DETECT_DRIFT: JobHooks(complete=DriftEndings().complete),
                 }
-                feature_set = compile_feature_set(FEATURES)
+                feature_set = compile_feature_set(defined)
                 online = OnlineStore(feature_set, OnlineConfig())
                 store.writer.add_commit_listener(online.apply)
                 await online.rebuild(store.reader, store.writer.commit_seq)
                 models = ModelRegistry(
-                    store.writer, store.reader, dict.fromkeys(FEATURES.features, "user")
+                    store.writer, store.reader, dict.fromkeys(defined.features, "user")
                 )
                 await models.load()
                 await models.sync_declared(declared)
@@ -258,7 +276,7 @@ async def open_loop(folder: Path, model: ModelSpec = MODEL) -> AsyncIterator[Loo
                         store.reader,
                         store.writer,
                         declared,
-                        FEATURES,
+                        defined,
                         JobPlan(pool="default", max_attempts=3),
                     )
                     await trainings.load()
@@ -277,7 +295,7 @@ async def open_loop(folder: Path, model: ModelSpec = MODEL) -> AsyncIterator[Loo
                     await checks.load()
                     aliases = AliasMoves(models, PlayedLoader())
                     quality = LiveQuality(
-                        declared, FEATURES, models, aliases, store.reader, store.writer
+                        declared, defined, models, aliases, store.reader, store.writer
                     )
                     scheduler = Scheduler(
                         declared, models, trainings, checks, store.reader, store.writer, quality

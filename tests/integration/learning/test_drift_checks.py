@@ -10,12 +10,12 @@ import trio
 from engine.config import DriftSpec, ObservationsSpec, PolicySpec
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from engine.jobs import JobFailure
-from engine.learning.drift_rows import SCORE_COLUMN, fetch_drift_rows
+from engine.learning.drift_rows import ANSWER_COLUMN, SCORE_COLUMN, fetch_drift_rows
 from engine.learning.payloads import DETECT_DRIFT, TRAIN, read_drift_check
 from engine.models.policy import Cause
 from engine.services.monitor_service import MonitorService
 from proto.trellis.v1 import monitor_pb2 as pb
-from tests.integration.learning.loop_world import MODEL, SECOND, Loop, open_loop
+from tests.integration.learning.loop_world import FEATURES, MODEL, SECOND, Loop, open_loop
 
 EVENTS = ((1, "view", 10), (1, "buy", 12), (2, "view", 30))
 DRIFTED = {"verdict": "DRIFTED", "features_drifted": 1}
@@ -74,6 +74,23 @@ async def test_the_window_ends_with_history_and_has_what_was_predicted_in_it(
         assert [row["buys"] for row in rows] == [0, 1, 1, 1, 1, 0]
         scores = [row[SCORE_COLUMN] for row in rows]
         assert sorted(score for score in scores if score is not None) == [0.5, 0.75]
+        answers = [row[ANSWER_COLUMN] for row in rows]
+        assert sorted(answer for answer in answers if answer is not None) == ["true", "true"]
+
+
+async def test_a_feature_that_nobody_defines_any_more_is_not_looked_at(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events(*EVENTS)
+        await loop.train()
+    declared = attrs.evolve(MODEL, features=("views",))
+    defined = attrs.evolve(FEATURES, features={"views": FEATURES.features["views"]})
+    async with open_loop(tmp_path, declared, defined) as loop:
+        await loop.checks.start("buyer", Cause.CALL)
+        request = read_drift_check(json.loads((await loop.claim()).payload_json))
+        assert request.features == ("views", "buys")
+        table = await fetch_drift_rows(request, loop.features, loop.store.reader)
+        assert "buys" not in table.column_names
+        assert "views" in table.column_names
 
 
 async def test_one_look_at_a_model_at_a_time_also_after_a_restart(tmp_path: Path) -> None:
@@ -182,6 +199,9 @@ async def test_a_call_waits_for_its_report(tmp_path: Path) -> None:
         views = report.features[0]
         assert (views.psi, views.HasField("chi_squared")) == (0.5, False)
         assert list(views.current.shares) == [0.25, 0.75]
+        assert (views.missing_p_value, views.adjusted_missing_p_value) == (0.25, 0.5)
+        assert not report.features[1].HasField("missing_p_value")
+        assert dict(report.not_compared) == {"buys": "no_reference"}
 
 
 async def test_a_call_whose_job_fails_is_told_why(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.tasks.drift import (
+    ANSWER_COLUMN,
     SCORE_COLUMN,
     KindChangedError,
     NothingToCompareError,
@@ -145,6 +146,39 @@ def test_predictions_are_compared_where_there_are_any() -> None:
         result = check(table, training(1), prediction=prediction)
         assert "(prediction)" not in scores_of(result)
         assert not result["prediction_drifted"]
+
+
+def test_of_more_than_two_classes_the_predicted_class_is_compared() -> None:
+    random = np.random.default_rng(5)
+
+    def answers(shares: list[float]) -> pa.Array:
+        return pa.array(random.choice(["a", "b", "c"], ROWS, p=shares))
+
+    window = training(2).append_column(SCORE_COLUMN, pa.array(random.random(ROWS)))
+    before = answers([0.5, 0.3, 0.2])
+    same = window.append_column(ANSWER_COLUMN, answers([0.5, 0.3, 0.2]))
+    result = check(same, training(1), prediction=before)
+    found = scores_of(result)["(prediction)"]
+    assert (result["verdict"], found["kind"], found["missing_p_value"]) == (
+        "STABLE",
+        "categorical",
+        None,
+    )
+    moved = window.append_column(ANSWER_COLUMN, answers([0.1, 0.3, 0.6]))
+    result = check(moved, training(1), prediction=before)
+    assert result["prediction_drifted"]
+    assert scores_of(result)["(prediction)"]["reasons"] == ["psi", "chi_squared"]
+
+
+def test_how_surely_values_are_missing_more_often_is_reported() -> None:
+    window = training(2)
+    some = pa.array([None if place % 3 == 0 else 1.0 for place in range(ROWS)], pa.float64())
+    at = window.column_names.index("spend")
+    found = scores_of(check(window.set_column(at, "spend", some), training(1)))
+    assert found["spend"]["missing_p_value"] < 1e-9
+    assert found["spend"]["missing_p_value"] <= found["spend"]["adjusted_missing_p_value"] < 1e-8
+    other = found["clicks"]
+    assert other["missing_p_value"] <= other["adjusted_missing_p_value"] <= 1
 
 
 def test_what_cannot_be_compared_is_reported_beside_the_rest() -> None:
