@@ -28,8 +28,10 @@ async def fetch_training_rows(
 
     Returns: columns entity_key (int64), event_time (timestamp, microseconds, UTC) and label, then a
       column for each feature of the request, NULL where it is missing; ordered by time and entity.
+      A feature that only the champion has is left out if it is not defined any more: that champion
+      cannot be judged, which must not keep the model from being trained.
     Raises:
-      NotFoundError: a feature, or the label's dataset, is not defined any more.
+      NotFoundError: a feature of the model, or the label's dataset, is not defined any more.
       DeadlineExceededError: a query took longer than ten minutes.
       StoreError: a query failed.
     Cancellation: the query is interrupted.
@@ -43,9 +45,10 @@ async def fetch_training_rows(
         seed=request.split.seed,
         timeout_s=_TIMEOUT_S,
     )
+    defined = features.feature_set.features
     rows = await features.training_set(
         labels.select(["entity_key", "event_time"]),
-        request.columns,
+        [name for name in request.columns if name in request.features or name in defined],
         request.history.commit_seq,
         timeout_s=_TIMEOUT_S,
     )

@@ -129,7 +129,7 @@ class Trainings:
           operations: written in the transaction that accepts the job; not written without one.
           job_id: from the jobs' `new_job_id`, if the operations name it.
         Raises:
-          NotFoundError, FailedPreconditionError: as `find_spec`, or there are no events yet.
+          NotFoundError, FailedPreconditionError: as `find_spec`, or there is no data yet.
           UnavailableError: the engine is shutting down.
         Cancellation: a checkpoint before the job is accepted; then nothing is started.
         """
@@ -165,9 +165,11 @@ class Trainings:
         request_id: str,
     ) -> str:
         commit_seq = self._last_commit.commit_seq
-        history = await find_history(self._reader, commit_seq, read_clock_us())
+        label = spec.label
+        dataset = None if label is None else label.dataset
+        history = await find_history(self._reader, commit_seq, read_clock_us(), dataset)
         if history is None:
-            raise FailedPreconditionError("there are no events to learn from yet")
+            raise FailedPreconditionError("there is nothing to learn from yet")
         request = request_training(
             spec,
             estimator_of(spec, self._features),

@@ -38,12 +38,19 @@ class History:
     """Events up to here are complete, microseconds UTC."""
 
 
-async def find_history(reader: HistoryReader, commit_seq: int, now_us: int) -> History | None:
-    """Return what there is up to a commit and a time; None when there are no events.
+async def find_history(
+    reader: HistoryReader, commit_seq: int, now_us: int, dataset: str | None = None
+) -> History | None:
+    """Return what there is up to a commit and a time; None when there is nothing.
 
     What was replayed ends in the past: its own clock counts, not that of this machine.
+
+    Args:
+      dataset: whose rows count beside events, being a model's outcomes.
     """
-    [(end_us,)] = await reader.fetch_rows(_QUERIES["history_end"], {"commit_seq": commit_seq})
+    [(end_us,)] = await reader.fetch_rows(
+        _QUERIES["history_end"], {"commit_seq": commit_seq, "dataset": dataset}
+    )
     return None if end_us is None else History(commit_seq, min(int(end_us), now_us))
 
 

@@ -1,6 +1,14 @@
 -- name: history_end
--- The time of the latest event that counts, microseconds; NULL without events.
-SELECT epoch_us(max(event_time)) FROM events WHERE commit_seq <= $commit_seq
+-- The time of the latest event, or of the latest row of a dataset, that counts, microseconds; NULL
+-- without any.
+SELECT epoch_us(greatest(
+    (SELECT max(event_time) FROM events WHERE commit_seq <= $commit_seq),
+    (
+        SELECT max(event_time)
+        FROM feature_history
+        WHERE commit_seq <= $commit_seq AND dataset = $dataset
+    )
+))
 
 -- name: grid_spans
 -- The observations of an entity are the moments of the grid at which it was active: `active_us` or

@@ -10,16 +10,23 @@ import pyarrow as pa
 import pytest
 import trio
 
-from engine.config import (
-    PolicySpec,
-)
+from engine.clock import read_clock_us
+from engine.config import LabelSpec, PolicySpec, UploadSpec
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from engine.jobs import JobFailure
 from engine.learning import ages
 from engine.learning.payloads import TRAIN, read_training
 from engine.learning.training_rows import fetch_training_rows, stream_table
 from engine.models.policy import Cause
-from tests.integration.learning.loop_world import MODEL, RESULT, metric, open_loop, time_at
+from tests.integration.learning.loop_world import (
+    FEATURES,
+    MODEL,
+    RESULT,
+    SECOND,
+    metric,
+    open_loop,
+    time_at,
+)
 
 
 async def test_a_training_becomes_the_champion_with_the_end_of_its_job(tmp_path: Path) -> None:
@@ -60,6 +67,46 @@ async def test_its_rows_are_features_as_of_then_and_what_came_after(tmp_path: Pa
                 (1, time_at(20), False, 1, 2),
                 (2, time_at(20), False, 1, 0),
             ]
+        ]
+
+
+async def test_a_feature_that_only_the_champion_had_and_nobody_defines_any_more_is_left_out(
+    tmp_path: Path,
+) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10), (1, "buy", 12), (2, "view", 30))
+        await loop.train()
+    declared = attrs.evolve(MODEL, features=("views",))
+    defined = attrs.evolve(FEATURES, features={"views": FEATURES.features["views"]})
+    async with open_loop(tmp_path, declared, defined) as loop:
+        await loop.trainings.start("buyer", Cause.CALL)
+        request = read_training(json.loads((await loop.claim()).payload_json))
+        assert request.champion_features == ("views", "buys")
+
+        table = await fetch_training_rows(request, loop.features, loop.store.reader, {})
+
+        assert table.column_names == ["entity_key", "event_time", "label", "views"]
+        own = attrs.evolve(request, features=("buys",))
+        with pytest.raises(NotFoundError, match="buys"):
+            await fetch_training_rows(own, loop.features, loop.store.reader, {})
+
+
+async def test_a_model_of_uploads_alone_learns_without_any_events(tmp_path: Path) -> None:
+    uploads = {"outcomes": UploadSpec("user", "user_id", "at", {"bought": "bool", "age": "int64"})}
+    defined = attrs.evolve(FEATURES, uploads=uploads)
+    label = LabelSpec(within=5, source="uploads.outcomes", column="bought")
+    async with open_loop(tmp_path, attrs.evolve(MODEL, label=label), defined) as loop:
+        with pytest.raises(FailedPreconditionError, match="nothing to learn from"):
+            await loop.trainings.start("buyer", Cause.CALL)
+        await loop.add_outcomes("outcomes", (1, 10, {"bought": True}), (2, 20, {"bought": False}))
+        future_s = read_clock_us() // SECOND + 3600
+        await loop.add_outcomes("outcomes", (3, future_s, {"bought": True}))
+        await loop.trainings.start("buyer", Cause.CALL)
+        request = read_training(json.loads((await loop.claim()).payload_json))
+        table = await fetch_training_rows(request, loop.features, loop.store.reader, uploads)
+        assert table.select(["entity_key", "label"]).to_pylist() == [
+            {"entity_key": 1, "label": True},
+            {"entity_key": 2, "label": False},
         ]
 
 
@@ -215,7 +262,7 @@ async def test_a_result_that_is_none_makes_no_version(tmp_path: Path) -> None:
         ("nobody", NotFoundError, "no model named 'nobody'"),
         ("list", FailedPreconditionError, "has no label"),
         ("called", FailedPreconditionError, "declare it in models.yaml"),
-        ("buyer", FailedPreconditionError, "no events to learn from"),
+        ("buyer", FailedPreconditionError, "nothing to learn from"),
     ],
 )
 async def test_what_cannot_be_trained_is_refused_with_the_reason(
