@@ -19,6 +19,7 @@ import trio
 
 from engine import metrics
 from engine.allocator import keep_memory_together
+from engine.app_console import ConsoleSite, open_console
 from engine.app_demo import open_demo
 from engine.app_learning import open_scoring, open_serving, reserved_pools
 from engine.app_loop import make_learning_rules, open_learning, run_learning
@@ -26,6 +27,7 @@ from engine.app_workers import open_workforce
 from engine.backends import RedisBackend, open_kafka, open_redis
 from engine.clock import read_clock_us
 from engine.config import EngineConfig, JobTypeConfig, SecurityConfig
+from engine.console import ConsoleParts
 from engine.disk_space import run_disk_watch
 from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
@@ -116,7 +118,8 @@ async def _run_parts(
         open_redis(config.redis, data_dir, health) as redis,
         open_kafka(config.kafka, data_dir, health) as kafka,
         open_store(_store_settings(config)) as store,
-        _open_http(config, health) as http_address,
+        open_console(config, health) as site,
+        _open_http(config, health, site) as http_address,
         _running(functools.partial(run_disk_watch, _folders(config))),
         _open_jobs(
             config,
@@ -160,7 +163,10 @@ async def _run_parts(
         _open_servers(
             config,
             {
-                "service_a": (_dead_letters(config, store), IngestService(uploads)),
+                "service_a": (
+                    IntakeService(dead_letters := _dead_letters(config, store)),
+                    IngestService(uploads),
+                ),
                 "service_b": (
                     FeatureService(features, models, store.writer, serving.calls),
                     ModelService(models, learning.aliases, learning.quality),
@@ -177,6 +183,23 @@ async def _run_parts(
         ) as addresses,
         _running(functools.partial(run_intake, config.kafka, kafka, store, health)),
         open_demo(config, kafka, uploads, demo),
+        site.console.showing(
+            ConsoleParts(
+                store=store,
+                jobs=jobs,
+                supervisor=workforce.supervisor,
+                features=features,
+                models=models,
+                checks=learning.checks,
+                trainings=learning.trainings,
+                dead_letters=dead_letters,
+                addresses={
+                    **addresses,
+                    "control": str(workforce.control),
+                    "metrics": http_address,
+                },
+            )
+        ),
     ):
         ready = ReadyInfo(
             pid=os.getpid(),
@@ -224,10 +247,17 @@ def _folders(config: EngineConfig) -> dict[str, Path]:
 
 
 @asynccontextmanager
-async def _open_http(config: EngineConfig, health: HealthBoard) -> AsyncIterator[str]:
+async def _open_http(
+    config: EngineConfig, health: HealthBoard, site: ConsoleSite
+) -> AsyncIterator[str]:
     ports = config.server_ports
     run = functools.partial(
-        run_http, ports.host, ports.metrics, health, grace_s=config.shutdown.grace_s
+        run_http,
+        ports.host,
+        ports.metrics,
+        health,
+        grace_s=config.shutdown.grace_s,
+        extra_routes=site.routes,
     )
     async with _running(run) as (host, port):
         yield str(BoundAddress(host, port))
@@ -279,10 +309,8 @@ async def _open_features(
         nursery.cancel_scope.cancel()
 
 
-def _dead_letters(config: EngineConfig, store: Store) -> IntakeService:
-    return IntakeService(
-        DeadLetters(store.reader, store.writer, Rules.from_config(config.kafka), read_clock_us)
-    )
+def _dead_letters(config: EngineConfig, store: Store) -> DeadLetters:
+    return DeadLetters(store.reader, store.writer, Rules.from_config(config.kafka), read_clock_us)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The control port's token of this start, for those who may read the data folder."""
+"""Tokens of this start, for those who may read the data folder."""
 
 import os
 import secrets
@@ -12,7 +12,12 @@ _TOKEN_BYTES: Final = 32
 
 
 def make_control_token(data_dir: Path, configured: str | None) -> str:
-    """Return the token, and leave it in `data_dir/control-token`, readable by the owner alone.
+    """Return the token of the control port, left in `data_dir/control-token`; see `make_token`."""
+    return make_token(data_dir, FILE_NAME, configured)
+
+
+def make_token(data_dir: Path, file_name: str, configured: str | None) -> str:
+    """Return a token, and leave it in a file of `data_dir`, readable by the owner alone.
 
     Args:
       configured: the token to use, ASCII; None for one of this start, which ends with it.
@@ -20,16 +25,16 @@ def make_control_token(data_dir: Path, configured: str | None) -> str:
       FailedPreconditionError: the folder takes no file.
     """
     token = configured or secrets.token_urlsafe(_TOKEN_BYTES)
-    draft = data_dir / f"{FILE_NAME}.tmp"
+    draft = data_dir / f"{file_name}.tmp"
     try:
         draft.unlink(missing_ok=True)
         # Never readable by others, not even before a chmod.
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(token + "\n")
-        draft.replace(data_dir / FILE_NAME)
+        draft.replace(data_dir / file_name)
     except OSError as error:
         raise FailedPreconditionError(
-            f"cannot write {data_dir / FILE_NAME}: {error.strerror}"
+            f"cannot write {data_dir / file_name}: {error.strerror}"
         ) from error
     return token

@@ -14,6 +14,7 @@ from engine.jobs.spec import (
     JobSpec,
     Progress,
     ResultVerdict,
+    RunningJob,
     Submission,
 )
 from engine.jobs.states import Cause, JobState
@@ -44,6 +45,7 @@ __all__ = [
     "QueueStats",
     "ResultVerdict",
     "RetriedJob",
+    "RunningJob",
     "Submission",
     "open_jobs",
 ]

@@ -40,6 +40,7 @@ from engine.jobs.spec import (
     JobSpec,
     Progress,
     ResultVerdict,
+    RunningJob,
     Submission,
 )
 from engine.jobs.states import JobState
@@ -261,6 +262,21 @@ class Jobs:
             lease.progress = told
             self._changes.tell(job_id)
         return True
+
+    def find_running(self, job_id: str) -> RunningJob | None:
+        """Return a job that a worker of this engine has in hand; by memory alone."""
+        lease = self._leases.get(job_id)
+        if lease is None:
+            return None
+        return RunningJob(
+            job_id=job_id,
+            job_type=lease.job.job_type,
+            attempt=lease.job.attempt,
+            max_attempts=lease.job.max_attempts,
+            started_at_us=lease.claimed_at_us,
+            progress=lease.progress,
+            cancel_requested=lease.cancel_requested,
+        )
 
     def is_cancel_requested(self, job_id: str, token: str) -> bool:
         """Tell whether the worker that holds a job should be told to stop it."""

@@ -1,5 +1,6 @@
 """What every HTTP request must pass, and every response must carry."""
 
+from collections.abc import Set as AbstractSet
 from ipaddress import ip_address
 from typing import Final
 
@@ -25,7 +26,9 @@ class Guard:
     It stands outside the framework so that error responses pass it as well.
     """
 
-    def __init__(self, app: ASGIApp, bound_host: str) -> None:
+    def __init__(
+        self, app: ASGIApp, bound_host: str, post_paths: AbstractSet[str] = frozenset()
+    ) -> None:
         """Wrap.
 
         Args:
@@ -33,9 +36,11 @@ class Guard:
           bound_host: the address that is listened on. On a loopback address only loopback names
             are accepted as `Host`: a web page whose name was rebound to 127.0.0.1 in DNS carries
             its own name there and must not read what this machine says to itself.
+          post_paths: where POST is answered, too; whoever answers decides who may.
         """
         self._app = app
         self._bound_host = bound_host
+        self._post_paths = post_paths
         self._only_loopback = is_loopback(bound_host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +67,8 @@ class Guard:
             return JSONResponse(
                 {"error": "this address answers only to its loopback name"}, status_code=421
             )
-        if scope["method"] not in _METHODS:
+        takes_post = scope["path"] in self._post_paths
+        if scope["method"] not in _METHODS and not (takes_post and scope["method"] == "POST"):
             return JSONResponse(
                 {"error": "only GET and HEAD are answered here"},
                 status_code=405,

@@ -10,7 +10,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 from hypercorn.typing import ASGIFramework
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from engine.errors import AddressInUseError
 from engine.health import HealthBoard
@@ -48,7 +48,7 @@ async def run_http(
     """
     listener = _bind(host, port)
     bound_port: int = listener.getsockname()[1]
-    guarded = Guard(build_app(health, extra_routes=extra_routes), host)
+    guarded = Guard(build_app(health, extra_routes=extra_routes), host, _post_paths(extra_routes))
     # Ownership of the descriptor passes to the server, which closes it.
     descriptor = listener.detach()
     stop = trio.Event()
@@ -91,6 +91,14 @@ def _bind(host: str, port: int) -> socket.socket:
             f"the HTTP server cannot listen on {host} port {port}: {error.strerror or error}; "
             "set server_ports.metrics to a free port, or to 0 for any"
         ) from error
+
+
+def _post_paths(routes: Sequence[BaseRoute]) -> frozenset[str]:
+    return frozenset(
+        route.path
+        for route in routes
+        if isinstance(route, Route) and "POST" in (route.methods or ())
+    )
 
 
 def _server_config(descriptor: int, grace_s: float) -> Config:

@@ -31,8 +31,8 @@ LAYERS = [
     {"models"},
     {"serving", "tasks"},
     {"learning"},
-    {"services"},
-    {"app_demo", "app_learning", "app_loop", "app_workers"},
+    {"services", "console"},
+    {"app_console", "app_demo", "app_learning", "app_loop", "app_workers"},
     {"app"},
     {"cli"},
 ]

@@ -1,0 +1,232 @@
+"""What the Console asks for when it is looked at: answers from the data file and from memory."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from engine.console.answers import (
+    DeadLetter,
+    DriftLook,
+    DriftMap,
+    DriftScore,
+    Entity,
+    EntityEvent,
+    EntityFeature,
+    EntityPrediction,
+    Job,
+    JobList,
+    Model,
+    ModelChange,
+    Replacement,
+    show_job,
+)
+from engine.console.models import show_model
+from engine.console.parts import ConsoleParts
+from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from engine.features.values import FeatureValue
+from engine.intake.dead_letters import DeadLetterState
+from engine.jobs import JobFilter, JobState
+from engine.jobs.excerpts import cut_text
+from engine.jobs.job_ids import is_job_id
+from engine.learning.drift_records import DriftReport, FeatureDrift
+from engine.store.queries import load_queries
+
+_QUERIES = load_queries("engine.console")
+_TIMEOUT_S: Final = 5.0
+_REPLACEMENTS: Final = 12
+_JOBS: Final = 40
+_DEAD_LETTERS: Final = 40
+_PAYLOAD_BYTES: Final = 512
+_CHANGES: Final = 200
+_LOOKS: Final = 60
+_EVENTS: Final = 50
+_PREDICTIONS: Final = 25
+_STACK_CHARACTERS: Final = 16_000
+_KEY_LEAST, _KEY_MOST = -(2**63), 2**63 - 1
+
+
+async def find_replacements(parts: ConsoleParts) -> list[Replacement]:
+    """Return the latest ends of workers. Raises StoreError, DeadlineExceededError."""
+    rows = await parts.store.reader.fetch_rows(
+        _QUERIES["replacements"], {"most": _REPLACEMENTS}, timeout_s=_TIMEOUT_S
+    )
+    found = [Replacement(*row) for row in rows]
+    return [
+        msgspec.structs.replace(one, stack=cut_text(one.stack, _STACK_CHARACTERS)) for one in found
+    ]
+
+
+async def find_jobs(parts: ConsoleParts, state: str, before: str) -> JobList:
+    """Return jobs, the latest first.
+
+    Args:
+      state: as `JobState` has it, in any case; empty for all.
+      before: `next_before` of the page before.
+    Raises:
+      InvalidArgumentError: names the argument.
+      StoreError: the query failed.
+    """
+    if state and state.upper() not in JobState.__members__:
+        raise InvalidArgumentError("state", f"{state[:40]!r} is not a state of jobs")
+    if before and not is_job_id(before):
+        raise InvalidArgumentError("before", "is not the id of a job")
+    wanted = JobFilter(JobState[state.upper()] if state else None)
+    page = await parts.jobs.list(wanted, before=before, most=_JOBS)
+    return JobList(tuple(show_job(view, whole=False) for view in page.jobs), page.next_before)
+
+
+async def find_job(parts: ConsoleParts, job_id: str) -> Job:
+    """Return a job with its attempts. Raises InvalidArgumentError, NotFoundError, StoreError."""
+    return show_job(await parts.jobs.get(job_id), whole=True)
+
+
+async def find_dead_letters(parts: ConsoleParts) -> list[DeadLetter]:
+    """Return messages that were refused and not taken in since. Raises StoreError."""
+    letters = await parts.dead_letters.list_dead_letters(
+        limit=_DEAD_LETTERS, state=DeadLetterState.PENDING, max_payload_bytes=_PAYLOAD_BYTES
+    )
+    return [
+        DeadLetter(
+            letter.dead_letter_id,
+            letter.received_us,
+            letter.reason,
+            letter.detail,
+            (letter.payload or b"").decode("utf-8", "backslashreplace"),
+            letter.payload_size_bytes,
+            letter.replayed_us,
+        )
+        for letter in letters
+    ]
+
+
+async def find_models(parts: ConsoleParts) -> list[Model]:
+    """Return all models by name. Raises StoreError, DeadlineExceededError."""
+    reader = parts.store.reader
+    rows = await reader.fetch_rows(
+        _QUERIES["model_changes"], {"most": _CHANGES}, timeout_s=_TIMEOUT_S
+    )
+    changes: dict[str, list[ModelChange]] = {}
+    for at_us, model, version, change, detail in rows:
+        changes.setdefault(model, []).append(ModelChange(at_us, version, change, detail or ""))
+    before: dict[str, dict[int, int]] = {}
+    for model, version, last in await reader.fetch_rows(
+        _QUERIES["champion_before"], timeout_s=_TIMEOUT_S
+    ):
+        if last is not None:
+            before.setdefault(model, {})[version] = last
+    return [
+        show_model(
+            model,
+            changes.get(model.name, []),
+            before.get(model.name, {}),
+            trainable=_is_trainable(parts, model.name),
+        )
+        for model in parts.models.list()
+    ]
+
+
+async def find_drift(parts: ConsoleParts, model: str, threshold: float) -> DriftMap:
+    """Return the latest looks at a model. Raises NotFoundError, StoreError."""
+    parts.models.find(model)
+    reports = await parts.checks.list(model, most=_LOOKS)
+    return DriftMap(model, threshold, tuple(_show_look(report) for report in reversed(reports)))
+
+
+async def find_drift_of_feature(parts: ConsoleParts, report_id: str, feature: str) -> FeatureDrift:
+    """Return a feature of a look, with both distributions. Raises NotFoundError, StoreError."""
+    report = await parts.checks.find(report_id)
+    if report is None:
+        raise NotFoundError("drift report", report_id[:80])
+    for found in report.features:
+        if found.feature == feature:
+            return found
+    raise NotFoundError("feature in this report", feature[:80])
+
+
+async def find_entity(parts: ConsoleParts, key: str, model: str) -> Entity:
+    """Return what is known of a user.
+
+    Args:
+      key: a whole number of 64 bits, as text.
+      model: whose features are shown; empty for all features.
+    Raises:
+      InvalidArgumentError, NotFoundError: names the argument.
+      StoreError, DeadlineExceededError, ResourceExhaustedError: as `FeatureStore.get`.
+    """
+    entity_key = _read_key(key)
+    names = _features_of(parts, model)
+    row = await parts.features.get(entity_key, names)
+    asked: Mapping[str, int] = {"entity_key": entity_key}
+    reader = parts.store.reader
+    events = await reader.fetch_rows(
+        _QUERIES["events_of_entity"], {**asked, "most": _EVENTS}, timeout_s=_TIMEOUT_S
+    )
+    predictions = await reader.fetch_rows(
+        _QUERIES["predictions_of_entity"], {**asked, "most": _PREDICTIONS}, timeout_s=_TIMEOUT_S
+    )
+    return Entity(
+        entity_key=str(entity_key),
+        as_of_us=row.as_of_us,
+        commit_seq=row.commit_seq,
+        features=tuple(map(_show_feature, row.values)),
+        events=tuple(
+            EntityEvent(at_us, action, value, properties or "", commit_seq)
+            for at_us, action, value, properties, commit_seq in events
+        ),
+        predictions=tuple(EntityPrediction(*prediction) for prediction in predictions),
+    )
+
+
+def _features_of(parts: ConsoleParts, model: str) -> tuple[str, ...]:
+    if model:
+        return parts.models.get(model).features
+    return tuple(parts.features.feature_set.features)
+
+
+def _read_key(text: str) -> int:
+    # Python reads digits of any script, and so many of them that it takes seconds.
+    if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) <= 20):
+        raise InvalidArgumentError("key", "is a whole number")
+    key = int(text)
+    if not _KEY_LEAST <= key <= _KEY_MOST:
+        raise InvalidArgumentError("key", "does not fit 64 bits")
+    return key
+
+
+def _is_trainable(parts: ConsoleParts, model: str) -> bool:
+    try:
+        parts.trainings.find_spec(model)
+    except FailedPreconditionError:
+        return False
+    return True
+
+
+def _show_feature(feature: FeatureValue) -> EntityFeature:
+    return EntityFeature(
+        feature.name,
+        msgspec.json.encode(feature.value).decode(),
+        feature.status.value,
+        feature.event_time_us,
+    )
+
+
+def _show_look(report: DriftReport) -> DriftLook:
+    return DriftLook(
+        report_id=report.report_id,
+        version=report.version,
+        checked_at_us=report.checked_at_us,
+        cause=report.cause,
+        rows=report.rows,
+        verdict=report.verdict,
+        retrain_job_id=report.retrain_job_id,
+        not_retrained_because=report.not_retrained_because,
+        scores=tuple(
+            DriftScore(
+                feature.feature,
+                None if feature.psi is None else float(f"{feature.psi:.4g}"),
+                feature.drifted,
+            )
+            for feature in report.features
+        ),
+    )

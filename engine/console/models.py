@@ -1,0 +1,89 @@
+"""Models as the Console shows them. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from engine.console.answers import Metric, Model, ModelChange, Training, Version
+from engine.models import Measured, ModelVersion, TrainedArtifact
+from engine.models import Model as KnownModel
+
+_MOST_VERSIONS = 20
+
+
+def show_model(
+    model: KnownModel,
+    changes: Sequence[ModelChange],
+    before: Mapping[int, int],
+    *,
+    trainable: bool,
+) -> Model:
+    """Return a model with its latest versions, and its champion however old that is.
+
+    Args:
+      changes: of this model, the latest first.
+      before: by champion, which version it took the place of.
+      trainable: whether a training can be asked for.
+    """
+    champion = model.champion
+    aliases: dict[int, list[str]] = {}
+    for alias, number in sorted(model.aliases.items()):
+        aliases.setdefault(number, []).append(alias)
+    shown = [
+        version
+        for place, version in enumerate(reversed(model.versions))
+        if place < _MOST_VERSIONS or version.version in aliases
+    ]
+    last = None if champion is None else before.get(champion.version)
+    return Model(
+        name=model.name,
+        entity=model.entity,
+        description=model.description,
+        champion=None if champion is None else champion.version,
+        # A champion that was itself gone back to took the place of a later one.
+        champion_before=last if champion and last and last < champion.version else None,
+        trainable=trainable,
+        versions=tuple(
+            _show_version(version, aliases.get(version.version, ())) for version in shown
+        ),
+        versions_left_out=len(model.versions) - len(shown),
+        changes=tuple(changes),
+    )
+
+
+def _show_version(version: ModelVersion, aliases: Sequence[str]) -> Version:
+    return Version(
+        version=version.version,
+        source=version.source.value,
+        created_at_us=version.created_at_us,
+        aliases=tuple(aliases),
+        features=version.features,
+        trained=None if version.trained is None else _show_training(version.trained),
+    )
+
+
+def _show_training(trained: TrainedArtifact) -> Training:
+    return Training(
+        job_id=trained.job_id,
+        cause=trained.cause,
+        drift_report_id=trained.drift_report_id,
+        estimator=trained.estimator,
+        task=trained.task,
+        artifact=trained.pipeline.name,
+        sha256=trained.pipeline.sha256,
+        size_bytes=trained.pipeline.size_bytes,
+        trained_from_us=trained.trained_from_us,
+        trained_until_us=trained.trained_until_us,
+        training_commit_seq=trained.training_commit_seq,
+        rows_fitted=trained.rows_fitted,
+        rows_tested=trained.rows_tested,
+        metrics=tuple(map(_show_metric, trained.metrics)),
+        champion_metrics=tuple(map(_show_metric, trained.champion_metrics or ())),
+        importance=tuple(
+            (one.feature, one.importance)
+            for one in sorted(trained.importance, key=lambda one: -one.importance)
+        ),
+        lineage=trained.lineage_json,
+    )
+
+
+def _show_metric(metric: Measured) -> Metric:
+    return Metric(metric.name, metric.value, metric.low, metric.high)

@@ -1,0 +1,142 @@
+// The engine, live: the stream of pulses, answers to questions, and actions.
+
+const TOKEN = "trellis-token";
+const LOST_MS = 5000;
+const RETRY_MS = 1500;
+const FRESH_MS = 1500;
+
+/** What is known, for whoever draws. `link` is connecting, live, lost or locked. */
+export const live = { pulse: null, link: "connecting", seenAt: 0 };
+
+const answers = new Map();
+let changed = () => {};
+let stream = null;
+
+export function onChange(listener) {
+  changed = listener;
+}
+
+// In sessionStorage: it ends with the tab, no other tab has it, and unlike a cookie it is sent by
+// this module alone.
+export const token = () => sessionStorage.getItem(TOKEN);
+
+function headers(more) {
+  return token() ? { ...more, authorization: `Bearer ${token()}` } : more;
+}
+
+async function refuse(response) {
+  let text = `The engine answered ${response.status}.`;
+  try {
+    text = (await response.json()).error ?? text;
+  } catch {
+    // Not JSON: the status has to do.
+  }
+  const error = new Error(text);
+  error.status = response.status;
+  return error;
+}
+
+/** Keep a token if the engine takes it. Throws otherwise. */
+export async function unlock(given) {
+  const response = await fetch("/api/unlock", { method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${given}` }, body: "{}" });
+  if (!response.ok) throw await refuse(response);
+  sessionStorage.setItem(TOKEN, given);
+  answers.clear();
+  if (live.link !== "live") follow();
+  changed();
+}
+
+export function lock() {
+  sessionStorage.removeItem(TOKEN);
+  changed();
+}
+
+/** Do something. Returns the sentence that says what was done; throws if it was refused. */
+export async function act(name, asked) {
+  const response = await fetch(`/api/actions/${name}`, { method: "POST", headers: headers({ "content-type": "application/json" }), body: JSON.stringify(asked) });
+  if (!response.ok) throw await refuse(response);
+  for (const one of answers.values()) one.at = 0;
+  return response.json();
+}
+
+/** Return what the engine answers, as far as it is known, and ask again where it may have changed.
+ * @param revision which counter of the pulse tells of changes
+ * @param every_ms how old it may become without any */
+export function ask(url, revision, every_ms = Infinity) {
+  const one = answers.get(url) ?? { at: 0, busy: false, revision: null };
+  answers.set(url, one);
+  const seen = live.pulse && revision ? `${live.pulse.started_at_us}/${live.pulse.revisions[revision]}` : null;
+  const age = performance.now() - one.at;
+  const due = one.at === 0 || (age > FRESH_MS && (seen !== one.revision || age > every_ms));
+  if (due && !one.busy && live.link === "live") load(url, one, seen);
+  return one;
+}
+
+async function load(url, one, seen) {
+  one.busy = true;
+  try {
+    const response = await fetch(url, { headers: headers({}) });
+    if (!response.ok) throw await refuse(response);
+    one.data = await response.json();
+    one.error = null;
+  } catch (error) {
+    one.error = error.message;
+    if (error.status === 404 || error.status === 400) one.data = undefined;
+  }
+  one.busy = false;
+  one.at = performance.now();
+  one.revision = seen;
+  changed();
+}
+
+/** Follow the stream until the page is hidden; come back when it is shown. */
+export function start() {
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) stream?.abort();
+    else follow();
+  });
+  setInterval(() => {
+    if (live.link === "live" && performance.now() - live.seenAt > LOST_MS) stream?.abort();
+    changed();
+  }, 1000);
+  follow();
+}
+
+async function follow() {
+  if (document.hidden || (stream && !stream.signal.aborted)) return;
+  const mine = (stream = new AbortController());
+  try {
+    const response = await fetch("/api/stream", { headers: headers({}), signal: mine.signal });
+    if (!response.ok) throw await refuse(response);
+    await read(response.body.pipeThrough(new TextDecoderStream()).getReader());
+  } catch (error) {
+    if (error.status === 401) live.link = "locked";
+  }
+  mine.abort();
+  if (live.link !== "locked") {
+    live.link = live.pulse ? "lost" : "connecting";
+    setTimeout(follow, RETRY_MS);
+  }
+  changed();
+}
+
+async function read(reader) {
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    const events = text.split("\n\n");
+    text = events.pop();
+    // Of several that came at once only the last still holds.
+    if (events.length) take(events.at(-1));
+  }
+}
+
+function take(event) {
+  const data = event.slice(event.indexOf("data: ") + 6);
+  live.pulse = JSON.parse(data);
+  live.link = "live";
+  live.seenAt = performance.now();
+  changed();
+}

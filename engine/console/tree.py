@@ -1,0 +1,152 @@
+"""The nursery tree as the Console shows it: what stands within what, and how each part is. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from engine.console.snapshot import Health, Node, Worker
+from engine.health import PartState
+
+_WORKER_STATE: Final = {
+    "starting": Health.STARTING,
+    "idle": Health.OK,
+    "running": Health.BUSY,
+    "leaving": Health.WARN,
+    "waiting": Health.WARN,
+    "parked": Health.FAILED,
+    "stuck": Health.FAILED,
+}
+_TITLES: Final = {
+    "redis": "Redis",
+    "kafka": "Kafka",
+    "blobs": "Blob store",
+    "intake": "Kafka intake",
+    "features": "Online features",
+}
+_BACKENDS: Final = ("redis", "kafka", "blobs")
+_PLACED: Final = frozenset({"engine", "workers", "features", "intake", *_BACKENDS})
+
+
+@attrs.frozen
+class WriterFacts:
+    """What there is to say of the data file's writer."""
+
+    commit_seq: int
+    waiting_rows: int
+    most_rows: int
+
+
+def build_tree(
+    parts: Mapping[str, PartState],
+    writer: WriterFacts,
+    workers: Sequence[Worker],
+    addresses: Mapping[str, str],
+    models: int,
+) -> Node:
+    """Return the tree.
+
+    Args:
+      parts: what each part says of itself.
+      addresses: of the servers, by the keys of `server_ports`; empty before there are any.
+      models: how many the learning loop looks after.
+    """
+    named = {
+        name: Node(name, _TITLES.get(name, name.capitalize()), _state(part), part.detail)
+        for name, part in parts.items()
+    }
+    backends = tuple(named[name] for name in _BACKENDS if name in named)
+    engine = parts.get("engine")
+    children = [
+        Node("backends", "Backends", _worst(backends), _count_working(backends), backends),
+        _writer_node(writer),
+        *(named[name] for name in ("features",) if name in named),
+        _supervisor_node(parts.get("workers"), workers),
+        _learning_node(models, starting=not addresses),
+        _servers_node(addresses),
+        *(named[name] for name in ("intake",) if name in named),
+        *(node for name, node in named.items() if name not in _PLACED),
+    ]
+    return Node(
+        "engine",
+        "Engine",
+        Health.STARTING if engine is None else _state(engine),
+        "starting" if engine is None else engine.detail,
+        tuple(children),
+    )
+
+
+def _state(part: PartState) -> Health:
+    if part.ok:
+        return Health.OK
+    if part.detail in ("starting", "connecting", "reading history", "stopping"):
+        return Health.STARTING
+    return Health.FAILED if part.required else Health.WARN
+
+
+def _writer_node(writer: WriterFacts) -> Node:
+    # Three quarters full: senders will soon be held up.
+    full = writer.waiting_rows * 4 > writer.most_rows * 3
+    waiting = f", {writer.waiting_rows:,} rows wait" if writer.waiting_rows else ""
+    return Node(
+        "writer",
+        "DuckDB writer",
+        Health.WARN if full else Health.OK,
+        f"commit {writer.commit_seq:,}{waiting}",
+    )
+
+
+def _supervisor_node(part: PartState | None, workers: Sequence[Worker]) -> Node:
+    slots = tuple(
+        Node(
+            worker.slot,
+            worker.slot,
+            _WORKER_STATE.get(worker.state, Health.WARN),
+            _describe_worker(worker),
+        )
+        for worker in workers
+    )
+    busy = sum(worker.job is not None for worker in workers)
+    if part is None:
+        return Node("supervisor", "Supervisor", Health.STARTING, "starting", slots)
+    if part.ok or (slots and part.detail != "starting"):
+        down = _worst(slots)
+        state = down if down in (Health.WARN, Health.FAILED) else Health.OK
+        detail = f"{len(slots)} workers, {busy} busy"
+        if not part.ok:
+            state, detail = Health.WARN, f"{detail}; {part.detail}"
+        return Node("supervisor", "Supervisor", state, detail, slots)
+    return Node("supervisor", "Supervisor", _state(part), part.detail, slots)
+
+
+def _describe_worker(worker: Worker) -> str:
+    if worker.job is not None:
+        return f"{worker.state}: {worker.job.job_type}"
+    if worker.starts_in_s:
+        return f"{worker.state}, starts in {worker.starts_in_s:.0f} s"
+    return worker.state
+
+
+def _learning_node(models: int, *, starting: bool) -> Node:
+    if starting:
+        return Node("learning", "Learning loop", Health.STARTING, "starting")
+    return Node("learning", "Learning loop", Health.OK, f"looks after {models} models")
+
+
+def _servers_node(addresses: Mapping[str, str]) -> Node:
+    servers = tuple(
+        Node(name, name, Health.OK, address) for name, address in sorted(addresses.items())
+    )
+    state = Health.OK if servers else Health.STARTING
+    detail = f"{len(servers)} listen" if servers else "starting"
+    return Node("servers", "gRPC and HTTP servers", state, detail, servers)
+
+
+def _count_working(nodes: Sequence[Node]) -> str:
+    working = sum(node.state is Health.OK for node in nodes)
+    return f"{working} of {len(nodes)} answer"
+
+
+def _worst(nodes: Sequence[Node]) -> Health:
+    order = (Health.FAILED, Health.WARN, Health.STARTING)
+    return next((state for state in order if any(n.state is state for n in nodes)), Health.OK)

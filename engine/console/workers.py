@@ -1,0 +1,64 @@
+"""Slots as the Console shows them. Pure."""
+
+from collections.abc import Callable, Iterable
+
+from engine.console.snapshot import LastEnd, RunningJob, Worker
+from engine.jobs import RunningJob as JobInHand
+from engine.jobs.excerpts import cut_text
+from engine.workers.views import WorkerView
+
+_MOST_STACK_CHARACTERS = 4_000
+"""Every pulse carries them; the whole of it is with the job."""
+
+
+def show_workers(
+    views: Iterable[WorkerView], find_job: Callable[[str], JobInHand | None]
+) -> tuple[Worker, ...]:
+    """Return the slots with what each worker has in hand.
+
+    Args:
+      find_job: returns a running job by its id, None if it has just ended.
+    """
+    return tuple(_show(view, find_job(view.job_id) if view.job_id else None) for view in views)
+
+
+def _show(view: WorkerView, job: JobInHand | None) -> Worker:
+    end = view.last_end
+    return Worker(
+        slot=view.slot,
+        pool=view.pool or "",
+        host=view.host,
+        worker_id=view.worker_id,
+        pid=view.pid,
+        state=view.state.value,
+        lease_remaining_s=round(max(0.0, view.lease_remaining_s), 2),
+        memory_bytes=view.memory_bytes,
+        restarts=view.restarts,
+        # A slot that is never tried again waits for ever, which JSON has no number for.
+        starts_in_s=round(min(view.starts_in_s, 86_400.0), 1),
+        job=None if job is None else _show_job(job),
+        last_end=None
+        if end is None
+        else LastEnd(
+            end.cause.value,
+            end.detail,
+            cut_text(end.stack, _MOST_STACK_CHARACTERS),
+            end.job_id,
+            end.ended_at_us,
+        ),
+    )
+
+
+def _show_job(job: JobInHand) -> RunningJob:
+    progress = job.progress
+    return RunningJob(
+        job_id=job.job_id,
+        job_type=job.job_type,
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        started_at_us=job.started_at_us,
+        progress=0 if progress is None else progress.counter,
+        progress_total=None if progress is None else progress.total,
+        note="" if progress is None else progress.note,
+        cancel_requested=job.cancel_requested,
+    )
