@@ -118,14 +118,16 @@ def add_versions(
     promotions: Sequence[Promotion] = (CHAMPION,),
     *,
     change: Callable[[bytes], bytes] = lambda content: content,
+    forge: Callable[[bytes], bytes] = lambda content: content,
 ) -> list[ModelVersion]:
     """Give a declared model trained versions, in the data folder of an engine that is not running.
 
     Args:
       change: what is done to the content that is stored, but not to what is registered.
+      forge: what is done to it before it is registered.
     """
     config = load_config(config_dir, data_dir, [], {})
-    return trio.run(_add_versions, config, model, promotions, change)
+    return trio.run(_add_versions, config, model, promotions, change, forge)
 
 
 async def _add_versions(
@@ -133,6 +135,7 @@ async def _add_versions(
     model: str,
     promotions: Sequence[Promotion],
     change: Callable[[bytes], bytes],
+    forge: Callable[[bytes], bytes],
 ) -> list[ModelVersion]:
     defined = compile_feature_set(config.features).features
     spec = config.models.models[model]
@@ -146,7 +149,7 @@ async def _add_versions(
         await registry.load()
         await registry.sync_declared(config.models.models)
         for seed, promotion in enumerate(promotions, 1):
-            content = fit_artifact(Learned(model, types, seed))
+            content = forge(fit_artifact(Learned(model, types, seed)))
             ref = ref_of(content)
             await blobs.put(ref.name, change(content))
             planned = registry.plan_training(
