@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import click
@@ -22,6 +22,7 @@ from engine.cli.job_text import (
 from engine.cli.options import CommonOptions, common_options, given
 from engine.cli.running import find_engine
 from engine.errors import UnavailableError
+from engine.rpc import RpcFailedError, StatusCode
 from proto.trellis.v1.jobs_grpc import JobServiceServicer
 from proto.trellis.v1.jobs_pb2 import (
     CancelJobRequest,
@@ -31,7 +32,6 @@ from proto.trellis.v1.jobs_pb2 import (
     ListJobsResponse,
     RetryJobRequest,
     WatchJobRequest,
-    WatchJobResponse,
 )
 
 PORT: Final = "service_d"
@@ -140,23 +140,45 @@ def watch_job(service: Any, job_id: str, show: Callable[[Job], str] | None) -> J
       show: returns the line; None if nothing is to be printed.
     Raises:
       UnavailableError: the engine stopped telling before that.
+      RpcFailedError: it refused, or has not answered in the time of a call.
     """
-    # A job may take any time; the engine closes the stream when it stops.
-    request = WatchJobRequest(job_id=job_id)
-    changes: Iterable[WatchJobResponse] = service.WatchJob(request, timeout_s=None)
     shown = ""
-    for change in changes:
-        line = "" if show is None else show(change.job)
+    for job in _follow(service, job_id):
+        line = "" if show is None else show(job)
         if line != shown:
             click.echo(line)
             # A pipe is not flushed by lines, and the next one may be long in coming.
             sys.stdout.flush()
             shown = line
-        if has_ended(change.job):
-            return change.job
+        if has_ended(job):
+            return job
     raise UnavailableError(
         f"the engine stopped watching the job; go on with: python main.py jobs watch {job_id}"
     )
+
+
+def _follow(service: Any, job_id: str) -> Iterator[Job]:
+    """Yield a job whenever it has changed, until it has ended or the engine says no more.
+
+    A job may stand still for any time, an engine may not: it is asked again and again, and answers
+    each time with how the job stands.
+    """
+    known = Job()
+    is_over = False
+    while not is_over:
+        heard = False
+        try:
+            for change in service.WatchJob(WatchJobRequest(job_id=job_id)):
+                heard = True
+                if change.attempts_unchanged:
+                    change.job.attempts.extend(known.attempts)
+                    change.job.attempts_left_out = known.attempts_left_out
+                known = change.job
+                yield known
+            is_over = True
+        except RpcFailedError as error:
+            if error.status.status_code is not StatusCode.DEADLINE_EXCEEDED or not heard:
+                raise
 
 
 def _show_json(job: Job) -> str:

@@ -202,16 +202,18 @@ class ExplainPredictionRequest(_message.Message):
     def __init__(self, prediction_id: _Optional[str] = ...) -> None: ...
 
 class EntityEvent(_message.Message):
-    __slots__ = ("action", "event_time", "value", "commit_seq")
+    __slots__ = ("action", "event_time", "value", "commit_seq", "features")
     ACTION_FIELD_NUMBER: _ClassVar[int]
     EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     COMMIT_SEQ_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     action: str
     event_time: _timestamp_pb2.Timestamp
     value: float
     commit_seq: int
-    def __init__(self, action: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., value: _Optional[float] = ..., commit_seq: _Optional[int] = ...) -> None: ...
+    features: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, action: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., value: _Optional[float] = ..., commit_seq: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExplainedFeature(_message.Message):
     __slots__ = ("given", "rebuilt", "overridden", "equal")

@@ -176,10 +176,12 @@ class WatchJobRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class WatchJobResponse(_message.Message):
-    __slots__ = ("job",)
+    __slots__ = ("job", "attempts_unchanged")
     JOB_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_UNCHANGED_FIELD_NUMBER: _ClassVar[int]
     job: Job
-    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
+    attempts_unchanged: bool
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., attempts_unchanged: _Optional[bool] = ...) -> None: ...
 
 class CancelJobRequest(_message.Message):
     __slots__ = ("job_id",)

@@ -196,6 +196,34 @@ async def test_watching_ends_with_the_job(jobs):
     assert (seen[0], seen[-1]) == (pb.JOB_STATE_QUEUED, pb.JOB_STATE_SUCCEEDED)
 
 
+async def test_attempts_are_sent_when_they_change_and_with_the_end(jobs):
+    job_id = await submit(jobs)
+    await jobs.fail("slot", JobFailure(job_id, (await claim(jobs)).token, "odd", "no", stack="s"))
+    seen = []
+
+    async def work():
+        job = await claim(jobs)
+        for counter in range(1, 4):
+            jobs.note_progress(job_id, job.token, counter)
+            await eventually(lambda wanted=counter: seen[-1].job.progress == wanted)
+        await jobs.fail("slot", JobFailure(job_id, job.token, "odd", "no", stack="s"))
+        await eventually(lambda: len(seen[-1].job.attempts) == 2)
+        await jobs.cancel(job_id)
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            async for reply in JobService(jobs, {}).WatchJob(pb.WatchJobRequest(job_id=job_id)):
+                if not seen:
+                    nursery.start_soon(work)
+                seen.append(reply)
+
+    assert [len(one.job.attempts) for one in seen if not one.attempts_unchanged] == [1, 2, 2]
+    unchanged = [one for one in seen if one.attempts_unchanged]
+    assert len(unchanged) >= 3
+    assert not any(one.job.attempts or one.job.attempts_left_out for one in unchanged)
+    assert (seen[0].attempts_unchanged, seen[-1].attempts_unchanged) == (False, False)
+
+
 async def test_a_cancelled_job_is_run_again_when_retried(jobs):
     job_id = await submit(jobs)
     service = JobService(jobs, {})
