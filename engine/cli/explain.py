@@ -81,7 +81,8 @@ def _show(found: ExplainPredictionResponse, events: int) -> None:
     click.echo(
         "\nreproduced: every value is the same to the last bit"
         if found.reproduced
-        else "\nNOT reproduced: history has other values than the model was given"
+        else "\nNOT reproduced: history has other values than the model was given, or features.yaml"
+        " defines them otherwise by now"
     )
     shown = found.events[:events]
     if not shown:
@@ -89,13 +90,14 @@ def _show(found: ExplainPredictionResponse, events: int) -> None:
     more = len(found.events) - len(shown)
     click.echo(f"\nevents behind it, the latest first{f', {more:,} more not shown' * (more > 0)}:")
     print_table(
-        ("event time", "action", "value", "commit"),
+        ("event time", "action", "value", "commit", "behind"),
         [
             (
                 show_time(event.event_time),
                 event.action,
                 f"{event.value:g}" if event.HasField("value") else None,
                 event.commit_seq,
+                ", ".join(event.features),
             )
             for event in shown
         ],
@@ -138,6 +140,7 @@ def _describe(found: ExplainPredictionResponse) -> dict[str, Any]:
                 "event_time": show_time(event.event_time),
                 "value": event.value if event.HasField("value") else None,
                 "commit_seq": event.commit_seq,
+                "features": [*event.features],
             }
             for event in found.events
         ],

@@ -76,7 +76,9 @@ def encode_explanation(found: Explanation) -> pb.ExplainPredictionResponse:
         if overridden:
             prediction.overridden.append(message.name)
     for event in found.events:
-        one = reply.events.add(action=event.action, commit_seq=event.commit_seq)
+        one = reply.events.add(
+            action=event.action, commit_seq=event.commit_seq, features=event.features
+        )
         set_time(one.event_time, event.event_time_us)
         if event.value is not None:
             one.value = event.value

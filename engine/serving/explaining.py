@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import attrs
@@ -22,6 +22,7 @@ from engine.store.queries import load_queries
 
 _QUERIES: Final = load_queries("engine.serving")
 _TIMEOUT_S: Final = 30.0
+_NEVER_US: Final = 1 << 62
 
 
 @attrs.frozen
@@ -32,6 +33,25 @@ class EventBehind:
     event_time_us: int
     value: float | None
     commit_seq: int
+    features: tuple[str, ...]
+    """Those that can rest on it, in the model's order."""
+
+
+@attrs.frozen
+class _Reach:
+    """Events that a feature can rest on."""
+
+    feature: str
+    actions: frozenset[str] | None
+    from_us: int
+
+
+class PredictionNotKeptError(NotFoundError):
+    """There is no record of a prediction, if ever there was one."""
+
+    def __init__(self, prediction_id: str) -> None:
+        super().__init__("prediction", prediction_id)
+        self.args = (f"{self}; it was never made, or not kept: see log_share in models.yaml",)
 
 
 @attrs.frozen
@@ -80,19 +100,19 @@ class Explainer:
         """Rebuild a prediction's features at its commit and its moment.
 
         Raises:
-          NotFoundError: no such prediction is kept.
+          PredictionNotKeptError: no such prediction is kept.
           FailedPreconditionError: a feature of it is not defined any more.
           DeadlineExceededError, StoreError: history was asked and did not answer.
         Cancellation: a checkpoint; queries are interrupted.
         """
         if not is_job_id(prediction_id):
-            raise NotFoundError("prediction", prediction_id[:80])
+            raise PredictionNotKeptError(prediction_id[:80])
         await self._log.flush()
         rows = await self._reader.fetch_rows(
             _QUERIES["prediction"], {"prediction_id": prediction_id}, timeout_s=_TIMEOUT_S
         )
         if not rows:
-            raise NotFoundError("prediction", prediction_id)
+            raise PredictionNotKeptError(prediction_id)
         [(model, number, at_us, entity_key, as_of_us, commit_seq, inputs, statuses, *kept)] = rows
         names = self._models.find(model).find(number).features
         try:
@@ -122,27 +142,54 @@ class Explainer:
     async def _fetch_events(
         self, entity_key: int, names: Sequence[str], as_of_us: int, commit_seq: int
     ) -> tuple[EventBehind, ...]:
-        behind = [
-            feature
-            for feature in self._feature_set.select(tuple(names)).base
-            if isinstance(feature, EventFeature)
-        ]
-        if not behind:
+        reaches = self._find_reaches(names, as_of_us)
+        if not reaches:
             return ()
-        actions = [feature.actions for feature in behind]
+        from_us = _oldest_by_action(reaches)
+        any_from_us = from_us.pop(None, _NEVER_US)
         rows = await self._reader.fetch_rows(
             _QUERIES["events_behind"],
             {
                 "entity_key": entity_key,
                 "commit_seq": commit_seq,
                 "as_of_us": as_of_us,
-                "from_us": min(feature.window_start_us(as_of_us) or 0 for feature in behind),
-                "any_action": None in actions,
-                "actions": sorted({one for some in actions if some is not None for one in some}),
+                "actions": list(from_us),
+                "from_us": list(from_us.values()),
+                "any_from_us": any_from_us,
             },
             timeout_s=_TIMEOUT_S,
         )
-        return tuple(EventBehind(*row) for row in rows)
+        return tuple(
+            EventBehind(action, time_us, value, seq, _reached(reaches, action, time_us))
+            for action, time_us, value, seq in rows
+        )
+
+    def _find_reaches(self, names: Sequence[str], as_of_us: int) -> list[_Reach]:
+        """Return which events features can rest on, also through features they are made of."""
+        return [
+            _Reach(name, base.actions, base.window_start_us(as_of_us) or 0)
+            for name in names
+            for base in self._feature_set.select((name,)).base
+            if isinstance(base, EventFeature)
+        ]
+
+
+def _oldest_by_action(reaches: Iterable[_Reach]) -> dict[str | None, int]:
+    """Return since when events count, by their action; None: those of any."""
+    from_us: dict[str | None, int] = {}
+    for reach in reaches:
+        for action in (None,) if reach.actions is None else reach.actions:
+            from_us[action] = min(reach.from_us, from_us.get(action, reach.from_us))
+    return from_us
+
+
+def _reached(reaches: Iterable[_Reach], action: str, time_us: int) -> tuple[str, ...]:
+    found = (
+        reach.feature
+        for reach in reaches
+        if time_us >= reach.from_us and (reach.actions is None or action in reach.actions)
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def is_same(one: Value | None, other: Value | None) -> bool:
