@@ -18,7 +18,7 @@ from engine.jobs import Jobs
 from engine.logs import REDACTOR
 from engine.rpc import BoundAddress, Servicer, serve
 from engine.rpc.tls import read_certificates
-from engine.services import WorkerService
+from engine.services import BackupService, WorkerService
 from engine.serving.residents import SCORE
 from engine.store import Store
 from engine.uploads import Uploads
@@ -89,7 +89,11 @@ async def open_workforce(
         control: BoundAddress = await nursery.start(
             functools.partial(
                 serve,
-                (WorkerService(supervisor, uploads), *more_servicers(supervisor)),
+                (
+                    WorkerService(supervisor, uploads),
+                    BackupService(store.writer),
+                    *more_servicers(supervisor),
+                ),
                 host=config.server_ports.host,
                 port=config.server_ports.control,
                 setting="server_ports.control",

@@ -20,6 +20,7 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs/api.md"
 PORTS = {
+    "BackupService": "control",
     "FeatureService": "service_b",
     "IngestService": "service_a",
     "IntakeService": "service_a",

@@ -57,6 +57,12 @@ _COMMANDS: Final = {
     "worker": LazyCommand(
         "engine.cli.worker", "worker", "Run workers on this machine for an engine elsewhere."
     ),
+    "backup": LazyCommand(
+        "engine.cli.backup", "backup", "Copy the data of a running engine to a new folder."
+    ),
+    "restore": LazyCommand(
+        "engine.cli.restore", "restore", "Make a data folder of a backup, and check it."
+    ),
     "check-config": LazyCommand(
         "engine.cli.check_config", "check_config", "Check and show the effective configuration."
     ),

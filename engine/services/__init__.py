@@ -1,5 +1,6 @@
 """The gRPC edge: one thin module a service. Parses, calls, encodes."""
 
+from engine.services.backup_service import BackupService
 from engine.services.feature_service import FeatureService
 from engine.services.inference_service import InferenceService
 from engine.services.ingest_service import IngestService
@@ -11,6 +12,7 @@ from engine.services.prediction_calls import PredictionCalls
 from engine.services.worker_service import WorkerService, WorkerViewService
 
 __all__ = [
+    "BackupService",
     "FeatureService",
     "InferenceService",
     "IngestService",

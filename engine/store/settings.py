@@ -27,5 +27,7 @@ class StoreSettings:
     """Size of the write-ahead log at which a checkpoint no longer waits for an idle moment."""
     checkpoint_idle_wal_bytes: int = 4 * 1024**2
     """Size of the write-ahead log below which an idle moment is not used for a checkpoint."""
+    held_wal_bytes: int = 1024**3
+    """Size of the write-ahead log at which a checkpoint no longer waits for a backup either."""
     checkpoint_idle_s: float = 0.5
     """Time without a write request that counts as idle."""

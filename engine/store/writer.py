@@ -6,7 +6,7 @@ after the commit that holds its rows, never before.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -19,6 +19,7 @@ from engine.errors import (
     DataFileFailedError,
     ResourceExhaustedError,
     SchemaMismatchError,
+    StoreError,
     TrellisError,
     WriterClosedError,
 )
@@ -26,7 +27,9 @@ from engine.records import Commit, Receipt, WriteRequest
 from engine.store.budget import Budget
 from engine.store.catalog import Table, check_operation
 from engine.store.checkpoint import CheckpointPolicy
+from engine.store.checkpoint_hold import CheckpointHold
 from engine.store.settings import StoreSettings
+from engine.store.snapshot import Snapshot, count_rows
 from engine.store.transaction import FILE_FAILURES, FileFailure, write_group
 
 logger = logging.getLogger(__name__)
@@ -58,12 +61,14 @@ class Writer:
         self._catalog = catalog
         self._settings = settings
         self._policy = CheckpointPolicy.from_settings(settings)
+        self._hold = CheckpointHold(settings.held_wal_bytes)
         self._wal_path = settings.path.with_name(settings.path.name + ".wal")
         self._budget = Budget(rows=settings.queue_rows, size_bytes=settings.queue_bytes)
         self._send, self._receive = trio.open_memory_channel[_Pending](settings.queue_requests)
         self._group: list[_Pending] = []
         self._listeners: list[CommitListener] = []
         self._commit_seq = commit_seq
+        self._written_seq = commit_seq  # of the writer's thread: the file's own, at once
         self._failure: DataFileFailedError | None = None
         # One thread at a time touches the write connection; readers' threads are not its rivals.
         self._limiter = trio.CapacityLimiter(1)
@@ -113,6 +118,41 @@ class Writer:
         assert pending.result is not None
         return pending.result.unwrap()
 
+    @property
+    def checkpoint_hold(self) -> CheckpointHold:
+        """Who holds checkpoints off, to be kept and ended by whoever has a snapshot."""
+        return self._hold
+
+    async def begin_snapshot(self) -> Snapshot:
+        """Hold checkpoints off, and describe the file as of a commit. Commits go on meanwhile.
+
+        Returns: what to copy, before `checkpoint_hold` is told to end. It has to be told every so
+          often that the copy goes on.
+        Raises:
+          FailedPreconditionError: another snapshot is being copied.
+          StoreError: the rows cannot be counted.
+        Cancellation: checkpoints go on.
+        """
+        backup_id = self._hold.begin()
+        try:
+            return await trio.to_thread.run_sync(self._describe, backup_id, limiter=self._limiter)
+        except BaseException as error:
+            self._hold.release()
+            if isinstance(error, duckdb.Error | OSError):
+                raise StoreError(f"the data file cannot be described: {error}") from error
+            raise
+
+    def _describe(self, backup_id: str) -> Snapshot:
+        # In the writer's turn: no transaction is under way, so the log ends with a commit.
+        return Snapshot(
+            backup_id=backup_id,
+            path=self._settings.path.absolute(),
+            data_bytes=_size_bytes(self._settings.path),
+            wal_bytes=_size_bytes(self._wal_path),
+            commit_seq=self._written_seq,
+            row_counts=count_rows(self._connection),
+        )
+
     def close(self) -> None:
         """Accept nothing more; what has queued is still written, then `run` returns."""
         self._send.close()
@@ -130,6 +170,7 @@ class Writer:
                 await self._write_group()
                 if self._checkpoint_is_due(idle_for_s=0.0):
                     await self._checkpoint()
+            self._hold.release()
             await self._checkpoint()
         except DataFileFailedError as error:
             self._failure = error
@@ -183,14 +224,7 @@ class Writer:
         requests = tuple(pending.request for pending in group)
         started_s = trio.current_time()
         try:
-            await trio.to_thread.run_sync(
-                write_group,
-                self._connection,
-                self._catalog,
-                requests,
-                commit_seq,
-                limiter=self._limiter,
-            )
+            await trio.to_thread.run_sync(self._write, requests, commit_seq, limiter=self._limiter)
         except FileFailure as error:
             raise DataFileFailedError(
                 f"writing {self._settings.path} failed: {error}; free disk space or repair the "
@@ -208,6 +242,10 @@ class Writer:
         for pending in group:
             self._answer(pending, outcome.Value(Receipt(commit_seq, pending.rows)))
         return None
+
+    def _write(self, requests: Sequence[WriteRequest], commit_seq: int) -> None:
+        write_group(self._connection, self._catalog, requests, commit_seq)
+        self._written_seq = commit_seq
 
     def _refuse(self, pending: _Pending, error: duckdb.Error) -> None:
         metrics.WRITER_FAILED_REQUESTS.inc()
@@ -247,7 +285,8 @@ class Writer:
     def _checkpoint_is_due(self, *, idle_for_s: float) -> bool:
         wal_bytes = _size_bytes(self._wal_path)
         metrics.STORE_WAL_BYTES.set(wal_bytes)
-        return self._policy.is_due(wal_bytes=wal_bytes, idle_for_s=idle_for_s)
+        held = self._hold.holds_off(wal_bytes)
+        return not held and self._policy.is_due(wal_bytes=wal_bytes, idle_for_s=idle_for_s)
 
     async def _checkpoint(self) -> None:
         started_s = trio.current_time()
