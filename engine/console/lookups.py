@@ -35,12 +35,12 @@ from engine.store.queries import load_queries
 _QUERIES = load_queries("engine.console")
 _TIMEOUT_S: Final = 5.0
 _REPLACEMENTS: Final = 12
-_JOBS: Final = 40
-_DEAD_LETTERS: Final = 40
+_JOBS: Final = 30
+_DEAD_LETTERS: Final = 20
 _PAYLOAD_BYTES: Final = 512
 _CHANGES: Final = 200
 _LOOKS: Final = 60
-_EVENTS: Final = 50
+_EVENTS: Final = 30
 _PREDICTIONS: Final = 25
 _STACK_CHARACTERS: Final = 16_000
 _KEY_LEAST, _KEY_MOST = -(2**63), 2**63 - 1
@@ -101,7 +101,7 @@ async def find_dead_letters(parts: ConsoleParts) -> list[DeadLetter]:
 
 
 async def find_models(parts: ConsoleParts) -> list[Model]:
-    """Return all models by name. Raises StoreError, DeadlineExceededError."""
+    """Return all models, those that learn first. Raises StoreError, DeadlineExceededError."""
     reader = parts.store.reader
     rows = await reader.fetch_rows(
         _QUERIES["model_changes"], {"most": _CHANGES}, timeout_s=_TIMEOUT_S
@@ -115,7 +115,7 @@ async def find_models(parts: ConsoleParts) -> list[Model]:
     ):
         if last is not None:
             before.setdefault(model, {})[version] = last
-    return [
+    found = [
         show_model(
             model,
             changes.get(model.name, []),
@@ -124,6 +124,7 @@ async def find_models(parts: ConsoleParts) -> list[Model]:
         )
         for model in parts.models.list()
     ]
+    return sorted(found, key=lambda model: not model.trainable)
 
 
 async def find_drift(parts: ConsoleParts, model: str, threshold: float) -> DriftMap:

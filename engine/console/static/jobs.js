@@ -9,16 +9,17 @@ import { badge, empty, jobBadge, jobLink, loaded, panel, progressBar, stack, tab
 const STATES = ["", "running", "queued", "scheduled", "succeeded", "failed", "dead", "cancelled"];
 const FRESH_MS = 4000;
 
-export function jobs([id, state]) {
-  return id ? [job(id)] : [list(state ?? ""), deadLetters()];
+export function jobs([id, state, before]) {
+  return id ? [job(id)] : [list(state ?? "", before ?? ""), deadLetters()];
 }
 
-function list(state) {
+function list(state, before) {
   const filter = h("nav", { class: "chips", "aria-label": "Jobs by state" }, STATES.map((one) =>
     h("a", { href: one ? `#jobs//${one}` : "#jobs", "aria-current": one === state ? "true" : null, key: one }, one || "all")));
-  const answer = ask(`/api/jobs?state=${state}`, "jobs", FRESH_MS);
-  return h("div", { key: `list-${state}` }, h("h1", { class: "view-title" }, "Jobs"), panel("Latest jobs", {}, filter, loaded(answer, (page) => page.jobs.length
-    ? table("Latest jobs", ["State", "Job", "Pool and worker", "Attempt", "Accepted", "Took", ""], page.jobs.map(row))
+  const answer = ask(`/api/jobs?state=${encodeURIComponent(state)}&before=${encodeURIComponent(before)}`, "jobs", FRESH_MS);
+  return h("div", { key: `list-${state}-${before}` }, h("h1", { class: "view-title" }, "Jobs"), panel("Latest jobs", {}, filter, loaded(answer, (page) => page.jobs.length
+    ? [table("Latest jobs", ["State", "Job", "Pool and worker", "Attempt", "Accepted", "Took", ""], page.jobs.map(row)),
+      h("p", { class: "pages" }, before && h("a", { href: `#jobs//${state}` }, "Latest"), page.next_before && h("a", { href: `#jobs//${state}/${page.next_before}` }, "Older"))]
     : empty(state ? `No job is ${state}` : "No job has been accepted yet", "An upload, a training or a look for drift makes one; so does python main.py jobs submit."))));
 }
 
