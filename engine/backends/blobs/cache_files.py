@@ -19,6 +19,7 @@ import attrs
 
 from engine.backends.blobs.borrowed import Borrowed
 from engine.backends.blobs.cache_index import CacheEntry
+from engine.backends.blobs.incoming import open_incoming
 from engine.backends.folder import make_private_folder
 
 _FILE_NAME = re.compile(r"([0-9a-f]{64})-[0-9a-f]{16}")
@@ -42,12 +43,7 @@ def open_cache_files(folder: Path) -> CacheFiles:
       FailedPreconditionError: a folder cannot be made, or is somebody else's.
       OSError: a leftover cannot be removed.
     """
-    files = CacheFiles(
-        make_private_folder(folder / "artifacts"), make_private_folder(folder / "incoming")
-    )
-    for leftover in files.incoming.iterdir():
-        leftover.unlink()
-    return files
+    return CacheFiles(make_private_folder(folder / "artifacts"), open_incoming(folder))
 
 
 def scan(files: CacheFiles) -> list[CacheEntry]:

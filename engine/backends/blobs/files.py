@@ -24,6 +24,7 @@ from engine.backends.blobs.errors import (
     blob_not_found,
 )
 from engine.backends.blobs.footer import FOOTER_BYTES, Footer, FooterError, decode_footer
+from engine.backends.blobs.incoming import open_incoming
 from engine.backends.folder import make_private_folder
 from engine.errors import NotFoundError
 
@@ -54,12 +55,7 @@ def open_blob_files(folder: Path) -> BlobFiles:
       FailedPreconditionError: a folder cannot be made, or is somebody else's.
       OSError: a leftover cannot be removed.
     """
-    files = BlobFiles(
-        make_private_folder(folder / "objects"), make_private_folder(folder / "incoming")
-    )
-    for leftover in files.incoming.iterdir():
-        leftover.unlink()
-    return files
+    return BlobFiles(make_private_folder(folder / "objects"), open_incoming(folder))
 
 
 class IncomingFile:
