@@ -36,7 +36,7 @@ def open_service(
       port: the server's `server_ports` key.
       servicer: the generated servicer's class.
       security: what the engine's servers want of callers.
-      timeout_s: how long a call, and connecting for it, may take.
+      timeout_s: how long a call may take, and connecting for it, up to half a minute.
     Raises:
       TrellisError: the certificate of `security` cannot be read.
     Raises, from the calls made in the block:
@@ -49,7 +49,7 @@ def open_service(
     token = security.auth_token
     options = ChannelOptions(
         timeout_s=timeout_s,
-        connect_timeout_s=timeout_s,
+        connect_timeout_s=min(timeout_s, _CALL_TIMEOUT_S),
         bearer_token=None if token is None else token.reveal(),
         tls=None if security.tls_certificate is None else _trust(security.tls_certificate),
     )

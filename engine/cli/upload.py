@@ -16,7 +16,7 @@ from engine.cli.client import open_service
 from engine.cli.job_text import show_change
 from engine.cli.jobs import PORT as JOBS_PORT
 from engine.cli.jobs import watch_job
-from engine.cli.options import CommonOptions, common_options
+from engine.cli.options import CommonOptions, Duration, common_options
 from engine.cli.running import find_engine
 from engine.cli.tables import print_table
 from engine.cli.times import show_time
@@ -35,6 +35,8 @@ from proto.trellis.v1.jobs_grpc import JobServiceServicer
 
 _PORT: Final = "service_a"
 _CHUNK_BYTES: Final = 256 * 1024
+_FIXED_S: Final = 120.0
+_LEAST_BYTES_PER_S: Final = 1 << 20
 _STATUS_PREFIX: Final = "UPLOAD_STATUS_"
 
 
@@ -47,6 +49,13 @@ _STATUS_PREFIX: Final = "UPLOAD_STATUS_"
 @click.option("--content-type", metavar="TYPE", help="Such as text/csv; default: told from FILE.")
 @click.option("--key", metavar="KEY", help="Uploads with the same key are the same upload.")
 @click.option("--wait", is_flag=True, help="Wait for the outcome and show the rows not taken.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Duration(),
+    metavar="DURATION",
+    help="When to give up sending FILE; default: after two minutes and a second for each MiB.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def upload(
@@ -58,6 +67,7 @@ def upload(
     content_type: str | None,
     key: str | None,
     wait: bool,
+    timeout_s: float | None,
     as_json: bool,
 ) -> None:
     """Upload the rows of FILE, which is JSON, CSV or Parquet, to a dataset.
@@ -65,6 +75,8 @@ def upload(
     Done when the engine has the file on disk; its rows count when the job has succeeded. Sending
     the same file again changes nothing. With --wait the exit code is 1 when nothing of it counts.
     """
+    if timeout_s is not None and timeout_s <= 0:
+        raise click.UsageError("--timeout is more than 0s")
     config = options.load()
     engine = find_engine(config.paths.data)
     header = UploadHeader(
@@ -73,13 +85,16 @@ def upload(
         content_type=content_type or "",
         idempotency_key=key or "",
     )
-    with (
-        _open(file) as content,
-        open_service(engine, _PORT, IngestServiceServicer, config.security) as service,
-    ):
+    with _open(file) as content:
         sending = _Sending(file, content, header)
-        # Large files take longer than a call should; progress is the server's to watch.
-        receipt: UploadFileResponse = service.UploadFile(sending.messages(), timeout_s=None)
+        if timeout_s is None:
+            size_bytes = sending.size_bytes
+            most_bytes = config.uploads.max_bytes
+            timeout_s = sending_time_s(most_bytes if size_bytes is None else size_bytes)
+        with open_service(
+            engine, _PORT, IngestServiceServicer, config.security, timeout_s=timeout_s
+        ) as service:
+            receipt: UploadFileResponse = service.UploadFile(sending.messages())
     if receipt.sha256 != sending.sha256.hexdigest() and sending.is_complete:
         raise FailedPreconditionError(
             f"the engine knows another file as this upload ({receipt.upload_id}); "
@@ -97,6 +112,14 @@ def upload(
     sys.exit(0 if outcome.status == UploadStatus.UPLOAD_STATUS_COMPLETED else 1)
 
 
+def sending_time_s(size_bytes: int) -> float:
+    """Return how long a file may take to send, as it is for any disk and network worth the name.
+
+    The fixed part is for an engine that has much else to write.
+    """
+    return _FIXED_S + size_bytes / _LEAST_BYTES_PER_S
+
+
 @attrs.define
 class _Sending:
     """A file on its way, and what was sent of it."""
@@ -107,15 +130,20 @@ class _Sending:
     sha256: Any = attrs.field(factory=hashlib.sha256)
     is_complete: bool = False
 
+    @property
+    def size_bytes(self) -> int | None:
+        """The file's size, None if it is a pipe or the like."""
+        status = os.fstat(self.content.fileno())
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
     def messages(self) -> Iterator[UploadFileRequest]:
         """Yield the header, then the content.
 
         Raises:
           TrellisError: the file cannot be read.
         """
-        status = os.fstat(self.content.fileno())
-        if stat.S_ISREG(status.st_mode):
-            self.header.size_bytes = status.st_size
+        if (size_bytes := self.size_bytes) is not None:
+            self.header.size_bytes = size_bytes
         yield UploadFileRequest(header=self.header)
         while chunk := self._read():
             self.sha256.update(chunk)

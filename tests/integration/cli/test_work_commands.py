@@ -132,6 +132,29 @@ def test_an_upload_is_waited_for_and_tells_what_was_not_taken(desk: Desk, tmp_pa
     assert (told.json["status"], told.json["rejects"][0]["row"]) == ("completed", 3)
 
 
+def test_an_upload_is_given_up_when_the_engine_stops_answering(desk: Desk, tmp_path: Path) -> None:
+    pipe = tmp_path / "profiles.csv"
+    os.mkfifo(pipe)
+    command = [sys.executable, "main.py", "--data", str(desk.engine.data_dir), "upload", str(pipe)]
+    with subprocess.Popen(
+        [*command, "--dataset", "profiles", "--timeout", "8s"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as sending:
+        try:
+            with pipe.open("wb") as content:
+                # More than a pipe holds: when all is written, the command is connected and sends.
+                content.write(b"user_id,plan,updated_at\n" + b"\n" * 300_000)
+                os.kill(desk.engine.pid, signal.SIGSTOP)
+            _, told = sending.communicate(timeout=60)
+        finally:
+            os.kill(desk.engine.pid, signal.SIGCONT)
+            sending.kill()
+    assert sending.returncode == 1
+    assert "has not answered within 8 s" in told
+
+
 def test_an_upload_of_which_nothing_counts_exits_with_1(desk: Desk, tmp_path: Path) -> None:
     file = tmp_path / "nothing.json"
     file.write_text('{"rows": [{"user_id": "x"')
@@ -149,6 +172,7 @@ def test_an_upload_of_which_nothing_counts_exits_with_1(desk: Desk, tmp_path: Pa
     [
         ("upload /nowhere.csv --dataset profiles", 2, "/nowhere.csv"),
         ("upload README.md", 2, "--dataset"),
+        ("upload README.md --dataset profiles --timeout 0s", 2, "more than 0s"),
         ("upload docs/examples/profiles.csv --dataset profile", 1, "profiles"),
         ("jobs show", 2, "wants the ID"),
         ("jobs list 7", 2, "jobs show 7"),
