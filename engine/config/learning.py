@@ -66,6 +66,12 @@ class ObservationsSpec:
     active: Period = described(
         "An entity is observed if it had an event within this time before.", default=30 * 86_400
     )
+    settle: Period | None = described(
+        "Observations at multiples of `every` begin this long after the first event. Until then "
+        "windows of features are still filling, and what a model learns there looks like drift "
+        "once they are full. Best as long as the longest window of the model's features.",
+        default=None,
+    )
     most_rows: _Rows = described(
         "Of more rows so many are drawn at random, by the seed.", default=200_000
     )

@@ -27,13 +27,14 @@ from engine.learning.drift_records import (
 )
 from engine.learning.payloads import (
     DETECT_DRIFT,
+    DriftRequest,
     read_drift_check,
     request_drift_check,
     write_drift_check,
 )
 from engine.learning.ports import JobPlan, JobQueue, LastCommit
 from engine.learning.trainings import Trainings
-from engine.models import ModelRegistry
+from engine.models import ModelRegistry, ModelVersion
 from engine.models.labels import find_history
 from engine.models.policy import Cause
 from engine.records import Commit, Operation, RequestWriter, WriteRequest
@@ -42,8 +43,13 @@ from engine.store.queries import load_queries
 logger = logging.getLogger(__name__)
 
 _QUERIES = load_queries("engine.learning")
+_SECOND_US = 1_000_000
 _RETRY_S = 5.0
 """Until what could not be decided is tried again."""
+
+
+class WindowTooEarlyError(FailedPreconditionError):
+    """The window still holds what the champion was trained on."""
 
 
 class DriftEndings:
@@ -114,7 +120,8 @@ class DriftChecks:
         Raises:
           NotFoundError: there is no such model.
           FailedPreconditionError: it is not declared with a label, has no trained champion to
-            compare with, or there are no events yet.
+            compare with, or there are no events yet; WindowTooEarlyError: the window does not yet
+            lie wholly after the rows that the champion was fitted on.
           UnavailableError: the engine is shutting down.
         Cancellation: a checkpoint before the job is accepted; then nothing is started.
         """
@@ -139,6 +146,7 @@ class DriftChecks:
                 self._thresholds,
                 cause,
             )
+            _check_window(request, champion)
             submission = await self._jobs.submit(
                 JobSpec(
                     DETECT_DRIFT,
@@ -235,3 +243,16 @@ class DriftChecks:
             extra={"model": report.model, "report_id": report.report_id, "reason": reason},
         )
         await self._writer.submit(WriteRequest((row_of_refusal(report, reason),)))
+
+
+def _check_window(request: DriftRequest, champion: ModelVersion) -> None:
+    """Refuse to compare what a version was fitted on with itself: it hides what is new since."""
+    if champion.trained is None:
+        return
+    missing_us = champion.trained.trained_until_us - request.window_start_us
+    if missing_us > 0:
+        raise WindowTooEarlyError(
+            f"the window begins before the last row that version {champion.version} of "
+            f"{champion.model!r} was fitted on; look again when there are events of "
+            f"{missing_us / _SECOND_US:.0f} s more, or make drift.window shorter"
+        )

@@ -148,6 +148,7 @@ def write_observations(observations: ObservationsSpec) -> dict[str, Any]:
         "last_s": observations.last,
         "at": _write_times(observations.at),
         "active_s": observations.active,
+        "settle_s": observations.settle,
         "most_rows": observations.most_rows,
     }
 
@@ -159,6 +160,7 @@ def read_observations(written: Mapping[str, Any]) -> ObservationsSpec:
         last=written["last_s"],
         at=tuple(map(datetime.datetime.fromisoformat, written["at"])),
         active=written["active_s"],
+        settle=written.get("settle_s"),  # of which older payloads know nothing
         most_rows=written["most_rows"],
     )
 

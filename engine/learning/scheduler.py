@@ -1,5 +1,6 @@
 """What the learning loop does by itself: it trains, looks for drift, and rolls back."""
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -11,7 +12,7 @@ from engine.clock import read_clock_us
 from engine.config import ModelSpec
 from engine.errors import TrellisError
 from engine.features import HistoryReader
-from engine.learning.drift_checks import DriftChecks
+from engine.learning.drift_checks import DriftChecks, WindowTooEarlyError
 from engine.learning.enough_rows import count_rows_to_fit
 from engine.learning.live_quality import LiveQuality
 from engine.learning.ports import LastCommit
@@ -103,7 +104,9 @@ class Scheduler:
             )
 
     async def _look(self, spec: ModelSpec) -> None:
-        if is_due(spec.drift.every, self._checks.age_s(spec.name)):
+        if not is_due(spec.drift.every, self._checks.age_s(spec.name)):
+            return
+        with contextlib.suppress(WindowTooEarlyError):  # the next visit looks again
             await self._checks.start(spec.name, Cause.SCHEDULE)
 
     async def _train(self, spec: ModelSpec) -> None:

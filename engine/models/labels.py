@@ -187,9 +187,15 @@ async def _fetch_grid(
     seed: int,
     timeout_s: float | None,
 ) -> pa.Table:
+    first_us = max(0, history.end_us - observations.last * _SECOND_US)
+    if observations.settle is not None:
+        [(begin_us,)] = await reader.fetch_rows(
+            _QUERIES["history_begin"], {"commit_seq": history.commit_seq}, timeout_s=timeout_s
+        )
+        first_us = max(first_us, (begin_us or 0) + observations.settle * _SECOND_US)
     parameters = {
         "commit_seq": history.commit_seq,
-        "first_us": max(0, history.end_us - observations.last * _SECOND_US),
+        "first_us": first_us,
         "last_us": history.end_us,
         "every_us": observations.every * _SECOND_US,
         "active_us": observations.active * _SECOND_US,

@@ -10,6 +10,10 @@ SELECT epoch_us(greatest(
     )
 ))
 
+-- name: history_begin
+-- The time of the first event that counts, microseconds; NULL without events.
+SELECT epoch_us(min(event_time)) FROM events WHERE commit_seq <= $commit_seq
+
 -- name: grid_spans
 -- The observations of an entity are the moments of the grid at which it was active: `active_us` or
 -- less after an event. Each event accounts for those up to the next one, so that every pair of

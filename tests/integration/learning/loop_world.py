@@ -237,8 +237,8 @@ RESULT = {
     "importance": [{"feature": "views", "importance": 0.1, "spread": 0.01}],
     "rows_fitted": 300,
     "rows_tested": 100,
-    "trained_from_us": 1,
-    "trained_until_us": 2,
+    "trained_from_us": 0,
+    "trained_until_us": 0,
     "lineage": {"seed": 1},
 }
 

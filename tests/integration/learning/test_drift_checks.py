@@ -10,6 +10,7 @@ import trio
 from engine.config import DriftSpec, ObservationsSpec, PolicySpec
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from engine.jobs import JobFailure
+from engine.learning.drift_checks import WindowTooEarlyError
 from engine.learning.drift_rows import ANSWER_COLUMN, SCORE_COLUMN, fetch_drift_rows
 from engine.learning.payloads import DETECT_DRIFT, TRAIN, read_drift_check
 from engine.models.policy import Cause
@@ -182,6 +183,22 @@ async def test_what_cannot_be_looked_at_is_refused_with_the_reason(
         await loop.add_events(*EVENTS)
         with pytest.raises(error, match=message):
             await loop.checks.start(model, Cause.CALL)
+
+
+async def test_there_is_no_look_before_the_window_lies_after_the_rows_of_the_training(
+    tmp_path: Path,
+) -> None:
+    model = attrs.evolve(MODEL, drift=DriftSpec(window=20, every=1))
+    async with open_loop(tmp_path, model) as loop, trio.open_nursery() as nursery:
+        await loop.add_events(*EVENTS)
+        await loop.train(trained_until_us=15 * SECOND)
+        with pytest.raises(WindowTooEarlyError, match="when there are events of 5 s more"):
+            await loop.checks.start("buyer", Cause.CALL)
+        nursery.start_soon(loop.scheduler.run)
+        assert await loop.jobs.claim("slot", None, 1, 1.5) == []
+        await loop.add_events((1, "view", 35))
+        assert (await loop.claim()).job_type == DETECT_DRIFT
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_call_waits_for_its_report(tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def naive_labels(
     else:
         every_us = observations.every * SECOND
         first_us = max(0, last_us - observations.last * SECOND)
+        if observations.settle is not None and known:
+            first_us = max(first_us, min(e.at_us for e in known) + observations.settle * SECOND)
         moments = [m for m in range(0, last_us + 1, every_us) if m >= first_us]
     found: list[tuple[int, int, object]] = []
     for t in moments:
@@ -150,6 +152,7 @@ observations_strategy = st.builds(
     last=st.integers(10, 30),
     active=st.integers(1, 20),
     at=st.just(()) | st.lists(moment_strategy, min_size=1, max_size=4).map(tuple),
+    settle=st.none() | st.integers(1, 20),
 )
 history_strategy = st.builds(
     History, commit_seq=st.sampled_from([1, 2, 3]), end_us=st.integers(15, 30).map(SECOND.__mul__)
