@@ -6,6 +6,7 @@ kept. A tensor has a value a row.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ _API_VERSION: Final = "v1"
 _PLATFORM: Final = "sklearn"
 _KEY: Final = "entity_key"
 _ROWS_MAX: Final = 1_000
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 _TENSOR = pb.ModelMetadataResponse.TensorMetadata
 
 
@@ -98,6 +100,7 @@ class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]  # g
         plan = self._plan(request.model_name, request.model_version)
         inputs = read_inputs(request, _ROWS_MAX)
         version = plan.version
+        wanted = _read_wanted(request, version)
         if set(inputs) == {_KEY} and _KEY not in plan.places:
             datatype, keys = inputs[_KEY]
             if datatype not in DATATYPES["int64"]:
@@ -113,17 +116,12 @@ class InferenceService(GRPCInferenceServiceServicer):  # type: ignore[misc]  # g
         response = pb.ModelInferResponse(
             model_name=version.model, model_version=str(version.version), id=request.id
         )
-        wanted = {one.name for one in request.outputs}
-        outputs = [one for one in _outputs(scores) if not wanted or one.name in wanted]
-        if wanted and len(outputs) != len(wanted):
-            raise InvalidArgumentError(
-                "outputs", f"there are {', '.join(one.name for one in _outputs(scores))}"
-            )
+        outputs = [one for one in _outputs(scores) if one.name in wanted]
         write_outputs(response, outputs, raw=bool(request.raw_input_contents))
         return response
 
     def _plan(self, model: str, version: str) -> Plan:
-        if version and not (version.isdecimal() and len(version) < 10):
+        if version and not _VERSION.fullmatch(version):
             raise InvalidArgumentError("model_version", f"{version[:80]!r} is not a number from 1")
         return self._predictor.plan(model, int(version) if version else None)
 
@@ -149,6 +147,19 @@ def _to_rows(plan: Plan, inputs: dict[str, tuple[str, list[Any]]]) -> list[tuple
             values = [value if math.isfinite(value) else None for value in values]
         columns.append(values)
     return [*zip(*columns, strict=True)]
+
+
+def _read_wanted(request: pb.ModelInferRequest, version: ModelVersion) -> frozenset[str]:
+    """Return the names of the outputs that are asked for, without any all of them.
+
+    Raises:
+      InvalidArgumentError: there is no such output.
+    """
+    known = [one.name for one in _describe_outputs(version)]
+    wanted = frozenset(one.name for one in request.outputs)
+    if not wanted <= set(known):
+        raise InvalidArgumentError("outputs", f"there are {', '.join(known)}")
+    return wanted or frozenset(known)
 
 
 def _describe_outputs(version: ModelVersion) -> list[Any]:
