@@ -209,7 +209,7 @@ SHADOWS_SKIPPED = Counter(
 )
 ARTIFACTS_REFUSED = Counter(
     "trellis_artifacts_refused",
-    "Parts of versions that were not used because they are not what was registered.",
+    "Parts of versions that were not used because they are missing or not what was registered.",
     ["reason"],
 )
 

@@ -3,19 +3,27 @@
 import hashlib
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import IO, Final
 
 import trio
 
 from engine import metrics
 from engine.backends.blobs import (
+    Artifact,
     ArtifactCache,
     BlobAccessError,
     BlobCorruptError,
     BlobExistsError,
     BlobStore,
 )
-from engine.errors import InvalidArgumentError, ResourceExhaustedError, UnavailableError
+from engine.errors import (
+    DataLossError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 from engine.models import BlobRef
 
 _MOST_BYTES: Final = 512 << 20
@@ -34,10 +42,14 @@ class Artifacts:
     async def put(self, content: AsyncIterable[bytes]) -> BlobRef:
         """Store content under a name made of its hash; that it is there already is fine.
 
+        It counts as stored once it was read back, into the cache, from where it can be had from
+        then on while the store is away.
+
         Raises:
           InvalidArgumentError: there is none.
-          ResourceExhaustedError: it is larger than an artifact may be.
+          ResourceExhaustedError: it is larger than an artifact may be, or than the cache.
           BackendUnavailableError, BlobAccessError: the store cannot take it.
+          NotFoundError, DataLossError, UnavailableError: it cannot be read back.
         Cancellation: a checkpoint; it is stored as a whole or not at all.
         """
         digest = hashlib.sha256()
@@ -61,6 +73,12 @@ class Artifacts:
                 info = await self._store.head(ref.name)
                 if (info.sha256, info.size_bytes) != (ref.sha256, size_bytes):
                     await self._store.put(ref.name, _read(file))
+            try:
+                await self._fetch(ref)
+            except DataLossError:
+                # What was there is spoilt, and would spoil each training that learns the same.
+                await self._store.put(ref.name, _read(file))
+                await self._fetch(ref)
         return ref
 
     async def read(self, ref: BlobRef) -> AsyncGenerator[bytes, None]:
@@ -71,13 +89,22 @@ class Artifacts:
           DataLossError: it is not what was registered.
           UnavailableError: it is not there, and the store is away or refuses us.
         """
+        async with self._open(ref) as artifact, await trio.open_file(artifact.path, "rb") as file:
+            while chunk := await file.read(_CHUNK_BYTES):
+                yield chunk
+
+    async def _fetch(self, ref: BlobRef) -> None:
+        async with self._open(ref):
+            return
+
+    @asynccontextmanager
+    async def _open(self, ref: BlobRef) -> AsyncIterator[Artifact]:
         try:
-            async with (
-                self._cache.open(ref.name, ref.sha256) as artifact,
-                await trio.open_file(artifact.path, "rb") as file,
-            ):
-                while chunk := await file.read(_CHUNK_BYTES):
-                    yield chunk
+            async with self._cache.open(ref.name, ref.sha256) as artifact:
+                yield artifact
+        except NotFoundError:
+            metrics.ARTIFACTS_REFUSED.labels("artifact_missing").inc()
+            raise
         except BlobCorruptError:
             metrics.ARTIFACTS_REFUSED.labels("artifact_corrupt").inc()
             raise
