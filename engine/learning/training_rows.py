@@ -1,13 +1,14 @@
 """The rows a training is given: features as of each observation, and what came after."""
 
 import io
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Container, Mapping
 from typing import Any
 
 import pyarrow as pa
 import trio
 
 from engine.config import UploadSpec
+from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore, HistoryReader
 from engine.learning.payloads import TrainingRequest
 from engine.models.labels import fetch_labels
@@ -31,11 +32,14 @@ async def fetch_training_rows(
       A feature that only the champion has is left out if it is not defined any more: that champion
       cannot be judged, which must not keep the model from being trained.
     Raises:
-      NotFoundError: a feature of the model, or the label's dataset, is not defined any more.
+      FailedPreconditionError: a feature of the model, or the label's dataset or its column, is not
+        defined any more.
       DeadlineExceededError: a query took longer than ten minutes.
       StoreError: a query failed.
     Cancellation: the query is interrupted.
     """
+    defined = features.feature_set.features
+    _check_defined(request, defined, uploads)
     labels = await fetch_labels(
         reader,
         request.label,
@@ -45,7 +49,6 @@ async def fetch_training_rows(
         seed=request.split.seed,
         timeout_s=_TIMEOUT_S,
     )
-    defined = features.feature_set.features
     rows = await features.training_set(
         labels.select(["entity_key", "event_time"]),
         [name for name in request.columns if name in request.features or name in defined],
@@ -53,6 +56,21 @@ async def fetch_training_rows(
         timeout_s=_TIMEOUT_S,
     )
     return rows.add_column(2, "label", labels["label"])
+
+
+def _check_defined(
+    request: TrainingRequest, defined: Container[str], uploads: Mapping[str, UploadSpec]
+) -> None:
+    """Refuse a training that an engine with other definitions has left behind."""
+    lost = [name for name in request.features if name not in defined]
+    dataset, column = request.label.dataset, request.label.column
+    if dataset is not None and (dataset not in uploads or column not in uploads[dataset].columns):
+        lost.append(f"{request.label.source}.{column}")
+    if lost:
+        raise FailedPreconditionError(
+            f"features.yaml does not define {', '.join(lost)} any more, as it did when this "
+            "training was called for; start another one"
+        )
 
 
 async def stream_table(table: pa.Table) -> AsyncGenerator[bytes, None]:

@@ -14,6 +14,7 @@ from engine.tasks.artifacts import ArtifactRefusedError, Predictions, TrainedMod
 from engine.tasks.artifacts.signature import LIBRARIES
 from engine.tasks.errors import PermanentJobError
 from engine.tasks.frames import RowsMismatchError
+from engine.tasks.link import RefusedError
 from engine.tasks.model_data import ArtifactError, Part, StoredPart
 from engine.tasks.row_stream import UnreadableRowsError, read_table
 from engine.tasks.training.bootstrap import Measurement
@@ -132,6 +133,8 @@ def _read(job: TrainJob, request: TrainingRequest) -> TrainingRows:
         table = read_table(job.read_rows(), note)
     except UnreadableRowsError as error:
         raise PermanentJobError("bad_rows", str(error)) from None
+    except RefusedError as error:
+        raise PermanentJobError("rows_refused", str(error)) from None
     return read_rows(table, request.task)
 
 

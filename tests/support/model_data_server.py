@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import pyarrow as pa
 
-from engine.errors import DataLossError, UnavailableError
+from engine.errors import DataLossError, FailedPreconditionError, UnavailableError
 from proto.trellis.v1 import model_data_pb2 as pb
 from proto.trellis.v1.model_data_grpc import ModelDataServiceServicer
 from tests.support.training_rows import stream
@@ -24,10 +24,14 @@ class ModelDataPlayer(ModelDataServiceServicer):
         self.champion_sha256 = ""
         self.stored: dict[tuple[str, str], bytes] = {}
         self.is_store_away = False
+        self.refusal = ""
+        """Of rows, if there is one."""
 
     async def ReadRows(
         self, input_message: pb.ReadRowsRequest
     ) -> AsyncGenerator[pb.ReadRowsResponse, None]:
+        if self.refusal:
+            raise FailedPreconditionError(self.refusal)
         content = stream(self.rows)
         for begin in range(0, len(content), _PART_BYTES):
             yield pb.ReadRowsResponse(content=content[begin : begin + _PART_BYTES])

@@ -86,9 +86,13 @@ async def test_a_feature_that_only_the_champion_had_and_nobody_defines_any_more_
         table = await fetch_training_rows(request, loop.features, loop.store.reader, {})
 
         assert table.column_names == ["entity_key", "event_time", "label", "views"]
-        own = attrs.evolve(request, features=("buys",))
-        with pytest.raises(NotFoundError, match="buys"):
-            await fetch_training_rows(own, loop.features, loop.store.reader, {})
+        paid = LabelSpec(within=5, source="uploads.orders", column="paid")
+        for asked, lost in (
+            (attrs.evolve(request, features=("buys",)), "buys"),
+            (attrs.evolve(request, label=paid), r"uploads\.orders\.paid"),
+        ):
+            with pytest.raises(FailedPreconditionError, match=f"does not define {lost} any more"):
+                await fetch_training_rows(asked, loop.features, loop.store.reader, {})
 
 
 async def test_a_model_of_uploads_alone_learns_without_any_events(tmp_path: Path) -> None:

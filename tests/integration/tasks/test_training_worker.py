@@ -134,6 +134,17 @@ async def test_a_job_that_cannot_succeed_says_so_with_its_code(tmp_path: Path) -
         assert service.failed[job_id].code == "too_little_data"
 
 
+async def test_rows_that_are_refused_fail_the_job_for_good(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as (service, data, spawn):
+        data.refusal = "features.yaml does not define views any more"
+        job_id = service.add("train", **make_payload())
+        await spawn("worker-1")
+        await service.until(lambda: job_id in service.failed, 60)
+        failure = service.failed[job_id]
+        assert (failure.permanent, failure.code) == (True, "rows_refused")
+        assert data.refusal in failure.message
+
+
 def _is_fitting(service: ControlService) -> bool:
     return any(
         check.progress > 20 and check.progress_note.startswith("fitting")
