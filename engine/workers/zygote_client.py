@@ -1,12 +1,7 @@
 """One zygote process, as the engine sees it."""
 
-import contextlib
 import logging
 import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,37 +13,15 @@ from engine.errors import StartFailedError
 from engine.workers import zygote_wire
 from engine.workers.output import ProcessOutput
 from engine.workers.proctable import read_stat
+from engine.workers.zygote_process import start_zygote
 
 logger = logging.getLogger(__name__)
 
-_PROGRAM: Final = Path(__file__).with_name("zygote.py")
 _START_S: Final = 60.0
 _PING_INTERVAL_S: Final = 2.0
 _SILENT_S: Final = 5.0
 _SPAWN_S: Final = 5.0
 _LAST_WORDS_S: Final = 0.2
-
-_PASSED_ON: Final = (
-    "PATH",
-    "LD_LIBRARY_PATH",
-    "TZ",
-    "LANG",
-    "LC_ALL",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-)
-"""Of the engine's environment, which may hold secrets, the zygote gets no more than these."""
-
-_SINGLE_THREADED: Final = {
-    # Libraries that start threads when they are imported; a fork would leave their locks held.
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    # The title of a process would be written over its environment, and a mark stands there.
-    "SPT_NOENV": "1",
-}
 
 
 @attrs.frozen
@@ -85,56 +58,19 @@ class Zygote:
           folder: where it runs.
           workers: the numbers of the host's workers, to which those forked are added.
 
-        Not in a thread: the kernel ties "tell me when my parent dies" to the thread that forked.
+        Not in a thread; see `start_zygote`.
 
         Raises:
           OSError: the process could not be made.
         """
-        with contextlib.ExitStack() as undo:
-            self._start(config, environment, folder, undo)
-            undo.pop_all()
+        self._process = start_zygote(config, environment, folder)
+        self.pid = self._process.pid
         self._output = ProcessOutput("zygote output", {"pid": self.pid})
         self._pending: dict[int, _Pending] = {}
         self._requests = 0
         self._heard_at = trio.current_time()
         self.ready = trio.Event()
         self._workers = workers
-
-    def _start(
-        self,
-        config: zygote_wire.ZygoteConfig,
-        environment: Mapping[str, str],
-        folder: Path,
-        undo: contextlib.ExitStack,
-    ) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        undo.callback(ours.close)
-        with theirs:
-            output_fd, their_output_fd = os.pipe()
-            undo.callback(os.close, output_fd)
-            try:
-                self._popen = subprocess.Popen(
-                    [sys.executable, "-I", str(_PROGRAM), str(theirs.fileno()), str(os.getpid())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=their_output_fd,
-                    stderr=their_output_fd,
-                    pass_fds=[theirs.fileno()],
-                    cwd=folder,
-                    env=_environment(environment),
-                    start_new_session=True,
-                    umask=0o077,
-                )
-            finally:
-                os.close(their_output_fd)
-        undo.callback(self._popen.wait)
-        undo.callback(self._popen.kill)
-        self.pid = self._popen.pid
-        self._pidfd = os.pidfd_open(self.pid)
-        undo.callback(os.close, self._pidfd)
-        ours.setblocking(False)
-        self._channel = ours
-        self._output_fd = output_fd
-        self._send(attrs.asdict(config))
 
     async def run(self) -> str:
         """Attend to the process until it has ended; return why it did.
@@ -149,17 +85,16 @@ class Zygote:
                 try:
                     verdict = await self._attend()
                 finally:
-                    self.kill()
+                    self._process.kill()
                     with trio.CancelScope(shield=True):
-                        await trio.lowlevel.wait_readable(self._pidfd)
-                    code = self._popen.wait()
+                        await trio.lowlevel.wait_readable(self._process.pidfd)
+                    code = self._process.reap()
                     reading.deadline = trio.current_time() + _LAST_WORDS_S
         finally:
             self.drain()
             for pending in self._pending.values():
                 pending.answered.set()
-            self._channel.close()
-            os.close(self._pidfd)
+            self._process.close()
         if verdict is None:
             verdict = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
         words = self._output.last_lines
@@ -167,8 +102,7 @@ class Zygote:
 
     def kill(self) -> None:
         """Kill the process if it still runs."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self._process.kill()
 
     async def fork(self, spec: dict[str, Any], descriptors: tuple[int, int, int]) -> Forked:
         """Have a worker made.
@@ -205,7 +139,8 @@ class Zygote:
         """Take all messages that have come; return whether more can come."""
         try:
             # Closed with the end of `run`, a moment before its caller knows.
-            while self._channel.fileno() >= 0 and (received := zygote_wire.receive(self._channel)):
+            channel = self._process.channel
+            while channel.fileno() >= 0 and (received := zygote_wire.receive(channel)):
                 self._take(*received)
         except BlockingIOError:
             return True
@@ -258,7 +193,7 @@ class Zygote:
         verdict: str | None = None
 
         async def stop_at_exit() -> None:
-            await trio.lowlevel.wait_readable(self._pidfd)
+            await trio.lowlevel.wait_readable(self._process.pidfd)
             nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
@@ -270,7 +205,7 @@ class Zygote:
 
     async def _read_answers(self) -> None:
         while self.drain():
-            await trio.lowlevel.wait_readable(self._channel)
+            await trio.lowlevel.wait_readable(self._process.channel)
 
     async def _watch(self) -> str:
         """Return what is wrong once the process does not start, or does not answer."""
@@ -306,14 +241,9 @@ class Zygote:
         return f"not ready within {_START_S:g} s"
 
     def _send(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
-        zygote_wire.send(self._channel, message, descriptors)
+        zygote_wire.send(self._process.channel, message, descriptors)
 
     async def _read_output(self, scope: trio.CancelScope) -> None:
         with scope:
-            async with trio.lowlevel.FdStream(self._output_fd) as stream:
+            async with trio.lowlevel.FdStream(self._process.output_fd) as stream:
                 await self._output.follow(stream)
-
-
-def _environment(mark: Mapping[str, str]) -> dict[str, str]:
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **passed_on, **_SINGLE_THREADED, **mark}
