@@ -5,35 +5,20 @@ import logging
 from collections.abc import AsyncIterator, Callable
 
 import attrs
-import numpy as np
-import pyarrow as pa
 import trio
 
 from engine.errors import TrellisError
 from engine.records import Append, RequestWriter, Statement, WriteRequest
+from engine.uploads.blocks import BLOCK_BYTES, encode_block
 from engine.uploads.header import check_size
 
 logger = logging.getLogger(__name__)
 
 INLINE_BYTES = 1 << 20
 """A file up to this size is stored with its acceptance; larger ones in parts."""
-PART_BYTES = 4 << 10
-"""DuckDB decompresses 2,048 rows to read one of them: with parts of 1 MiB every part read took
-75 ms and the whole file in memory, with these some 8 MiB."""
-BLOCK_BYTES = 4 << 20
-"""Written by one commit, and read by one query; so much of a file is in memory at a time, besides
-a chunk."""
 _HASH_INLINE_BYTES = 1 << 16
 """Hashing this takes some 0.1 ms, about what handing it to a thread takes."""
 _DISCARD_S = 10.0
-
-_PARTS_SCHEMA = pa.schema(
-    [
-        pa.field("upload_id", pa.string(), nullable=False),
-        pa.field("part", pa.int32(), nullable=False),
-        pa.field("content", pa.binary(), nullable=False),
-    ]
-)
 
 
 @attrs.frozen
@@ -57,7 +42,7 @@ async def receive_content(
     """
     hasher = hashlib.sha256()
     pending = bytearray()
-    size_bytes = parts = 0
+    size_bytes = blocks = 0
     try:
         async for chunk in chunks:
             size_bytes += len(chunk)
@@ -67,12 +52,14 @@ async def receive_content(
                 block = bytes(memoryview(pending)[:BLOCK_BYTES])
                 del pending[:BLOCK_BYTES]
                 await _hash(hasher.update, block)
-                parts = await _write_parts(writer, upload_id, parts, block)
+                await _write_block(writer, upload_id, blocks, block)
+                blocks += 1
         rest = bytes(pending)
         await _hash(hasher.update, rest)
         if size_bytes <= INLINE_BYTES:
             return Content(size_bytes, hasher.hexdigest(), rest)
-        await _write_parts(writer, upload_id, parts, rest)
+        if rest:
+            await _write_block(writer, upload_id, blocks, rest)
     except BaseException:
         if size_bytes > INLINE_BYTES:
             await discard_content(writer, upload_id)
@@ -109,19 +96,7 @@ async def _hash(update: Callable[[bytes], None], block: bytes) -> None:
         await trio.to_thread.run_sync(update, block)
 
 
-async def _write_parts(writer: RequestWriter, upload_id: str, first: int, block: bytes) -> int:
-    """Commit a block in parts; return the number of the next part."""
-    count = -(-len(block) // PART_BYTES)
-    if count:
-        numbers = np.arange(first, first + count, dtype=np.int32)
-        # The parts lie in the block as it is: only where they end is to be told.
-        ends = np.append(np.arange(count, dtype=np.int32) * PART_BYTES, np.int32(len(block)))
-        parts = [None, pa.py_buffer(ends), pa.py_buffer(block)]
-        arrays = [
-            pa.repeat(upload_id, count),
-            pa.array(numbers),
-            pa.Array.from_buffers(pa.binary(), count, parts),
-        ]
-        data = pa.RecordBatch.from_arrays(arrays, schema=_PARTS_SCHEMA)
-        await writer.submit(WriteRequest((Append("upload_parts", data),)))
-    return first + count
+async def _write_block(writer: RequestWriter, upload_id: str, number: int, block: bytes) -> None:
+    """Commit a block in parts."""
+    data = await trio.to_thread.run_sync(encode_block, upload_id, number, block)
+    await writer.submit(WriteRequest((Append("upload_parts", data),)))

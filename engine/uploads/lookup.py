@@ -3,16 +3,15 @@
 from collections.abc import AsyncGenerator
 
 import attrs
+import trio
 
 from engine.errors import NotFoundError
 from engine.store.queries import load_queries
-from engine.uploads.content import BLOCK_BYTES, PART_BYTES
+from engine.uploads.blocks import PARTS_A_BLOCK, decode_block
 from engine.uploads.ports import RowReader
 
 MOST_REJECTS_SHOWN = 100
 _CHUNK_BYTES = 1 << 20
-_PARTS_A_READ = BLOCK_BYTES // PART_BYTES
-_PARTS_A_CHUNK = _CHUNK_BYTES // PART_BYTES
 
 _QUERIES = load_queries("engine.uploads")
 
@@ -95,10 +94,12 @@ class UploadLookup:
             yield content
             return
         begin = 0
-        while parts := await self._reader.fetch_rows(
+        while rows := await self._reader.fetch_rows(
             _QUERIES["fetch_parts"],
-            {**of_upload, "begin": begin, "end": begin + _PARTS_A_READ},
+            {**of_upload, "begin": begin, "end": begin + PARTS_A_BLOCK},
         ):
-            for first in range(0, len(parts), _PARTS_A_CHUNK):
-                yield b"".join(part for (part,) in parts[first : first + _PARTS_A_CHUNK])
-            begin += _PARTS_A_READ
+            parts, [raw_bytes, *_] = zip(*rows, strict=True)
+            block = await trio.to_thread.run_sync(decode_block, parts, raw_bytes)
+            for first in range(0, len(block), _CHUNK_BYTES):
+                yield block[first : first + _CHUNK_BYTES]
+            begin += PARTS_A_BLOCK

@@ -52,8 +52,8 @@ SELECT count(DISTINCT row_number) FROM upload_rejects WHERE upload_id = $upload_
 SELECT content FROM uploads WHERE upload_id = $upload_id
 
 -- name: fetch_parts
--- Some parts of a large file, in order.
-SELECT content
+-- Some parts of a large file, in order, and what they are decompressed to.
+SELECT content, raw_bytes
 FROM upload_parts
 WHERE upload_id = $upload_id AND part >= $begin AND part < $end
 ORDER BY part
