@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="${PYTHON:-python}"
 out="${1:-.}"
-export PATH="$(dirname "$(command -v "$python")"):$PATH" # the plugin starts `python`
+PATH="$(dirname "$(command -v "$python")"):$PATH" # the plugin starts `python`
+export PATH
 exec "$python" -m grpc_tools.protoc -I. \
   --python_out="$out" --pyi_out="$out" --purerpc_out="$out" \
   --plugin=protoc-gen-purerpc=ops/protoc-gen-purerpc proto/trellis/v1/*.proto proto/inference/*.proto

@@ -20,7 +20,7 @@ from engine.errors import AlreadyExistsError, DataLossError, FailedPreconditionE
 
 MANIFEST: Final = "manifest.json"
 _FORMAT: Final = 1
-_PIECE_BYTES: Final = 16 * 2**20
+_PIECE_BYTES: Final = 4 * 2**20
 """What is read, written and brought to the disk at a time: far more of it unwritten would hold up
 the commits of an engine on the same disk."""
 
