@@ -1,19 +1,15 @@
 """Jobs: accepted once, run until they end, ended once."""
 
-import logging
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
 import attrs
 import trio
 
-from engine import metrics
-from engine.errors import BackendUnavailableError
 from engine.jobs.claims import Claims
 from engine.jobs.control import Control
 from engine.jobs.history import JobFilter, JobHistory, RowReader
@@ -45,17 +41,14 @@ from engine.jobs.spec import (
 )
 from engine.jobs.states import JobState
 from engine.jobs.submissions import Submissions
+from engine.jobs.upkeep import Upkeep
 from engine.jobs.views import JobView
 from engine.jobs.watching import JobWatch
 from engine.records import Operation, RequestWriter
 
-logger = logging.getLogger(__name__)
-
 BackTo = Literal["slot", "queue"]
 
-_GAUGE_INTERVAL_S = 5.0
 _CLOSE_S = 2.0
-_LEASE_CONFIRM_INTERVAL_S = 10.0
 
 
 class Jobs:
@@ -83,10 +76,10 @@ class Jobs:
         self._leases = LeaseTable()
         self._changes = JobChanges()
         of_types = Hooks(hooks)
-        self._queue = LeaseQueue(connect, QueueKeys(queue_name))
+        queue = LeaseQueue(connect, QueueKeys(queue_name))
         work = ReadyWork()
         rebuilding = Rebuilding(
-            self._queue,
+            queue,
             history,
             writer,
             self._leases,
@@ -96,14 +89,14 @@ class Jobs:
             engine_mark=engine_mark,
         )
         self._link = QueueLink(
-            self._queue,
+            queue,
             self._clock,
             work,
             lambda: rebuilding.rebuild(self._link),
             threads=settings.redis_threads,
         )
         self._claims = Claims(
-            self._queue,
+            queue,
             self._link,
             self._leases,
             work,
@@ -128,8 +121,9 @@ class Jobs:
             settings,
         )
         self._reading = JobReading(
-            history, self._queue, self._link, self._leases, self._changes, self._clock
+            history, queue, self._link, self._leases, self._changes, self._clock
         )
+        self._upkeep = Upkeep(queue, self._link, self._leases, self._reading, self._clock)
 
     def new_job_id(self) -> str:
         """Return an id that no job has, for operations that must name the job they come with."""
@@ -354,43 +348,11 @@ class Jobs:
         """Keep the queue whole and its gauges up to date until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._link.run)
-            nursery.start_soon(self._keep_gauges)
-            nursery.start_soon(self._confirm_leases)
+            nursery.start_soon(self._upkeep.run)
 
     async def close(self) -> None:
         """Tell Redis what it has not been told yet, if it is there; `run` is over."""
         await self._link.drain()
-
-    async def _keep_gauges(self) -> None:
-        while True:
-            await self._link.wait_open()
-            try:
-                stats = await self._reading.stats()
-            except BackendUnavailableError as error:
-                logger.debug("no depths", extra={"detail": str(error)})
-            else:
-                show_depths(stats)
-            await trio.sleep(_GAUGE_INTERVAL_S)
-
-    async def _confirm_leases(self) -> None:
-        while True:
-            await trio.sleep(_LEASE_CONFIRM_INTERVAL_S)
-            leases = [(lease.job.job_id, lease.claim) for lease in self._leases]
-            if not leases or not self._link.is_open:
-                continue
-            now_us = self._clock.now_us()
-            try:
-                await self._link.call(partial(self._queue.extend, leases, now_us))
-            except BackendUnavailableError as error:
-                logger.debug("leases not confirmed", extra={"detail": str(error)})
-
-
-def show_depths(stats: QueueStats) -> None:
-    """Set the gauges of all pools."""
-    for pool, depth in stats.by_pool.items():
-        for state in ("ready", "delayed", "leased", "dead"):
-            metrics.JOBS_DEPTH.labels(pool, state).set(getattr(depth, state))
-        metrics.JOBS_OLDEST_SECONDS.labels(pool).set(depth.oldest_ready_age_s or 0.0)
 
 
 @asynccontextmanager
