@@ -12,8 +12,9 @@ from engine.models.definitions import (
     Source,
     TrainedArtifact,
 )
+from engine.models.planning import TrainedChange
 from engine.models.policy import Promotion, Role
-from engine.models.registry import ModelRegistry, Registration, SyncReport, TrainedChange
+from engine.models.registry import ModelRegistry, Registration, SyncReport
 
 __all__ = [
     "ALIASES",

@@ -2,25 +2,16 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import attrs
-import pyarrow as pa
 import trio
 
 from engine import metrics
 from engine.clock import Clock, read_clock_us
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
-from engine.models.artifact_rows import read_artifact
-from engine.models.changes import (
-    row_of_alias,
-    row_of_log,
-    rows_of_model,
-    rows_of_version,
-)
 from engine.models.definitions import (
     ALIASES,
-    CHALLENGER,
     CHAMPION,
     Model,
     ModelVersion,
@@ -32,9 +23,10 @@ from engine.models.definitions import (
     close_names,
 )
 from engine.models.following import follow
-from engine.models.policy import Promotion, Role
+from engine.models.planning import Change, TrainedChange, plan_alias, plan_model, plan_trained
+from engine.models.policy import Promotion
+from engine.models.stored import ModelReader, read_models
 from engine.records import Commit, Operation, Receipt, WriteRequest
-from engine.store.queries import load_queries
 
 logger = logging.getLogger(__name__)
 
@@ -49,16 +41,6 @@ class ModelWriter(Protocol):
 
     def add_commit_listener(self, listener: Callable[[Commit], None]) -> None:
         """Call `listener` after every commit, before its senders are answered."""
-
-
-class ModelReader(Protocol):
-    """What the registry needs of the store's reader."""
-
-    async def fetch_rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a query and return its rows."""
-
-    async def fetch_arrow(self, sql: str) -> pa.Table:
-        """Run a query and return its result as an Arrow table."""
 
 
 class DeclaredModel(Protocol):
@@ -90,27 +72,12 @@ class Registration:
 
 
 @attrs.frozen
-class TrainedChange:
-    """A trained version that is to be, and the operations that make it one."""
-
-    version: ModelVersion
-    operations: tuple[Operation, ...]
-
-
-@attrs.frozen
 class SyncReport:
     """What a start changed: names of models by what happened to them."""
 
     created: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
-
-
-@attrs.frozen
-class _Change:
-    name: str
-    operations: tuple[Operation, ...] = ()
-    new_version: int | None = None
 
 
 class ModelRegistry:
@@ -144,39 +111,9 @@ class ModelRegistry:
 
     async def load(self) -> None:
         """Read all models from the data file. Raises StoreError."""
-        queries = load_queries("engine.models")
-        artifacts = {
-            (row["model"], row["version"]): read_artifact(row)
-            for row in (await self._reader.fetch_arrow(queries["model_artifacts"])).to_pylist()
-        }
-        versions: dict[str, list[ModelVersion]] = {}
-        for name, number, source, created_at_us, features in await self._reader.fetch_rows(
-            queries["model_versions"]
-        ):
-            version = ModelVersion(
-                name,
-                number,
-                tuple(features),
-                Source(source),
-                created_at_us,
-                artifacts.get((name, number)),
-            )
-            versions.setdefault(name, []).append(version)
-        aliases: dict[str, dict[str, int]] = {}
-        for name, alias, number in await self._reader.fetch_rows(queries["model_aliases"]):
-            aliases.setdefault(name, {})[alias] = number
-        for name, entity, description, created_at_us in await self._reader.fetch_rows(
-            queries["models"]
-        ):
-            self._models[name] = Model(
-                name,
-                entity,
-                description,
-                created_at_us,
-                tuple(versions[name]),
-                aliases.get(name, {}),
-            )
-            _show_model(self._models[name])
+        self._models = await read_models(self._reader)
+        for model in self._models.values():
+            _show_model(model)
         self._report_lost_features()
 
     def get(self, name: str, version: int | None = None) -> ModelVersion:
@@ -234,7 +171,7 @@ class ModelRegistry:
                     f"the model {name!r} is declared in models.yaml; change its features there"
                 )
             change = self._plan(name, asked, description, entity, Source.REGISTERED)
-            await self._apply([change])
+            await self._write(change.operations)
             created = change.new_version is not None
             model = self._models[name]
             return Registration(model.find(change.new_version or model.latest.version), created)
@@ -255,30 +192,9 @@ class ModelRegistry:
           NotFoundError: there is no such model.
         """
         model = self.find(name)
-        at_us = self._clock_us()
-        version = ModelVersion(
-            name, self._reserve_version(name), features, Source.TRAINED, at_us, trained
-        )
-        before = model.aliases.get(promotion.role.value)
-        operations: list[Operation] = [
-            *rows_of_version(version),
-            row_of_alias(at_us, name, promotion.role.value, version.version),
-        ]
-        if promotion.role is Role.CHAMPION and CHALLENGER in model.aliases:
-            # It waited to be better than the champion of before.
-            operations.append(row_of_alias(at_us, name, CHALLENGER, None))
-        facts = {
-            "job_id": trained.job_id,
-            "cause": trained.cause,
-            "drift_report_id": trained.drift_report_id,
-            "metrics": {one.name: one.value for one in trained.metrics},
-        }
-        moved = {"alias": promotion.role.value, "before": before, "reason": promotion.reason}
-        operations += [
-            row_of_log(at_us, name, version.version, "trained", facts),
-            row_of_log(at_us, name, version.version, "alias set", moved),
-        ]
-        return TrainedChange(version, tuple(operations))
+        number = self._reserve_version(name)
+        version = ModelVersion(name, number, features, Source.TRAINED, self._clock_us(), trained)
+        return plan_trained(model, version, promotion)
 
     def check_alias(
         self, name: str, alias: str, version: int | None, expected: int | Literal["any"] | None
@@ -329,15 +245,17 @@ class ModelRegistry:
             model = self.find(name)
             if version == before:
                 return before
-            at_us = self._clock_us()
-            facts = {"alias": alias, "before": before, "reason": reason}
-            operations = [row_of_alias(at_us, name, alias, version)]
-            if alias == CHAMPION and version == model.aliases.get(CHALLENGER):
-                operations.append(row_of_alias(at_us, name, CHALLENGER, None))
-            change = "alias removed" if version is None else "alias set"
-            operations.append(row_of_log(at_us, name, version, change, facts))
-            await self._apply([_Change(name, tuple(operations))])
-        logger.info(change, extra={"model": name, "version": version, **facts})
+            await self._write(plan_alias(model, alias, version, reason, self._clock_us()))
+        logger.info(
+            "alias removed" if version is None else "alias set",
+            extra={
+                "model": name,
+                "version": version,
+                "alias": alias,
+                "before": before,
+                "reason": reason,
+            },
+        )
         return before
 
     async def sync_declared(self, declared: Mapping[str, DeclaredModel]) -> SyncReport:
@@ -367,42 +285,21 @@ class ModelRegistry:
                     if model.declared is not None and model.name not in declared
                 ),
             )
-            await self._apply(changes)
+            await self._write(tuple(one for change in changes for one in change.operations))
             self._declared = frozenset(declared)
         self._log_sync(report)
         return report
 
     def _plan(
         self, name: str, features: tuple[str, ...], description: str, entity: str, source: Source
-    ) -> _Change:
-        """Decide what changes; nothing does yet."""
+    ) -> Change:
         at_us = self._clock_us()
-        known = self._models.get(name)
-        if known is not None and known.entity != entity:
-            raise FailedPreconditionError(
-                f"the model {name!r} is for the entity {known.entity!r}, not {entity!r}; "
-                "take another name"
-            )
-        if known is None:
-            version = ModelVersion(name, 1, features, source, at_us)
-            model = Model(name, entity, description, at_us, (version,))
-            log = row_of_log(at_us, name, 1, "created", _facts(version, model))
-            return _Change(name, (rows_of_model(model), *rows_of_version(version), log), 1)
-        model = attrs.evolve(known, description=description or known.description)
-        operations: list[Operation] = []
-        if model.description != known.description:
-            operations.append(rows_of_model(model))
-        new_version = None
-        latest = known.latest
-        if features != latest.features:
-            new_version = self._reserve_version(name)
-            latest = ModelVersion(name, new_version, features, source, at_us)
-            operations.extend(rows_of_version(latest))
-        if operations:
-            what = "described" if new_version is None else "version added"
-            facts = _facts(latest, model)
-            operations.append(row_of_log(at_us, name, latest.version, what, facts))
-        return _Change(name, tuple(operations), new_version)
+        first = ModelVersion(name, 1, features, source, at_us)
+        return plan_model(
+            Model(name, entity, description, at_us, (first,)),
+            self._models.get(name),
+            lambda: self._reserve_version(name),
+        )
 
     def _reserve_version(self, name: str) -> int:
         """Return a number that no version has, nor one whose commit is still to come."""
@@ -410,8 +307,7 @@ class ModelRegistry:
         self._reserved[name] = number
         return number
 
-    async def _apply(self, changes: Sequence[_Change]) -> None:
-        operations = tuple(operation for change in changes for operation in change.operations)
+    async def _write(self, operations: tuple[Operation, ...]) -> None:
         if operations:
             # Were the wait given up, the lock would be free before memory knows of the commit.
             with trio.CancelScope(shield=True):
@@ -453,11 +349,3 @@ def _show_model(model: Model) -> None:
 
 def _shown(version: int | str | None) -> str:
     return "nowhere" if version is None else f"version {version}"
-
-
-def _facts(version: ModelVersion, model: Model) -> dict[str, Any]:
-    return {
-        "description": model.description,
-        "features": list(version.features),
-        "source": version.source.value,
-    }

@@ -74,3 +74,21 @@ async def test_a_champion_that_changed_while_one_was_loaded_is_not_replaced(
         with pytest.raises(FailedPreconditionError, match="is version 4, not version 2"):
             await AliasMoves(loop.models, Slow()).set_alias("buyer", "champion", 3, expected=2)
         assert loop.models.get("buyer").version == 4
+
+
+async def test_every_move_is_a_line_of_the_log_also_that_of_a_challenger_that_is_one_no_more(
+    tmp_path: Path,
+) -> None:
+    async with open_loop(tmp_path) as loop:
+        await train_two(loop)
+        await loop.train(metrics=metric(0.9), champion_metrics=metric(0.7))
+        rows = await loop.store.reader.fetch_rows(
+            "SELECT version, change, detail->>'alias', detail->>'before' FROM model_log "
+            "WHERE change LIKE 'alias%' ORDER BY logged_at, change DESC"
+        )
+        assert rows == [
+            (2, "alias set", "champion", None),
+            (3, "alias set", "challenger", None),
+            (4, "alias set", "champion", "2"),
+            (None, "alias removed", "challenger", "3"),
+        ]

@@ -1,8 +1,8 @@
 """No definition and no order of arrival has a training see what a prediction could not have seen.
 
-One thing more is made to happen, an event or an uploaded row, at any time: before an observation, at
-its very moment, within the label's time or after it; early or late to be committed. What may change
-by it is the law; that nothing else does is compared over whole training sets.
+One thing more is made to happen, an event or an uploaded row, at any time: before an observation,
+at its very moment, within the label's time or after it; early or late to be committed. What may
+change by it is the law; that nothing else does is compared over whole training sets.
 """
 
 import functools
