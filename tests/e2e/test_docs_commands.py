@@ -22,6 +22,8 @@ DOCUMENTS = (
     "docs/guarantees.md",
     "docs/jobs.md",
     "docs/learning.md",
+    "docs/monitoring.md",
+    "docs/runbook.md",
     "docs/uploads.md",
     "benchmarks/README.md",
 )
@@ -29,7 +31,16 @@ DOCUMENTS = (
 RUN_ELSEWHERE = {
     "bash ops/run.sh --demo": "started by this module's engine fixture",
     "bash ops/test.sh": "the command that runs these tests",
-    "docker compose up --wait": "needs a container engine; compose.yml is checked by its schema",
+    "docker compose up --wait redis kafka": (
+        "needs a container engine; tests/unit/test_containers.py reads compose.yml"
+    ),
+    "bash ops/rebuild.sh": "needs one, too; tests/integration/ops has it ask a stand-in",
+    ".venv/bin/python main.py backup /var/backups/trellis/monday": (
+        "tests/e2e/test_backup.py does, into a folder that is there"
+    ),
+    ".venv/bin/python main.py restore /var/backups/trellis/monday data-of-monday": (
+        "tests/e2e/test_backup.py does"
+    ),
     "REDIS_URL=redis://127.0.0.1:6379/0 KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092 bash ops/run.sh": (
         "needs the containers; external servers are tested in tests/integration"
     ),
