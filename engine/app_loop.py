@@ -50,7 +50,7 @@ def make_learning_rules(config: EngineConfig) -> LearningRules:
     """Return the rules of one engine."""
     endings = TrainingEndings(config.models.models)
     hooks = {
-        TRAIN: JobHooks(complete=endings.complete, fail=endings.fail),
+        TRAIN: JobHooks(complete=endings.complete, fail=endings.fail, retry=endings.begin_again),
         DETECT_DRIFT: JobHooks(complete=DriftEndings().complete),
     }
     return LearningRules(hooks, endings)
@@ -73,12 +73,12 @@ async def open_learning(
     Raises: StoreError.
     """
     declared, writer, reader = config.models.models, store.writer, store.reader
-    rules.endings.attach(models)
     show_rules(declared, config.thresholds)
     trainings = Trainings(
         jobs, models, reader, writer, declared, config.features, _plan(config, TRAIN)
     )
     await trainings.load()
+    rules.endings.attach(models, trainings)
     checks = DriftChecks(
         jobs,
         models,

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -10,8 +11,9 @@ import msgspec
 from engine.clock import read_clock_us
 from engine.config import ModelSpec, PolicySpec
 from engine.errors import InvalidArgumentError
-from engine.jobs import ClaimedJob, EndedJob
+from engine.jobs import ClaimedJob, EndedJob, RetriedJob
 from engine.learning.payloads import TrainingRequest, read_training
+from engine.learning.trainings import Trainings
 from engine.models import (
     BlobRef,
     Importance,
@@ -70,10 +72,12 @@ class TrainingEndings:
     def __init__(self, declared: Mapping[str, ModelSpec]) -> None:
         self._declared = declared
         self._models: ModelRegistry | None = None
+        self._trainings: Trainings | None = None
 
-    def attach(self, models: ModelRegistry) -> None:
-        """Name the registry; before any worker runs."""
+    def attach(self, models: ModelRegistry, trainings: Trainings) -> None:
+        """Name what the hooks ask; before any worker runs, and any call is answered."""
         self._models = models
+        self._trainings = trainings
 
     async def complete(self, job: ClaimedJob, result: Mapping[str, Any]) -> tuple[Operation, ...]:
         """Return the operations that make a version of a result, by the policy of now.
@@ -104,6 +108,18 @@ class TrainingEndings:
             "detail": ended.message,
         }
         return (row_of_log(read_clock_us(), request.model, None, "training failed", facts),)
+
+    @asynccontextmanager
+    async def begin_again(self, job: RetriedJob) -> AsyncIterator[tuple[Operation, ...]]:
+        """Let a training run again, as the only one of its model.
+
+        Raises:
+          FailedPreconditionError: another one is under way.
+        """
+        assert self._trainings is not None
+        request = read_training(json.loads(job.payload_json))
+        async with self._trainings.beginning_again(request.model, job.job_id):
+            yield ()
 
     def _decide(self, request: TrainingRequest, trained: TrainedArtifact) -> Promotion:
         assert self._models is not None

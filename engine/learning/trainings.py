@@ -1,7 +1,8 @@
 """Service C: starts trainings, and makes versions of what they return."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import attrs
 import trio
@@ -154,6 +155,23 @@ class Trainings:
             known.uncured += cause is Cause.DRIFT
         logger.info("training started", extra={"model": model, "cause": cause, "job_id": job_id})
         return TrainingStart(job_id)
+
+    @asynccontextmanager
+    async def beginning_again(self, model: str, job_id: str) -> AsyncIterator[None]:
+        """Have a training that has failed run again while the block runs, if no other one does.
+
+        Raises:
+          FailedPreconditionError: another training of the model is under way.
+        """
+        async with self._starting:
+            known = self._of(model)
+            if known.job_id is not None and await self._runs(known.job_id):
+                raise FailedPreconditionError(
+                    f"the training {known.job_id} of {model!r} is under way; wait for it, it knows "
+                    "more than this one did"
+                )
+            yield
+            known.job_id = job_id
 
     async def _submit(
         self,

@@ -255,7 +255,9 @@ async def open_loop(
             async with open_store(StoreSettings(path=folder / "trellis.duckdb")) as store:
                 world = World(store, server, client, queue_name="learning")
                 world.hooks = {
-                    TRAIN: JobHooks(complete=endings.complete, fail=endings.fail),
+                    TRAIN: JobHooks(
+                        complete=endings.complete, fail=endings.fail, retry=endings.begin_again
+                    ),
                     DETECT_DRIFT: JobHooks(complete=DriftEndings().complete),
                 }
                 feature_set = compile_feature_set(defined)
@@ -267,7 +269,6 @@ async def open_loop(
                 )
                 await models.load()
                 await models.sync_declared(declared)
-                endings.attach(models)
                 async with world.open() as jobs:
                     await jobs.wait_queue_open()
                     trainings = Trainings(
@@ -280,6 +281,7 @@ async def open_loop(
                         JobPlan(pool="default", max_attempts=3),
                     )
                     await trainings.load()
+                    endings.attach(models, trainings)
                     checks = DriftChecks(
                         jobs,
                         models,

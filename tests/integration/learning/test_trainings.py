@@ -136,6 +136,29 @@ async def test_one_training_of_a_model_at_a_time_also_after_a_restart(tmp_path: 
         assert (await loop.trainings.start("buyer", Cause.CALL)).refusal is None
 
 
+async def test_a_training_runs_again_only_while_no_other_of_its_model_does(
+    tmp_path: Path,
+) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.trainings.start("buyer", Cause.CALL)
+        first = await loop.claim()
+        failure = JobFailure(first.job_id, first.token, "one_class", "all false", permanent=True)
+        await loop.jobs.fail("slot", failure)
+        second = (await loop.trainings.start("buyer", Cause.CALL)).job_id
+
+        with pytest.raises(FailedPreconditionError, match=f"training {second} of 'buyer' is under"):
+            await loop.jobs.retry(first.job_id)
+
+        assert await loop.complete(await loop.claim())
+        await loop.jobs.retry(first.job_id)
+        again = await loop.trainings.start("buyer", Cause.CALL)
+        assert (again.job_id, again.refusal) == (first.job_id, "a training is under way")
+        # What it was judged beside is champion no more.
+        assert await loop.complete(await loop.claim(), metrics=metric(0.9))
+        assert loop.models.find("buyer").aliases == {"champion": 2, "challenger": 3}
+
+
 async def test_trainings_that_nobody_called_for_cool_down_also_after_a_restart(
     tmp_path: Path,
 ) -> None:
