@@ -23,6 +23,7 @@ from scipy.stats import ks_2samp, wasserstein_distance
 from benchmarks.drift_job import PAYLOAD, REFERENCE, RESULT, WINDOW
 from benchmarks.drift_samples import window
 from benchmarks.measure import describe_machine
+from benchmarks.peer_venv import find_python
 from engine.config import DriftSpec
 from engine.config.sections import ThresholdsConfig
 from engine.tasks.drift.stability import LEAST_SHARE
@@ -30,7 +31,6 @@ from engine.tasks.reference import make_reference
 from engine.tasks.reference_file import write_reference
 
 ROOT = Path(__file__).resolve().parents[1]
-REQUIREMENTS = Path(__file__).with_name("requirements-drift-peers.txt")
 VERDICTS = ROOT / "tests" / "unit" / "tasks" / "drift" / "evidently_verdicts.json"
 
 FEATURES = 20
@@ -155,19 +155,6 @@ def check_equal(folder: Path, expected: dict[str, Any]) -> float:
     return float(largest)
 
 
-def find_python(chosen: str | None) -> str:
-    """Return an interpreter with Evidently, made in `.venv-drift-peers` unless one was chosen."""
-    if chosen is not None:
-        return chosen
-    folder = ROOT / ".venv-drift-peers"
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    install = [str(python), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)]
-    subprocess.run(install, check=True)
-    return str(python)
-
-
 def write_verdicts(python: str) -> None:
     """Ask Evidently about every pair of samples and keep its answers for the tests."""
     said = _call(python, "benchmarks.drift_peers.evidently_drift", "verdicts")
@@ -194,7 +181,7 @@ def main() -> None:
     parser.add_argument("--peers-python", help="an interpreter with requirements-drift-peers.txt")
     parser.add_argument("--verdicts", action="store_true", help="write what a test compares with")
     options = parser.parse_args()
-    python = find_python(options.peers_python)
+    python = find_python("drift-peers", options.peers_python)
     if options.verdicts:
         write_verdicts(python)
         return

@@ -16,7 +16,8 @@ from benchmarks.engine_calls import EngineCalls, submit_many
 from benchmarks.job_bodies import job_types
 from benchmarks.job_marks import wait_for_marks
 from benchmarks.measure import describe_machine
-from benchmarks.peer_queues import PEERS, Peer, PeerWorkers, find_python, versions
+from benchmarks.peer_queues import PEERS, Peer, PeerWorkers, versions
+from benchmarks.peer_venv import find_python
 from benchmarks.recovery import CASES, Recovery, measure_engine, measure_peers
 from benchmarks.redis_server import RedisOnPort, running_redis
 from tests.support.engine_process import EngineProcess
@@ -106,7 +107,7 @@ def main() -> None:
     parser.add_argument("--peers-python", help="an interpreter with requirements-peers.txt")
     options = parser.parse_args()
     runs, seconds = (1, 1.0) if options.quick else (options.runs, options.seconds)
-    python = find_python(options.peers_python)
+    python = find_python("peers", options.peers_python)
     rates: dict[str, list[float]] = {"Trellis": [], **{peer.name: [] for peer in PEERS}}
     recoveries: dict[str, dict[str, Recovery]] = {}
     with running_redis() as redis:

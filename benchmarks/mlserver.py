@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from proto.inference import open_inference_grpc_pb2 as oip
 MODEL = "ten_features"
 _SCRIPT = Path(__file__).parent / "predict_peers" / "mlserver_model.py"
 _START_S = 120.0
+_POLL_S = 0.1
 
 
 @contextmanager
@@ -36,11 +38,22 @@ def mlserver(python: str, features: int) -> Iterator[Target]:
                     "/inference.GRPCInferenceService/ModelInfer",
                     [_message(features)],
                 )
-                call_once(target, _START_S)
+                _wait_until_ready(target.address)
                 yield target
             finally:
-                process.terminate()
+                # Asked to stop, it stops serving, and may stay.
+                process.kill()
                 process.wait()
+
+
+def _wait_until_ready(address: str) -> None:
+    asked = oip.ModelReadyRequest(name=MODEL).SerializeToString()
+    target = Target(address, "/inference.GRPCInferenceService/ModelReady", [asked])
+    give_up_s = time.monotonic() + _START_S
+    while not oip.ModelReadyResponse.FromString(call_once(target, _START_S)).ready:
+        if time.monotonic() > give_up_s:
+            raise TimeoutError("MLServer has not loaded its model")
+        time.sleep(_POLL_S)
 
 
 def _message(features: int) -> bytes:

@@ -3,9 +3,7 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 
 import attrs
@@ -13,7 +11,6 @@ import redis
 
 from tests.support.engine_process import ROOT
 
-REQUIREMENTS = Path(__file__).with_name("requirements-peers.txt")
 _STOP_S = 10.0
 
 
@@ -61,19 +58,6 @@ PEERS = (
         jobs_per_s=350,
     ),
 )
-
-
-def find_python(chosen: str | None) -> str:
-    """Return an interpreter that has the peers; made in `.venv-peers` unless one was chosen."""
-    if chosen is not None:
-        return chosen
-    folder = ROOT / ".venv-peers"
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    install = [str(python), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)]
-    subprocess.run(install, check=True)
-    return str(python)
 
 
 def versions(python: str) -> str:

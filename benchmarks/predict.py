@@ -1,8 +1,8 @@
 """Predict beside a no-op grpc.aio server and MLServer: `python -m benchmarks.predict`.
 
 A logistic regression on ten features, one resident worker or two. The no-op server does nothing at
-all; MLServer, if `--mlserver-python` names an interpreter that has `mlserver-sklearn`, gets its ten
-numbers with the call, where Trellis looks them up by the entity's key. All are asked by the same
+all; MLServer, asked for by `--mlserver`, gets its ten numbers with the call, where Trellis looks
+them up by the entity's key. All are asked by the same
 clients in turns, so that what else the machine does hits all alike.
 """
 
@@ -17,6 +17,7 @@ import psutil
 from benchmarks.measure import describe_machine, describe_spread, percentile
 from benchmarks.mlserver import mlserver
 from benchmarks.noop_server import noop_server
+from benchmarks.peer_venv import find_python
 from benchmarks.startup import fill
 from benchmarks.unary_load import Target, call_once, drive, drive_h2load, has_h2load
 from proto.trellis.v1 import features_pb2
@@ -97,7 +98,8 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--mlserver-python")
+    parser.add_argument("--mlserver", action="store_true")
+    parser.add_argument("--peers-python", help="an interpreter that has mlserver-sklearn")
     options = parser.parse_args()
     print(describe_machine())
     requests = [
@@ -128,8 +130,9 @@ def main() -> None:
             {"it": [psutil.Process(noop_pid)]},
         )
         servers = [ours, noop]
-        if options.mlserver_python:
-            there = running.enter_context(mlserver(options.mlserver_python, FEATURES))
+        if options.mlserver:
+            python = find_python("serving-peers", options.peers_python)
+            there = running.enter_context(mlserver(python, FEATURES))
             servers.append(Server("MLServer", there, {}))
         for _ in range(options.runs):
             for server in servers:
