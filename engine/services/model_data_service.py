@@ -9,9 +9,9 @@ from engine.errors import FailedPreconditionError, InvalidArgumentError
 from engine.jobs import ClaimedJob
 from engine.models import BlobRef, ModelRegistry, TrainedArtifact
 from engine.serving.artifacts import Artifacts
-from engine.serving.desk import Scorer
 from engine.serving.residents import SCORE
 from engine.serving.rows import VersionKey
+from engine.serving.scorers import Scorer
 from engine.serving.scoring import Report, Scoring
 from engine.serving.wire import encode_rows
 from engine.workers.supervisor import Supervisor

@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import attrs
-
 from engine import metrics
 from engine.serving.failures import (
     CORRUPT,
@@ -25,39 +23,11 @@ from engine.serving.failures import (
 )
 from engine.serving.queues import RowQueues
 from engine.serving.rows import Row, Score, VersionKey, VersionRows
+from engine.serving.scorers import Batch, Scorer, ScorerState
 from engine.serving.settings import ServingSettings
+from engine.serving.versions import VersionNotes
 
 logger = logging.getLogger(__name__)
-
-
-@attrs.frozen
-class Scorer:
-    """A worker under the lease by which it scores."""
-
-    worker_id: str
-    job_id: str
-    token: str
-
-
-@attrs.frozen(eq=False)
-class Batch:
-    """Rows for a worker, all of one version. Without rows: it is to load the version."""
-
-    number: int
-    of: VersionRows
-    rows: tuple[Row, ...]
-    scorer: Scorer
-    began_s: float
-
-
-@attrs.define
-class _Scoring:
-    """What is known of a worker that scores."""
-
-    loaded: frozenset[VersionKey] = frozenset()
-    batch: Batch | None = None
-    refused: dict[VersionKey, float] = attrs.field(factory=dict)
-    """Versions it cannot score with, and until when it is not asked again."""
 
 
 class ScoringDesk:
@@ -66,10 +36,8 @@ class ScoringDesk:
     def __init__(self, settings: ServingSettings) -> None:
         self._settings = settings
         self._queues = RowQueues(settings.queue_rows)
-        self._scorers: dict[Scorer, _Scoring] = {}
-        self._wanted: Mapping[VersionKey, VersionRows] = {}
-        self._used_s: dict[VersionKey, float] = {}
-        self._errors: dict[VersionKey, tuple[MakeError, float]] = {}
+        self._scorers: dict[Scorer, ScorerState] = {}
+        self._versions = VersionNotes(settings.forget_after_s)
         self._numbers = itertools.count(1)
 
     @property
@@ -84,9 +52,7 @@ class ScoringDesk:
 
     def want(self, versions: Mapping[VersionKey, VersionRows]) -> bool:
         """Say which versions every worker is to have loaded; return whether any is new."""
-        is_new = not versions.keys() <= self._wanted.keys()
-        self._wanted = versions
-        return is_new
+        return self._versions.want(versions)
 
     def is_loaded(self, key: VersionKey) -> bool:
         """Return whether a worker has a version loaded."""
@@ -98,13 +64,11 @@ class ScoringDesk:
 
     def keep(self, key: VersionKey, now_s: float) -> None:
         """Have a version stay loaded for as long as one that was asked just now."""
-        self._used_s[key] = now_s
+        self._versions.note_use(key, now_s)
 
     def check(self, key: VersionKey, now_s: float) -> None:
         """Raise TrellisError if no worker can score with a version, as was found a moment ago."""
-        make_error, until_s = self._errors.get(key, (None, 0.0))
-        if make_error is not None and now_s < until_s:
-            raise make_error()
+        self._versions.check(key, now_s)
 
     def add(self, of: VersionRows, rows: Sequence[Row], now_s: float) -> None:
         """Queue rows of one version.
@@ -113,13 +77,13 @@ class ScoringDesk:
           ResourceExhaustedError: too many wait already.
           TrellisError: as `check`.
         """
-        self.check(of.key, now_s)
+        self._versions.check(of.key, now_s)
         self._queues.add(of, rows, now_s)
-        self._used_s[of.key] = now_s
+        self._versions.note_use(of.key, now_s)
 
     def next_batch(self, scorer: Scorer, now_s: float) -> Batch | None:
         """Hand a worker what to do, None if there is nothing."""
-        scoring = self._scorers.setdefault(scorer, _Scoring())
+        scoring = self._scorers.setdefault(scorer, ScorerState())
         if scoring.batch is not None:
             # It has not heard of it, or it would have said what came of it.
             self._take_back(scoring.batch, scoring, "unheard", charged=False)
@@ -148,7 +112,7 @@ class ScoringDesk:
             return
         found = scores(len(batch.rows)) if batch.rows else ()
         scoring.batch = None
-        self._errors.pop(batch.of.key, None)
+        self._versions.note_success(batch.of.key)
         metrics.SCORING_BATCH_SECONDS.observe(now_s - batch.began_s)
         for row, score in zip(batch.rows, found, strict=True):
             row.out -= 1
@@ -177,7 +141,7 @@ class ScoringDesk:
         scoring.loaded -= {key}
         self._take_back(batch, scoring, "version", charged=False)
         if not self.is_loaded(key):
-            self._errors[key] = (make_error, until_s)
+            self._versions.note_failure(key, make_error, until_s)
             for row in self._queues.take_all(key):
                 _fail(row, make_error)
 
@@ -189,20 +153,17 @@ class ScoringDesk:
 
     def note_loaded(self, scorer: Scorer, loaded: frozenset[VersionKey]) -> bool:
         """Take note of what a worker has loaded; return whether that is more than before."""
-        scoring = self._scorers.setdefault(scorer, _Scoring())
+        scoring = self._scorers.setdefault(scorer, ScorerState())
         is_more = not loaded <= scoring.loaded
         scoring.loaded = loaded
         return is_more
 
     def find_forgettable(self, scorer: Scorer, now_s: float) -> list[VersionKey]:
         """Return what a worker has loaded and nobody has asked for lately."""
-        idle_s = now_s - self._settings.forget_after_s
         return [
             key
             for key in self._scorers[scorer].loaded
-            if key not in self._wanted
-            and self._used_s.get(key, 0.0) < idle_s
-            and not self._queues.waits(key)
+            if not self._versions.is_needed(key, now_s) and not self._queues.waits(key)
         ]
 
     def next_hedge_s(self) -> float | None:
@@ -228,14 +189,12 @@ class ScoringDesk:
 
     def tidy(self, now_s: float) -> None:
         """Forget what is not needed any more."""
-        self._queues.drop_empty(self._wanted)
-        idle_s = now_s - self._settings.forget_after_s
-        self._used_s = {key: at_s for key, at_s in self._used_s.items() if at_s >= idle_s}
-        self._errors = {key: one for key, one in self._errors.items() if one[1] > now_s}
+        self._queues.drop_empty(self._versions.wanted)
+        self._versions.tidy(now_s)
 
-    def _load(self, scorer: Scorer, scoring: _Scoring, now_s: float) -> Batch | None:
+    def _load(self, scorer: Scorer, scoring: ScorerState, now_s: float) -> Batch | None:
         """Have a worker load what every worker is to have, one worker at a time."""
-        for key, of in self._wanted.items():
+        for key, of in self._versions.wanted.items():
             if key in scoring.loaded or now_s < scoring.refused.get(key, 0.0):
                 continue
             others = [one.batch for one in self._scorers.values() if one is not scoring]
@@ -250,7 +209,7 @@ class ScoringDesk:
             return Batch(next(self._numbers), of, (), scorer, now_s)
         return None
 
-    def _score(self, scorer: Scorer, scoring: _Scoring, now_s: float) -> Batch | None:
+    def _score(self, scorer: Scorer, scoring: ScorerState, now_s: float) -> Batch | None:
         def allows(key: VersionKey) -> bool:
             return now_s >= scoring.refused.get(key, 0.0)
 
@@ -281,15 +240,15 @@ class ScoringDesk:
         """Return rows of a batch that are wanted, and that no other worker is about."""
         return tuple(row for row in batch.rows if row.out == 1 and not row.is_settled)
 
-    def _batch_of(self, scorer: Scorer, number: int) -> tuple[_Scoring, Batch | None]:
-        scoring = self._scorers.setdefault(scorer, _Scoring())
+    def _batch_of(self, scorer: Scorer, number: int) -> tuple[ScorerState, Batch | None]:
+        scoring = self._scorers.setdefault(scorer, ScorerState())
         batch = scoring.batch
         return scoring, batch if batch is not None and batch.number == number else None
 
     def _take_back(
         self,
         batch: Batch,
-        scoring: _Scoring,
+        scoring: ScorerState,
         cause: str,
         *,
         charged: bool,

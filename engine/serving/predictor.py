@@ -9,7 +9,7 @@ import trio
 
 from engine import metrics
 from engine.clock import Clock, read_clock_us
-from engine.errors import ResourceExhaustedError, TrellisError
+from engine.errors import TrellisError
 from engine.features import FeatureRow
 from engine.jobs.job_ids import JobIds
 from engine.models import CHALLENGER, CHAMPION, Model, ModelRegistry, ModelVersion
@@ -17,6 +17,7 @@ from engine.serving.plans import Overrides, Plan, Plans, choose_version, letters
 from engine.serving.prediction_log import PredictionLog, Record, is_sampled
 from engine.serving.rows import Score, VersionRows
 from engine.serving.scoring import Scoring
+from engine.serving.shadows import Shadows
 
 _NONE: Final[Overrides] = MappingProxyType({})
 _SHADOW_S: Final = 5.0
@@ -96,6 +97,7 @@ class Predictor:
         self._log = log
         self._declared = declared
         self._clock = clock
+        self._shadows = Shadows(plans, scoring, log, clock)
         self._ids = JobIds(clock)
         self._champions: dict[str, tuple[Model, Plan]] = {}
 
@@ -222,69 +224,8 @@ class Predictor:
             )
             self._log.add(record)
             if declared is not None and declared.policy.shadow:
-                self._ask_challenger(self._models.find(version.model), plan, record)
+                self._shadows.ask(self._models.find(version.model), plan, record)
         return Prediction(prediction_id, version, row, overrides, score)
-
-    def _ask_challenger(self, model: Model, plan: Plan, record: Record) -> None:
-        """Have the challenger score what the champion was given, if there is time for it."""
-        number = model.aliases.get(CHALLENGER)
-        if number is None or model.aliases.get(CHAMPION) != plan.version.version:
-            return
-        challenger = self._plans.get(model.find(number))
-        if challenger.version.features != plan.version.features:
-            metrics.SHADOWS_SKIPPED.labels("other_features").inc()
-        elif not self._scoring.has_room_for_more():
-            metrics.SHADOWS_SKIPPED.labels("overload").inc()
-        else:
-            shadow = _Shadow(challenger, record, self._log, self._clock)
-            try:
-                self._scoring.ask(challenger.rows, [record.inputs], shadow)
-            except TrellisError as error:
-                shadow.fail(error)
-
-
-class _Shadow:
-    """Waits for a challenger's score, which nobody but the log is told."""
-
-    __slots__ = ("_clock", "_gone_s", "_log", "_plan", "_record")
-
-    def __init__(self, plan: Plan, record: Record, log: PredictionLog, clock: Clock) -> None:
-        self._plan = plan
-        self._record = record
-        self._log = log
-        self._clock = clock
-        self._gone_s = trio.current_time() + _SHADOW_S
-
-    @property
-    def is_gone(self) -> bool:
-        return trio.current_time() > self._gone_s
-
-    def take(self, position: int, score: Score) -> None:
-        """Keep the challenger's prediction under the id of the champion's."""
-        version = self._plan.version
-        metrics.PREDICTIONS.labels(version.model, version.version, "shadow").inc()
-        old = self._record
-        self._log.add(
-            Record(
-                old.prediction_id,
-                self._clock(),
-                old.model,
-                self._plan.version.version,
-                old.entity_key,
-                old.as_of_us,
-                old.feature_commit_seq,
-                old.inputs,
-                old.statuses,
-                score,
-                shadow=True,
-                request_id=old.request_id,
-            )
-        )
-
-    def fail(self, error: TrellisError) -> None:
-        """Count it."""
-        overload = isinstance(error, ResourceExhaustedError)
-        metrics.SHADOWS_SKIPPED.labels("overload" if overload else "failed").inc()
 
 
 def _count_failed(plan: Plan, error: BaseException, rows: int) -> None:

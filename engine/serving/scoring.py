@@ -9,9 +9,10 @@ import attrs
 import trio
 
 from engine import metrics
-from engine.serving.desk import Batch, Scorer, ScoringDesk
+from engine.serving.desk import ScoringDesk
 from engine.serving.failures import no_worker_in_time
 from engine.serving.rows import Asker, Request, Row, Score, VersionKey, VersionRows
+from engine.serving.scorers import Batch, Scorer
 from engine.serving.settings import ServingSettings
 from engine.serving.wire import BadPredictionsError, decode_scores
 

@@ -29,7 +29,8 @@ from engine.serving.plans import Plans
 from engine.serving.prediction_log import PredictionLog
 from engine.serving.predictor import Prediction, Predictor
 from engine.serving.rows import VersionRows
-from engine.serving.scoring import Report, Scorer, Scoring
+from engine.serving.scorers import Scorer
+from engine.serving.scoring import Report, Scoring
 from engine.serving.settings import ServingSettings
 from engine.store import Store, StoreSettings, open_store
 from tests.support.trained_version import CHAMPION, ref_of, trained_of

@@ -16,9 +16,10 @@ from engine.errors import (
     TrellisError,
     UnavailableError,
 )
-from engine.serving.desk import Batch, Scorer, ScoringDesk
+from engine.serving.desk import ScoringDesk
 from engine.serving.failures import ScoringFailedError
 from engine.serving.rows import Row, Score, VersionRows
+from engine.serving.scorers import Batch, Scorer
 from engine.serving.settings import ServingSettings
 
 SETTINGS = ServingSettings(batch_rows=4, queue_rows=40, hedge_after_s=1.0, timeout_s=50.0)

@@ -6,8 +6,8 @@ import trio
 import trio.testing
 
 from engine.errors import DataLossError, UnavailableError
-from engine.serving.desk import Scorer
 from engine.serving.rows import VersionRows
+from engine.serving.scorers import Scorer
 from engine.serving.scoring import Report, Scoring
 from engine.serving.settings import ServingSettings
 
