@@ -23,3 +23,15 @@ def keep_memory_together() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
             mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def give_memory_back() -> None:
+    """Return what is free to the system, also between what is not; for the end of something large.
+
+    It takes some 10 ms, for which others who want memory may wait: call it in a thread, and rarely.
+    Does nothing where malloc is not glibc's.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

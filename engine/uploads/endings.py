@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 import trio
 
+from engine.allocator import give_memory_back
 from engine.clock import read_clock_us, to_datetime
 from engine.errors import FailedPreconditionError, NotFoundError
 from engine.jobs import ClaimedJob, EndedJob, JobState
@@ -28,6 +29,7 @@ from engine.uploads.staging import StagedRows
 
 _QUERIES = load_queries("engine.uploads")
 _OUTCOME_COLUMNS = ("upload_id", "status", "error_code", "error", "finished_at")
+_MANY_ROWS = 200_000
 
 
 class _Result(msgspec.Struct):
@@ -103,6 +105,10 @@ class UploadEndings:
 def _read_latest(file: RowFile) -> pa.RecordBatch:
     try:
         with closing(file.read()) as batches:
-            return compute_latest(batches)
+            latest = compute_latest(batches)
     except OSError as error:
         raise FailedPreconditionError(f"the rows cannot be read: {error}") from error
+    if file.row_count >= _MANY_ROWS:
+        # What staging and this have left, before the rows are written, which takes as much again.
+        give_memory_back()
+    return latest
