@@ -21,9 +21,10 @@ from engine.jobs import (
 )
 from engine.workers.checks import CheckReply, CheckReport, Order, TakeReply
 from engine.workers.exits import WorkerExit
+from engine.workers.held_jobs import HeldJobs
 from engine.workers.host import ExitStatus, WorkerProcess
 from engine.workers.lease import Lease, Verdict
-from engine.workers.page import Phase, token_mark
+from engine.workers.page import PageView
 from engine.workers.supervisor_settings import SupervisorSettings
 from engine.workers.worker_sums import WorkerSums
 
@@ -102,6 +103,7 @@ class LiveWorker:
         self._slot = slot.name
         self._pools = None if slot.pool is None else (slot.pool,)
         self._jobs = jobs
+        self._held = HeldJobs(jobs, slot.name)
         self._settings = settings
         self._host_lost = host_lost
         self._lease_scope = trio.CancelScope()
@@ -119,37 +121,11 @@ class LiveWorker:
 
     def job_in_hand(self) -> ClaimedJob | None:
         """Return the job being run."""
-        held = self._jobs.held(self._slot)
-        page = None if self.process is None else self.process.page()
-        if page is None or page.phase is Phase.STARTING:
-            # Nothing is to be read there (any more); what was last said has to do.
-            return next((job for job in held if job.token == self.lease.token), None)
-        if page.running is None:
-            return None
-        return next((job for job in held if token_mark(job.token) == page.running), None)
-
-    def _unfinished_job(self) -> ClaimedJob | None:
-        """Return the job in hand, else the one begun last if its outcome has not come.
-
-        What a job leaves behind may end the worker before that is on its way, and will again.
-        """
-        job = self.job_in_hand()
-        if job is not None or self.process is None:
-            return job
-        latest = self.process.page().latest
-        held = self._jobs.held(self._slot)
-        return next((one for one in held if token_mark(one.token) == latest), None)
+        return self._held.in_hand(self._page(), self.lease.token)
 
     def begun(self) -> tuple[ClaimedJob, ...]:
-        """Return what it holds that it has begun, if it is dead; while it lives, there may be more.
-
-        It does jobs in the order it got them, so all before the one begun last are among them: they
-        are done, and were to be handed in together.
-        """
-        held = self._jobs.held(self._slot)
-        latest = None if self.process is None else self.process.page().latest
-        marks = [token_mark(job.token) for job in held]
-        return held[: marks.index(latest) + 1] if latest in marks else ()
+        """Return what it had begun of what it holds, if it is dead."""
+        return self._held.begun(self._page())
 
     @property
     def memory_bytes(self) -> int | None:
@@ -181,7 +157,7 @@ class LiveWorker:
         self._forgive_if_late(now_s)
         if self.lease.checked_s is not None:
             metrics.WORKER_CHECK_INTERVAL_SECONDS.observe(now_s - self.lease.checked_s)
-        job = self._find(report.token)
+        job = self._held.find(report.token)
         stall_s = self._stall_s(report.token)
         self.lease.on_check(now_s, report.token, report.progress, stall_s, report.still_s)
         self.ready.set()
@@ -211,7 +187,7 @@ class LiveWorker:
             if self.order is not Order.CONTINUE:
                 return TakeReply((), self.order)
             # It asks with empty hands: what it holds are jobs whose answer was lost.
-            jobs = self._jobs.held(self._slot)
+            jobs = self._held.all()
             if not jobs:
                 wait_s = min(wait_s, self._settings.idle_stall_s / _CALLS_BEFORE_STALL)
                 with trio.CancelScope() as self._claim:
@@ -256,7 +232,7 @@ class LiveWorker:
           StaleTokenError: it does not.
         """
         self._require()
-        job = self._find(token)
+        job = self._held.find(token)
         if job is None or job.job_id != job_id:
             raise StaleTokenError(job_id)
         return job
@@ -377,7 +353,7 @@ class LiveWorker:
     def _stall_s(self, token: str) -> float:
         if not token:
             return self._settings.idle_stall_s
-        job = self._find(token)
+        job = self._held.find(token)
         return self._settings.stall_limit_s("" if job is None else job.job_type)
 
     def _note_progress(self, job: ClaimedJob, report: CheckReport) -> None:
@@ -391,10 +367,11 @@ class LiveWorker:
             worker_id=self.worker_id,
         )
 
-    def _find(self, token: str) -> ClaimedJob | None:
-        if not token:
-            return None
-        return next((job for job in self._jobs.held(self._slot) if job.token == token), None)
+    def _page(self) -> PageView | None:
+        return None if self.process is None else self.process.page()
+
+    def _unfinished_job(self) -> ClaimedJob | None:
+        return self._held.unfinished(self._page(), self.lease.token)
 
     @property
     def _pid(self) -> int | None:
