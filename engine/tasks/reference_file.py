@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from engine.tasks.feature_columns import FloatArray, Kind
+from engine.tasks.feature_columns import Kind
 from engine.tasks.reference import (
     CategoricalReference,
     FeatureReference,
@@ -68,13 +68,17 @@ def read_reference(content: bytes) -> Reference:
                 raise UnreadableReferenceError("no file of reference statistics")
             rows = int(metadata[_ROWS_KEY])
             batches = [reader.get_batch(place) for place in range(reader.num_record_batches)]
-    except (pa.ArrowException, OSError, KeyError) as error:
+        for batch in batches:
+            # Arrow goes where offsets point, and they come from the file.
+            batch.validate(full=True)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise UnreadableReferenceError(
             f"this is no file of reference statistics: {error}"
         ) from None
     features: dict[str, FeatureReference] = {}
     prediction = None
     for batch in batches:
+        _require(batch.num_rows == 1, "a feature has one row")
         name = batch["feature"][0].as_py()
         if name is None:
             prediction = _from_batch(batch)
@@ -108,25 +112,85 @@ def _to_batch(name: str | None, feature: FeatureReference) -> pa.RecordBatch:
 
 
 def _from_batch(batch: pa.RecordBatch) -> FeatureReference:
-    count, missing_rate = batch["count"][0].as_py(), batch["missing_rate"][0].as_py()
-    if batch["kind"][0].as_py() == Kind.CATEGORICAL:
-        return CategoricalReference(
-            count=count,
-            missing_rate=missing_rate,
-            categories=tuple(batch["categories"][0].as_py()),
-            counts=batch["counts"][0].values.to_numpy().astype(np.int64),
-        )
-    return NumericReference(
-        count=count,
-        missing_rate=missing_rate,
-        sample=_floats(batch, "sample"),
-        edges=_floats(batch, "edges"),
-        shares=_floats(batch, "shares"),
-        mean=batch["mean"][0].as_py(),
-        std=batch["std"][0].as_py(),
+    kind, count = batch["kind"][0].as_py(), batch["count"][0].as_py()
+    missing_rate = batch["missing_rate"][0].as_py()
+    _require(count >= 0 and 0 <= missing_rate <= 1, "there are less than no rows")
+    match kind:
+        case Kind.NUMERIC:
+            return _check_numeric(
+                NumericReference(
+                    count=count,
+                    missing_rate=missing_rate,
+                    sample=_values(batch, "sample"),
+                    edges=_values(batch, "edges"),
+                    shares=_values(batch, "shares"),
+                    mean=_number(batch, "mean"),
+                    std=_number(batch, "std"),
+                )
+            )
+        case Kind.CATEGORICAL:
+            return _check_categorical(
+                CategoricalReference(
+                    count=count,
+                    missing_rate=missing_rate,
+                    categories=tuple(_list(batch, "categories").to_pylist()),
+                    counts=_values(batch, "counts").astype(np.int64),
+                )
+            )
+        case _:
+            raise UnreadableReferenceError(f"a feature is of no known kind: {kind[:20]!r}")
+
+
+def _check_numeric(feature: NumericReference) -> NumericReference:
+    sample, edges, shares = feature.sample, feature.edges, feature.shares
+    _require(
+        np.isfinite(sample).all()
+        and (sample[:-1] <= sample[1:]).all()
+        and len(sample) <= feature.count
+        and bool(len(sample)) is bool(feature.count),
+        "a sample is not one of its feature",
     )
+    _require(
+        np.isfinite(edges).all()
+        and (edges[:-1] < edges[1:]).all()
+        and len(shares) == len(edges) + 1
+        and ((shares >= 0) & (shares <= 1)).all(),
+        "bins and their shares do not go together",
+    )
+    return feature
 
 
-def _floats(batch: pa.RecordBatch, name: str) -> FloatArray:
-    values: FloatArray = batch[name][0].values.to_numpy()
-    return values
+def _check_categorical(feature: CategoricalReference) -> CategoricalReference:
+    categories, counts = feature.categories, feature.counts
+    _require(
+        None not in categories
+        and len(set(categories)) == len(categories) == len(counts)
+        and (counts >= 0).all()
+        and int(counts.sum()) <= feature.count,
+        "categories and their counts do not go together",
+    )
+    return feature
+
+
+def _list(batch: pa.RecordBatch, name: str) -> pa.Array:
+    found = batch[name][0]
+    _require(found.is_valid, f"a feature has no {name}")
+    return found.values
+
+
+def _values(batch: pa.RecordBatch, name: str) -> np.ndarray[Any, Any]:
+    values = _list(batch, name)
+    _require(not values.null_count, f"a value is missing among {name}")
+    found: np.ndarray[Any, Any] = values.to_numpy()
+    return found
+
+
+def _number(batch: pa.RecordBatch, name: str) -> float:
+    value = batch[name][0].as_py()
+    _require(value is not None, f"a feature has no {name}")
+    return float(value)
+
+
+def _require(sound: Any, otherwise: str) -> None:
+    if not sound:
+        raise UnreadableReferenceError(f"this is no file of reference statistics: {otherwise}")

@@ -1,7 +1,9 @@
 """What is kept of a training set to compare with later."""
 
 import math
+import subprocess
 import sys
+from typing import Any
 
 import attrs
 import numpy as np
@@ -173,6 +175,85 @@ def test_another_arrow_file_is_refused() -> None:
         writer.write_table(table)
     with pytest.raises(UnreadableReferenceError, match="no file of reference statistics"):
         read_reference(bytes(sink.getvalue()))
+
+
+def reference_file(rows: bytes = b"3", **changes: Any) -> bytes:
+    """Return a file of one feature, as `write_reference` makes it but for some changes."""
+    made = make_reference(pa.table({"x": [1.0, 2.0, 3.0]}), seed=1)
+    good = pa.ipc.open_file(write_reference(made))
+    row = {**good.read_all().to_pylist()[0], **changes}
+    schema = good.schema.with_metadata({**good.schema.metadata, b"trellis.reference.rows": rows})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(pa.Table.from_pylist([row], schema=schema))
+    return bytes(sink.getvalue())
+
+
+CATEGORIES = {"kind": "categorical", "categories": ["a", "b"], "counts": [2, 1]}
+
+
+@pytest.mark.parametrize("changes", [{}, CATEGORIES])
+def test_a_file_made_by_hand_is_read_if_it_is_sound(changes: dict[str, Any]) -> None:
+    assert read_reference(reference_file(**changes)).features["x"].count == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": b"many"},
+        {"kind": "other"},
+        {"count": -1},
+        {"count": 2},
+        {"missing_rate": 1.5},
+        {"sample": None},
+        {"sample": [1.0, None, 3.0]},
+        {"sample": [3.0, 2.0, 1.0]},
+        {"sample": [1.0, 2.0, float("inf")]},
+        {"edges": [2.0, 1.0]},
+        {"edges": [float("nan")]},
+        {"shares": [0.5]},
+        {"std": None},
+        {**CATEGORIES, "categories": None},
+        {**CATEGORIES, "categories": ["a", None]},
+        {**CATEGORIES, "categories": ["a", "a"]},
+        {**CATEGORIES, "categories": ["a"]},
+        {**CATEGORIES, "counts": [5, 1]},
+        {**CATEGORIES, "counts": [-1, 1]},
+    ],
+    ids=repr,
+)
+def test_statistics_that_contradict_themselves_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableReferenceError):
+        read_reference(reference_file(**changes))
+
+
+def test_whatever_is_changed_in_it_a_file_is_read_or_refused() -> None:
+    """In a process of its own: what Arrow does not notice may end it."""
+    script = """
+import random
+import pyarrow as pa
+from engine.tasks.reference import make_reference
+from engine.tasks.reference_file import UnreadableReferenceError, read_reference, write_reference
+
+table = pa.table({"x": pa.array([1.0, 2.0, None] * 50), "s": pa.array(["a", "b", None] * 50)})
+good = write_reference(make_reference(table, seed=1, prediction=pa.array([0.1, 0.2])))
+generator = random.Random(1)
+refused = 0
+for _ in range(2_000):
+    content = bytearray(good)
+    for _ in range(generator.randint(1, 4)):
+        content[generator.randrange(len(content))] = generator.randrange(256)
+    try:
+        read_reference(bytes(content))
+    except UnreadableReferenceError:
+        refused += 1
+print(refused)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-2_000:]
+    assert int(ran.stdout) > 100
 
 
 def test_no_rows_and_other_types_are_refused() -> None:
