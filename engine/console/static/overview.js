@@ -4,7 +4,7 @@ import { actionButton } from "./dialogs.js";
 import { h } from "./dom.js";
 import { ago, bytes, count, duration, number, rate } from "./format.js";
 import { ask, live } from "./live.js";
-import { badge, empty, jobBadge, jobLink, loaded, panel, place, progressBar, shape, sparkline, stack, table, time, workerState } from "./parts.js";
+import { badge, empty, jobBadge, jobLink, loaded, panel, progressBar, shape, sparkline, stack, table, time, workerState } from "./parts.js";
 
 const RECENT_S = 60;
 
@@ -142,7 +142,7 @@ function replacement(one, pulse) {
   return h("li", { key: `${one.worker_id}${one.ended_at_us}`, class: planned ? "planned" : "unplanned" },
     h("div", { class: "story-head" }, h("h3", null, `${one.slot}: ${one.cause}`), badge(state, one.replaced_at_us ? "replaced" : "not replaced"), time(one.ended_at_us, pulse.at_us)),
     h("ol", { class: "steps" },
-      h("li", null, `${ENDS[one.cause] ?? one.cause} (process ${one.pid ?? "unknown"})`, one.detail && `: ${one.detail}`, ".", place(one.stack) && [" It was in ", h("code", null, place(one.stack)), "."]),
+      h("li", null, `${ENDS[one.cause] ?? one.cause} (process ${one.pid ?? "unknown"})`, one.detail && `: ${one.detail}`, "."),
       h("li", null, one.replaced_at_us ? `Process ${one.next_pid} took its place after ${duration((one.replaced_at_us - one.ended_at_us) / 1e6)}.` : "Nobody has taken its place yet."),
       h("li", null, one.job_id ? ["Its job ", one.job_type ? `${one.job_type} ` : "", jobLink(one.job_id), ` (attempt ${one.attempt}) `, one.job_state ? ["ended as ", jobBadge(one.job_state), one.job_last_attempt ? ` in attempt ${one.job_last_attempt} on ${one.job_last_slot ?? "a worker"}.` : "."] : "went back to the queue and goes on with the same request."] : "It had no job in hand.")),
     one.stack && stack(one.stack, "What it was doing when it ended"));
