@@ -19,7 +19,7 @@ import trio
 
 from engine import metrics
 from engine.allocator import keep_memory_together
-from engine.app_console import ConsoleSite, open_console
+from engine.app_console import ConsoleSite, make_console
 from engine.app_demo import open_demo
 from engine.app_learning import open_scoring, open_serving, reserved_pools
 from engine.app_loop import make_learning_rules, open_learning, run_learning
@@ -118,8 +118,9 @@ async def _run_parts(
         open_redis(config.redis, data_dir, health) as redis,
         open_kafka(config.kafka, data_dir, health) as kafka,
         open_store(_store_settings(config)) as store,
-        open_console(config, health) as site,
-        _open_http(config, health, site) as http_address,
+        _open_http(config, health, site := make_console(config, health)) as http_address,
+        # Inside: those who follow it must be let go before the HTTP server waits for its requests.
+        _running(site.console.run),
         _running(functools.partial(run_disk_watch, _folders(config))),
         _open_jobs(
             config,

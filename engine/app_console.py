@@ -1,11 +1,9 @@
 """The Console's branch of the nursery tree: a page at the HTTP port, there from the start."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
-import trio
 from starlette.routing import BaseRoute
 
 from engine.config import EngineConfig
@@ -27,9 +25,8 @@ class ConsoleSite:
     routes: Sequence[BaseRoute]
 
 
-@asynccontextmanager
-async def open_console(config: EngineConfig, health: HealthBoard) -> AsyncIterator[ConsoleSite]:
-    """Run the Console while the block runs; it shows the health board until it is shown more.
+def make_console(config: EngineConfig, health: HealthBoard) -> ConsoleSite:
+    """Return the Console, which shows the health board until it is shown more. Somebody runs it.
 
     Who acts needs `security.auth_token`, or without one the token of this start, which is left in
     the data folder for its owner. That is not the control port's: what a browser holds must not
@@ -45,10 +42,7 @@ async def open_console(config: EngineConfig, health: HealthBoard) -> AsyncIterat
         lease_s=config.workers.check_deadline_s,
         most_queue_rows=config.duckdb.queue_rows,
     )
-    async with trio.open_nursery() as nursery:
-        await nursery.start(console.run)
-        yield ConsoleSite(console, build_routes(console, access, config.thresholds.psi))
-        nursery.cancel_scope.cancel()
+    return ConsoleSite(console, build_routes(console, access, config.thresholds.psi))
 
 
 def _make_access(config: EngineConfig) -> Access:

@@ -5,9 +5,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . ops/venv.sh
 . ops/azurite.sh
+. ops/chromium.sh
 . ops/prometheus.sh
 ensure_venv requirements-dev.lock
 ensure_azurite
+ensure_chromium
 ensure_prometheus
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .

@@ -48,14 +48,14 @@ class Console:
         self._most_queue_rows = most_queue_rows
         self._started_at_us = read_clock_us()
         self._points = PointHistory(_POINTS)
-        self._revisions = Revisions()
+        self.revisions = Revisions()
         self._parts: ConsoleParts | None = None
         self._stopping = False
 
     @asynccontextmanager
     async def showing(self, parts: ConsoleParts) -> AsyncIterator[None]:
         """Show the parts while the block runs."""
-        parts.store.writer.add_commit_listener(self._revisions.note_commit)
+        parts.store.writer.add_commit_listener(self.revisions.note_commit)
         self._parts = parts
         try:
             yield
@@ -150,7 +150,7 @@ class Console:
             points=self._points.to_columns(),
             interval_s=TICK_S,
             totals=_read_totals(),
-            revisions=self._revisions.snapshot(),
+            revisions=self.revisions.snapshot(),
         )
 
     def _phase(self) -> str:

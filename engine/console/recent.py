@@ -17,6 +17,7 @@ _RETRY_S: Final = 1.0
 class _Entry:
     lock: trio.Lock = attrs.field(factory=trio.Lock)
     until_s: float = 0.0
+    state: object = None
     answer: bytes = b""
 
 
@@ -34,9 +35,13 @@ class RecentAnswers:
         self._waiting = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    async def get(self, key: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def get(
+        self, key: str, read_state: Callable[[], object], make: Callable[[], Awaitable[bytes]]
+    ) -> bytes:
         """Return the answer to `key`, made by `make` if there is none of this moment.
 
+        Args:
+          read_state: returns what is another thing once the answer may be another one.
         Raises:
           ResourceExhaustedError: too many wait.
         Cancellation: a checkpoint; others who wait for the same make it themselves.
@@ -50,8 +55,10 @@ class RecentAnswers:
         self._waiting += 1
         try:
             async with entry.lock:
-                if entry.until_s <= trio.current_time():
+                if entry.until_s <= trio.current_time() or entry.state != read_state():
                     async with self._making:
+                        # From before: what changes meanwhile may not be in the answer.
+                        entry.state = read_state()
                         entry.answer = await make()
                     entry.until_s = trio.current_time() + self._keep_s
                 return entry.answer

@@ -75,7 +75,7 @@ def build_routes(console: Console, access: Access, drift_threshold: float) -> li
 
             key = f"{request.url.path}?{request.url.query}"
             with trio.fail_after(_ANSWER_WITHIN_S):
-                return _json(await recent.get(key, make))
+                return _json(await recent.get(key, console.revisions.snapshot, make))
 
         return Route(path, _refusing(answer))
 

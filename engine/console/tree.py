@@ -57,13 +57,14 @@ def build_tree(
     }
     backends = tuple(named[name] for name in _BACKENDS if name in named)
     engine = parts.get("engine")
+    absent = "stopping" if engine is not None and engine.detail == "stopping" else "starting"
     children = [
         Node("backends", "Backends", _worst(backends), _count_working(backends), backends),
         _writer_node(writer),
         *(named[name] for name in ("features",) if name in named),
         _supervisor_node(parts.get("workers"), workers),
-        _learning_node(models, starting=not addresses),
-        _servers_node(addresses),
+        _learning_node(models, "" if addresses else absent),
+        _servers_node(addresses, absent),
         *(named[name] for name in ("intake",) if name in named),
         *(node for name, node in named.items() if name not in _PLACED),
     ]
@@ -112,7 +113,7 @@ def _supervisor_node(part: PartState | None, workers: Sequence[Worker]) -> Node:
     if part.ok or (slots and part.detail != "starting"):
         down = _worst(slots)
         state = down if down in (Health.WARN, Health.FAILED) else Health.OK
-        detail = f"{len(slots)} workers, {busy} busy"
+        detail = f"{len(slots)} worker{'' if len(slots) == 1 else 's'}, {busy} busy"
         if not part.ok:
             state, detail = Health.WARN, f"{detail}; {part.detail}"
         return Node("supervisor", "Supervisor", state, detail, slots)
@@ -127,18 +128,23 @@ def _describe_worker(worker: Worker) -> str:
     return worker.state
 
 
-def _learning_node(models: int, *, starting: bool) -> Node:
-    if starting:
-        return Node("learning", "Learning loop", Health.STARTING, "starting")
-    return Node("learning", "Learning loop", Health.OK, f"looks after {models} models")
+def _learning_node(models: int, absent: str) -> Node:
+    if absent:
+        return Node("learning", "Learning loop", Health.STARTING, absent)
+    return Node(
+        "learning",
+        "Learning loop",
+        Health.OK,
+        f"looks after {models} model{'' if models == 1 else 's'}",
+    )
 
 
-def _servers_node(addresses: Mapping[str, str]) -> Node:
+def _servers_node(addresses: Mapping[str, str], absent: str) -> Node:
     servers = tuple(
         Node(name, name, Health.OK, address) for name, address in sorted(addresses.items())
     )
     state = Health.OK if servers else Health.STARTING
-    detail = f"{len(servers)} listen" if servers else "starting"
+    detail = f"{len(servers)} listen" if servers else absent
     return Node("servers", "gRPC and HTTP servers", state, detail, servers)
 
 

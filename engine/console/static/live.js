@@ -4,6 +4,7 @@ const TOKEN = "trellis-token";
 const LOST_MS = 5000;
 const RETRY_MS = 1500;
 const FRESH_MS = 1500;
+const ASK_AGAIN = "ask again";
 
 /** What is known, for whoever draws. `link` is connecting, live, lost or locked. */
 export const live = { pulse: null, link: "connecting", seenAt: 0 };
@@ -68,7 +69,7 @@ export function ask(url, revision, every_ms = Infinity) {
   const seen = live.pulse && revision ? `${live.pulse.started_at_us}/${live.pulse.revisions[revision]}` : null;
   const age = performance.now() - one.at;
   const due = one.at === 0 || (age > FRESH_MS && (seen !== one.revision || age > every_ms));
-  if (due && !one.busy && live.link === "live") load(url, one, seen);
+  if (due && !one.busy && live.link === "live" && live.pulse.phase === "running") load(url, one, seen);
   return one;
 }
 
@@ -80,8 +81,10 @@ async function load(url, one, seen) {
     one.data = await response.json();
     one.error = null;
   } catch (error) {
-    one.error = error.message;
+    // Without an answer the link is down, which is told elsewhere: it is asked again with the next.
+    one.error = error.status ? error.message : null;
     if (error.status === 404 || error.status === 400) one.data = undefined;
+    if (!error.status) seen = ASK_AGAIN;
   }
   one.busy = false;
   one.at = performance.now();

@@ -4,7 +4,7 @@ import { actionButton } from "./dialogs.js";
 import { h } from "./dom.js";
 import { ago, bytes, count, duration, number, rate } from "./format.js";
 import { ask, live } from "./live.js";
-import { badge, empty, jobBadge, jobLink, loaded, panel, progressBar, shape, sparkline, stack, table, time, workerState } from "./parts.js";
+import { badge, empty, jobBadge, jobLink, loaded, panel, place, progressBar, shape, sparkline, stack, table, time, workerState } from "./parts.js";
 
 const RECENT_S = 60;
 
@@ -23,6 +23,12 @@ const ENDS = {
   error: "It failed",
 };
 const PLANNED = new Set(["recycled", "shutdown", "completed"]);
+
+const NO_WORKERS = {
+  starting: ["Workers are not there yet", "They start with the engine."],
+  running: ["There are no workers", "Jobs wait until a worker joins, here or from another machine."],
+  stopping: ["The workers are leaving", "What they had in hand is finished, or goes on at the next start."],
+};
 
 export function overview() {
   const pulse = live.pulse;
@@ -96,7 +102,7 @@ function workers(pulse) {
   const aside = actionButton("Restart workers", "restart-workers", {}, {
     title: "Restart the workers?", text: "One after the other, each at the end of its job. No job is lost or run anew.",
   });
-  if (!pulse.workers.length) return panel("Workers", {}, empty(pulse.phase === "running" ? "There are no workers" : "Workers are not there yet", pulse.phase === "running" ? "Jobs wait until a worker joins, here or from another machine." : "They start with the engine."));
+  if (!pulse.workers.length) return panel("Workers", {}, empty(...NO_WORKERS[pulse.phase]));
   return panel("Workers", { aside }, h("ul", { class: "workers" }, pulse.workers.map((one) => worker(one, pulse))));
 }
 
@@ -142,14 +148,14 @@ function replacement(one, pulse) {
   return h("li", { key: `${one.worker_id}${one.ended_at_us}`, class: planned ? "planned" : "unplanned" },
     h("div", { class: "story-head" }, h("h3", null, `${one.slot}: ${one.cause}`), badge(state, one.replaced_at_us ? "replaced" : "not replaced"), time(one.ended_at_us, pulse.at_us)),
     h("ol", { class: "steps" },
-      h("li", null, `${ENDS[one.cause] ?? one.cause} (process ${one.pid ?? "unknown"})`, one.detail && `: ${one.detail}`, "."),
+      h("li", null, `${ENDS[one.cause] ?? one.cause} (process ${one.pid ?? "unknown"})`, one.detail && `: ${one.detail}`, ".", place(one.stack) && [" It was in ", h("code", null, place(one.stack)), "."]),
       h("li", null, one.replaced_at_us ? `Process ${one.next_pid} took its place after ${duration((one.replaced_at_us - one.ended_at_us) / 1e6)}.` : "Nobody has taken its place yet."),
       h("li", null, one.job_id ? ["Its job ", one.job_type ? `${one.job_type} ` : "", jobLink(one.job_id), ` (attempt ${one.attempt}) `, one.job_state ? ["ended as ", jobBadge(one.job_state), one.job_last_attempt ? ` in attempt ${one.job_last_attempt} on ${one.job_last_slot ?? "a worker"}.` : "."] : "went back to the queue and goes on with the same request."] : "It had no job in hand.")),
     one.stack && stack(one.stack, "What it was doing when it ended"));
 }
 
 function queue(pulse) {
-  if (pulse.pools === null) return panel("Queue", {}, h("p", { class: "note warn" }, shape("warn"), pulse.phase === "running" ? "Redis is away: jobs are accepted all the same and handed out when it is back." : "Not there yet."));
+  if (pulse.pools === null) return panel("Queue", {}, h("p", { class: "note warn" }, shape("warn"), pulse.phase === "running" ? "Redis is away: jobs are accepted all the same and handed out when it is back." : "Not there."));
   if (!pulse.pools.length) return panel("Queue", {}, empty("No job has been queued yet", "An upload, a training or a look for drift makes one."));
   return panel("Queue", { aside: h("a", { href: "#jobs" }, "All jobs") }, table("Jobs by pool", ["Pool", { text: "Ready", class: "n" }, { text: "Delayed", class: "n" }, { text: "Running", class: "n" }, { text: "Dead", class: "n" }, { text: "Oldest waits", class: "n" }],
     pulse.pools.map((one) => h("tr", { key: one.pool }, h("th", { scope: "row" }, one.pool), h("td", { class: "n" }, count(one.ready)), h("td", { class: "n" }, count(one.delayed)), h("td", { class: "n" }, count(one.leased)), h("td", { class: one.dead ? "n bad" : "n" }, one.dead ? [shape("failed"), count(one.dead)] : "0"), h("td", { class: "n" }, one.ready ? duration(one.oldest_ready_age_s) : "–")))));

@@ -72,7 +72,19 @@ export function time(at_us, now_us) {
 }
 
 export function stack(text, title = "Stack", open = false) {
-  return h("details", { class: "fold", open: open || null }, h("summary", null, title), h("pre", { tabindex: "0" }, text));
+  return h("details", { class: "fold", open: open || null }, h("summary", null, title), h("pre", { tabindex: "0" }, threads(text).join("\n\n")));
+}
+
+// As they are written the main thread comes last, and it is the one that does the job.
+function threads(text) {
+  const all = text.trim().split(/\n\s*\n/);
+  return all.length > 1 && all.every((one) => /^(Current t|T)hread 0x/.test(one)) ? [all.at(-1), ...all.slice(0, -1)] : [text];
+}
+
+/** Where the main thread was, in a few words; empty if that is not told. */
+export function place(text) {
+  const found = /File "([^"]*)", line (\d+) in (.*)/.exec(threads(text)[0]);
+  return found ? `${found[3]} (${found[1].split("/").at(-1)}:${found[2]})` : "";
 }
 
 export function jobLink(id, text) {

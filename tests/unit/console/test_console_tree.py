@@ -78,7 +78,7 @@ def test_a_busy_worker_says_what_it_does() -> None:
     tree = build_tree(parts, WRITER, [worker("running", job=job)], {}, 0)
     assert find(tree, "any-0").state is Health.BUSY
     assert find(tree, "any-0").detail == "running: train"
-    assert find(tree, "supervisor").detail == "1 workers, 1 busy"
+    assert find(tree, "supervisor").detail == "1 worker, 1 busy"
 
 
 def test_a_writer_that_is_nearly_full_warns() -> None:
