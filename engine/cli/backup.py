@@ -1,11 +1,12 @@
 """`backup`: a copy of the data while the engine runs."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import click
@@ -25,7 +26,9 @@ from proto.trellis.v1.backup_pb2 import (
     KeepBackupRequest,
 )
 
-_OBJECTS = Path("blobs/objects")
+_NICENESS: Final = 10
+"""Processors, and disks that mind it, serve the engine first."""
+_OBJECTS: Final = Path("blobs/objects")
 """In a backup; the same place as in a data folder with the default `paths.blobs`."""
 
 
@@ -58,6 +61,7 @@ def backup(options: CommonOptions, /, *, path: Path, as_json: bool) -> None:
     """
     config = options.load()
     started_s = time.monotonic()
+    os.nice(_NICENESS)
     engine = find_engine(config.paths.data)
     try:
         with (

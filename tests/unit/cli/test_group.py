@@ -110,8 +110,9 @@ def test_every_command_exists_and_can_explain_itself() -> None:
         result = CliRunner().invoke(cli, [name, "--help"])
 
         assert result.exit_code == 0, name
-        # A machine that only has workers has no configuration.
-        assert ("--config DIR" in result.output) == (name != "worker"), name
+        # A machine that only has workers has no configuration, and a backup needs none.
+        needs_none = name in ("worker", "restore")
+        assert ("--config DIR" in result.output) != needs_none, name
 
 
 def test_all_value_options_of_run_are_known_to_the_group() -> None:
