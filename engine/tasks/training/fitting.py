@@ -43,6 +43,7 @@ def fit_estimator(
         warnings.simplefilter("always", ConvergenceWarning)
         try:
             _fit(estimator, values, labels, advance)
+            _forget_threads(estimator)
         except (ValueError, TypeError, OverflowError) as error:
             # The values are finite and the labels are checked, so it is what was configured.
             raise PermanentJobError(
@@ -91,6 +92,13 @@ def _fit_in_steps(
         if getattr(estimator, "n_iter_", count) < count:
             break  # it has stopped early, of its own accord
     estimator.set_params(**{counter: most}, warm_start=False)
+
+
+def _forget_threads(estimator: Any) -> None:
+    """Have the artifact say nothing of how many threads there were: the model is the same."""
+    mapper = getattr(estimator, "_bin_mapper", None)
+    if mapper is not None:
+        mapper.n_threads = 1
 
 
 def _check_trees(estimator: Any) -> None:
