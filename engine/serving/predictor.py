@@ -167,7 +167,11 @@ class Predictor:
     ) -> tuple[ModelVersion, Sequence[Score]]:
         """Score rows that the caller has made; nothing is kept of them. Raises as `predict`."""
         plan = self.plan(model, version)
-        scores = await self._scoring.score(plan.rows, rows)
+        try:
+            scores = await self._scoring.score(plan.rows, rows)
+        except BaseException as error:
+            _count_failed(plan, error, len(rows))
+            raise
         plan.predicted.inc(len(rows))
         return plan.version, scores
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import trio
 
+from engine import metrics
 from engine.config import (
     EntitySpec,
     FeaturesFile,
@@ -297,3 +298,13 @@ async def test_a_prediction_that_was_not_kept_says_what_decides_about_that(tmp_p
         made = await world.predict()
         with pytest.raises(PredictionNotKeptError, match="log_share"):
             await world.explainer.explain(made.prediction_id)
+
+
+async def test_rows_of_a_caller_who_leaves_are_counted(tmp_path: Path) -> None:
+    cancelled = metrics.PREDICTIONS.labels("m", 2, "cancelled")
+    async with open_world(tmp_path) as world:
+        before = cancelled._value.get()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await world.predictor.score_rows("m", None, [(1, 0.5, "view", "pro", 0.1)] * 3)
+        assert cancelled._value.get() == before + 3
