@@ -15,7 +15,7 @@ from tests.support.learning_engine import MODELS, LearningEngine, prepare, runni
 from tests.support.serving_engine import wait_until
 
 ALWAYS_DRIFTED = (
-    "drift: {window: 5m, least_rows: 20, psi: 0.001, ks_statistic: 0.001, alpha: 0.5, share: 0.01}"
+    "drift: {window: 3m, least_rows: 20, psi: 0.001, ks_statistic: 0.001, alpha: 0.5, share: 0.01}"
 )
 MODELS_THAT_DRIFT = MODELS.replace("drift: {window: 10m, least_rows: 50}", ALWAYS_DRIFTED)
 
