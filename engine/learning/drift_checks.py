@@ -120,8 +120,9 @@ class DriftChecks:
         Raises:
           NotFoundError: there is no such model.
           FailedPreconditionError: it is not declared with a label, has no trained champion to
-            compare with, or there are no events yet; WindowTooEarlyError: the window does not yet
-            lie wholly after the rows that the champion was fitted on.
+            compare with, or there are no events yet; WindowTooEarlyError: nobody has called for
+            the look, and the window does not yet lie wholly after the rows that the champion
+            was fitted on.
           UnavailableError: the engine is shutting down.
         Cancellation: a checkpoint before the job is accepted; then nothing is started.
         """
@@ -146,7 +147,8 @@ class DriftChecks:
                 self._thresholds,
                 cause,
             )
-            _check_window(request, champion)
+            if cause is not Cause.CALL:  # a person knows what he asks for
+                _check_window(request, champion)
             submission = await self._jobs.submit(
                 JobSpec(
                     DETECT_DRIFT,

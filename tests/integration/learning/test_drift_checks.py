@@ -185,7 +185,7 @@ async def test_what_cannot_be_looked_at_is_refused_with_the_reason(
             await loop.checks.start(model, Cause.CALL)
 
 
-async def test_there_is_no_look_before_the_window_lies_after_the_rows_of_the_training(
+async def test_nobody_looks_uncalled_before_the_window_lies_after_the_rows_of_the_training(
     tmp_path: Path,
 ) -> None:
     model = attrs.evolve(MODEL, drift=DriftSpec(window=20, every=1))
@@ -193,12 +193,18 @@ async def test_there_is_no_look_before_the_window_lies_after_the_rows_of_the_tra
         await loop.add_events(*EVENTS)
         await loop.train(trained_until_us=15 * SECOND)
         with pytest.raises(WindowTooEarlyError, match="when there are events of 5 s more"):
-            await loop.checks.start("buyer", Cause.CALL)
+            await loop.checks.start("buyer", Cause.SCHEDULE)
         nursery.start_soon(loop.scheduler.run)
         assert await loop.jobs.claim("slot", None, 1, 1.5) == []
         await loop.add_events((1, "view", 35))
-        assert (await loop.claim()).job_type == DETECT_DRIFT
+        job = await loop.claim()
+        assert json.loads(job.payload_json)["cause"] == "schedule"
+        assert await loop.complete(job)
         nursery.cancel_scope.cancel()
+    async with open_loop(tmp_path, model) as loop:
+        await loop.train(trained_until_us=30 * SECOND)
+        await loop.checks.start("buyer", Cause.CALL)
+        assert (await loop.claim()).job_type == DETECT_DRIFT
 
 
 async def test_a_call_waits_for_its_report(tmp_path: Path) -> None:
