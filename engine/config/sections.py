@@ -155,7 +155,7 @@ class ServerPortsConfig:
     service_b: Port = setting(50052, "gRPC: features and models.")
     service_d: Port = setting(50054, "gRPC: drift, retraining and jobs.")
     control: Port = setting(50050, "gRPC: the workers' own port.")
-    metrics: Port = setting(9464, "HTTP: /metrics, /healthz, /readyz.")
+    metrics: Port = setting(9464, "HTTP: the Console, /metrics, /healthz, /readyz.")
 
 
 @attrs.frozen
