@@ -6,6 +6,7 @@ Meanwhile another process asks for features at an even rate, and the engine's me
 import argparse
 import multiprocessing
 import multiprocessing.connection
+import os
 import random
 import statistics
 import tempfile
@@ -168,7 +169,11 @@ def _cpu_s(process: psutil.Process) -> float:
 
 @attrs.frozen
 class Run:
-    """What one upload took. Memory in MiB above that of the idle engine."""
+    """What one upload took. Memory in MiB above that of the idle engine.
+
+    `load` is the machine's, of the minute before: with much else running, the processor time tells
+    more than the clock.
+    """
 
     rows: int
     size_bytes: int
@@ -180,6 +185,7 @@ class Run:
     lag_s: float
     get_p99_s: float
     get_max_s: float
+    load: float
 
     @property
     def mb_per_s(self) -> float:
@@ -206,6 +212,7 @@ def measure_once(path: Path, rows: int, users: int) -> Run:
         time.sleep(_IDLE_S)
         lag_before = loop_lag_counts(engine)
         header = ingest_pb2.UploadHeader(dataset="profiles", filename="profiles.ndjson")
+        load, _, _ = os.getloadavg()
         cpu_before = CpuTimes.read(engine.pid)
         with MemoryWatch(engine.pid) as memory:
             started_s = time.perf_counter()
@@ -232,6 +239,7 @@ def measure_once(path: Path, rows: int, users: int) -> Run:
         lag_s=lag_s,
         get_p99_s=percentile(latencies_s, 0.99),
         get_max_s=max(latencies_s),
+        load=load,
     )
 
 
@@ -269,6 +277,9 @@ def main() -> None:
     engine_cpu = describe_spread([run.cpu.engine_s for run in results], "s")
     children_cpu = describe_spread([run.cpu.children_s for run in results], "s")
     print(f"  CPU time: engine {engine_cpu}, its children {children_cpu}")
+    a_mb = [(run.cpu.engine_s + run.cpu.children_s) / run.size_bytes * 1e9 for run in results]
+    load = describe_spread([run.load for run in results], "")
+    print(f"  of both for each MB: {describe_spread(a_mb, 'ms', 0)}; load of the machine {load}")
     pss = describe_spread([run.pss_growth_mib for run in results], "MiB", 0)
     rss = describe_spread([run.rss_growth_mib for run in results], "MiB", 0)
     print(f"  engine's memory above idle: PSS {pss}, RSS {rss}")
