@@ -23,5 +23,8 @@ alone=(
   tests/integration/backends tests/integration/intake tests/integration/workers
   tests/integration/tasks tests/unit/tasks/test_checks.py tests/faults
 )
-.venv/bin/python -m pytest "${alone[@]}"
-exec .venv/bin/python -m pytest -n 3 --dist loadfile "${alone[@]/#/--ignore=}"
+# Both, whatever the first finds: who mends wants to know all.
+status=0
+.venv/bin/python -m pytest "${alone[@]}" || status=$?
+.venv/bin/python -m pytest -n 3 --dist loadfile "${alone[@]/#/--ignore=}" || status=$?
+exit "$status"
