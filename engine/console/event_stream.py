@@ -25,6 +25,8 @@ class EventStream(Response):
         del self.headers["content-length"]
         self.headers["cache-control"] = "no-store"
         self.headers["x-accel-buffering"] = "no"
+        # Kept for another request, the connection would hold up the server's stop for its grace.
+        self.headers["connection"] = "close"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the hub closes, the client leaves or takes nothing any more.

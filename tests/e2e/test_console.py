@@ -267,6 +267,9 @@ def test_an_engine_that_is_gone_is_told(browser: Browser, tmp_path: Path) -> Non
         visit.go("overview")
         expect(visit.page.locator("h1")).to_contain_text("Everything works", timeout=PATIENCE_MS)
         visit.keep_picture("overview-idle")
+        # Workers that are still being started would hold up the stop.
+        expect(visit.page.get_by_text("waits for a job")).not_to_have_count(0, timeout=60_000)
+        expect(visit.page.locator(".worker .badge.starting")).to_have_count(0, timeout=60_000)
         # A page that is open does not hold up the stop until the grace is over.
         assert engine.stop(timeout_s=30.0) == 0
         expect(visit.page.locator(".lost")).to_contain_text("does not answer", timeout=PATIENCE_MS)
