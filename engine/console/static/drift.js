@@ -30,7 +30,7 @@ function heatMap(model, report, feature) {
         last.retrain_job_id ? ["It started a training: ", jobLink(last.retrain_job_id), "."] : last.not_retrained_because ? `No training: ${last.not_retrained_because}.` : ""),
       h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Drift by feature and time" }, h("table", { class: "heat" },
         h("caption", { class: "unseen" }, `Stability index of each feature at each look; drifted from ${map.threshold} on`),
-        h("thead", null, h("tr", null, h("th", { scope: "col" }, "Feature"), looks.map((look, place) => h("th", { scope: "col", key: look.report_id, class: "heat-time" }, place % 5 === 0 || place === looks.length - 1 ? clock(look.checked_at_us) : h("span", { class: "unseen" }, clock(look.checked_at_us)))))),
+        h("thead", null, h("tr", null, h("th", { scope: "col" }, "Feature"), looks.map((look, place) => h("th", { scope: "col", key: look.report_id, class: "heat-time" }, (place % 5 === 0 && place < looks.length - 3) || place === looks.length - 1 ? clock(look.checked_at_us) : h("span", { class: "unseen" }, clock(look.checked_at_us)))))),
         h("tbody", null, features.map((one) => h("tr", { key: one }, h("th", { scope: "row" }, one), looks.map((look) => cell(model, look, one, map.threshold, report === look.report_id && feature === one))))))),
       legend(map.threshold),
     ];
