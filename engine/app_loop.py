@@ -18,6 +18,7 @@ from engine.learning.endings import TrainingEndings
 from engine.learning.live_quality import LiveQuality
 from engine.learning.payloads import DETECT_DRIFT, TRAIN, read_drift_check, read_training
 from engine.learning.ports import JobPlan
+from engine.learning.redefinitions import report_redefined
 from engine.learning.scheduler import Scheduler
 from engine.learning.shown_rules import show_rules
 from engine.learning.training_rows import fetch_training_rows, stream_table
@@ -78,7 +79,8 @@ async def open_learning(
         jobs, models, reader, writer, declared, config.features, _plan(config, TRAIN)
     )
     await trainings.load()
-    rules.endings.attach(models, trainings)
+    rules.endings.attach(models, trainings, features.feature_set)
+    report_redefined(models, features.feature_set)
     checks = DriftChecks(
         jobs,
         models,

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from engine.errors import InvalidArgumentError, NotFoundError
 from engine.features.definitions import EventFeature, Feature, UploadFeature
+from engine.features.fingerprint import fingerprints_of
 from engine.features.selection import Selection
 from engine.features.series import Series
 
@@ -27,7 +28,15 @@ class FeatureSet:
         self.series: tuple[Series, ...] = tuple(
             dict.fromkeys(Series.of(feature) for feature in self.events)
         )
+        self.fingerprints: Mapping[str, str] = MappingProxyType(fingerprints_of(features))
+        """Of what the features' values follow from, by name."""
         self._selections: dict[tuple[str, ...], Selection] = {}
+
+    def find_redefined(self, definitions: Mapping[str, str]) -> list[str]:
+        """Return the defined features that are not what they were, by fingerprints of then."""
+        return [
+            name for name, then in definitions.items() if self.fingerprints.get(name, then) != then
+        ]
 
     def select(self, names: Sequence[str]) -> Selection:
         """Return the choice of these features; the same object for the same names.

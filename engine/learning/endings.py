@@ -11,6 +11,7 @@ import msgspec
 from engine.clock import read_clock_us
 from engine.config import ModelSpec, PolicySpec
 from engine.errors import InvalidArgumentError
+from engine.features.views import FeatureSet
 from engine.jobs import ClaimedJob, EndedJob, RetriedJob
 from engine.learning.payloads import TrainingRequest, read_training
 from engine.learning.trainings import Trainings
@@ -24,6 +25,7 @@ from engine.models import (
     TrainedArtifact,
 )
 from engine.models.changes import row_of_log
+from engine.models.definitions import DEFINITIONS
 from engine.models.policy import decide_promotion
 from engine.records import Operation
 
@@ -73,10 +75,12 @@ class TrainingEndings:
         self._declared = declared
         self._models: ModelRegistry | None = None
         self._trainings: Trainings | None = None
+        self._features: FeatureSet | None = None
 
-    def attach(self, models: ModelRegistry, trainings: Trainings) -> None:
+    def attach(self, models: ModelRegistry, trainings: Trainings, features: FeatureSet) -> None:
         """Name what the hooks ask; before any worker runs, and any call is answered."""
         self._models = models
+        self._features = features
         self._trainings = trainings
 
     async def complete(self, job: ClaimedJob, result: Mapping[str, Any]) -> tuple[Operation, ...]:
@@ -92,6 +96,7 @@ class TrainingEndings:
             read = msgspec.convert(result, _Result)
         except msgspec.ValidationError as error:
             raise InvalidArgumentError("result", f"is not one of a training: {error}") from error
+        self._note_definitions(request, read)
         trained = _to_artifact(job.job_id, request, read)
         promotion = self._decide(request, trained)
         change = self._models.plan_training(request.model, request.features, trained, promotion)
@@ -120,6 +125,26 @@ class TrainingEndings:
         request = read_training(json.loads(job.payload_json))
         async with self._trainings.beginning_again(request.model, job.job_id):
             yield ()
+
+    def _note_definitions(self, request: TrainingRequest, result: _Result) -> None:
+        """Keep what the features were defined as when the rows were read: as they are now.
+
+        A champion that learnt from other definitions cannot serve with these, nor was it judged.
+        """
+        assert self._models is not None
+        assert self._features is not None
+        fingerprints = self._features.fingerprints
+        result.lineage[DEFINITIONS] = {name: fingerprints[name] for name in request.features}
+        champion = self._models.find(request.model).champion
+        if champion is None or champion.trained is None:
+            return
+        if redefined := self._features.find_redefined(champion.trained.definitions):
+            result.champion_metrics = []
+            result.lineage["champion"] = {
+                "version": champion.version,
+                "code": "redefined",
+                "detail": f"features are defined otherwise now: {', '.join(redefined)}",
+            }
 
     def _decide(self, request: TrainingRequest, trained: TrainedArtifact) -> Promotion:
         assert self._models is not None

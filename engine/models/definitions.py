@@ -1,6 +1,7 @@
 """Models, their versions, and what may be registered. Pure."""
 
 import difflib
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
@@ -15,6 +16,9 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 """The alias that names a version that waits, or is tried beside the champion."""
 ALIASES = (CHAMPION, CHALLENGER)
+
+DEFINITIONS = "definitions"
+"""In a version's lineage: fingerprints of the features it was trained on, by name."""
 
 FEATURES_MAX = 256
 DESCRIPTION_CHARS_MAX = 1_000
@@ -78,6 +82,12 @@ class TrainedArtifact:
     champion_metrics: tuple[Measured, ...] | None
     importance: tuple[Importance, ...]
     lineage_json: str
+
+    @property
+    def definitions(self) -> Mapping[str, str]:
+        """Fingerprints of the features it was trained on, by name; empty if they were not kept."""
+        kept: Mapping[str, str] = json.loads(self.lineage_json).get(DEFINITIONS, {})
+        return kept
 
 
 @attrs.frozen

@@ -94,7 +94,8 @@ class Plans:
         """Return the plan of a trained version.
 
         Raises:
-          FailedPreconditionError: it was never trained, or a feature of it is not defined any more.
+          FailedPreconditionError: it was never trained, or a feature of it is not defined any more,
+            or not as it was.
         """
         key = (version.model, version.version)
         plan = self._plans.get(key)
@@ -114,6 +115,12 @@ class Plans:
             raise FailedPreconditionError(
                 f"{shown} needs features that features.yaml does not define any more: "
                 f"{', '.join(lost)}; define them again, or train a new version without them"
+            )
+        redefined = self._features.find_redefined(version.trained.definitions)
+        if redefined:
+            raise FailedPreconditionError(
+                f"{shown} was trained on features that features.yaml defines otherwise now: "
+                f"{', '.join(redefined)}; define them as they were, or train a new version"
             )
         types = tuple(defined[name].type for name in version.features)
         schema = pa.schema(

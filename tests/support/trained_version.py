@@ -4,6 +4,7 @@ For tests and benchmarks of what comes after a training.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +30,7 @@ from engine.models import (
     Role,
     TrainedArtifact,
 )
+from engine.models.definitions import DEFINITIONS
 from engine.records import WriteRequest
 from engine.store import StoreSettings, open_store
 from engine.tasks.artifacts import Signature, dump_pipeline
@@ -137,9 +139,12 @@ async def _add_versions(
     change: Callable[[bytes], bytes],
     forge: Callable[[bytes], bytes],
 ) -> list[ModelVersion]:
-    defined = compile_feature_set(config.features).features
+    feature_set = compile_feature_set(config.features)
+    defined = feature_set.features
     spec = config.models.models[model]
     types = MappingProxyType({name: defined[name].type for name in spec.features})
+    fingerprints = {name: feature_set.fingerprints[name] for name in spec.features}
+    lineage_json = json.dumps({DEFINITIONS: fingerprints})
     blobs = open_folder(config.paths.blobs)
     versions = []
     config.paths.data.mkdir(parents=True, exist_ok=True)
@@ -152,9 +157,8 @@ async def _add_versions(
             content = forge(fit_artifact(Learned(model, types, seed)))
             ref = ref_of(content)
             await blobs.put(ref.name, change(content))
-            planned = registry.plan_training(
-                model, tuple(spec.features), trained_of(ref), promotion
-            )
+            trained = attrs.evolve(trained_of(ref), lineage_json=lineage_json)
+            planned = registry.plan_training(model, tuple(spec.features), trained, promotion)
             await store.writer.submit(WriteRequest(planned.operations))
             versions.append(planned.version)
     return versions

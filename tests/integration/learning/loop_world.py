@@ -281,7 +281,7 @@ async def open_loop(
                         JobPlan(pool="default", max_attempts=3),
                     )
                     await trainings.load()
-                    endings.attach(models, trainings)
+                    endings.attach(models, trainings, feature_set)
                     checks = DriftChecks(
                         jobs,
                         models,

@@ -1,4 +1,4 @@
-"""Features that are removed, renamed or retyped after a model was trained on them."""
+"""Features that are removed, renamed, retyped or redefined after a model was trained on them."""
 
 import shutil
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.support.learning_engine import (
 CARTS = "carts: {from: events, where: {action: cart}, aggregate: count, window: 2m}"
 RENAMED = FEATURES.replace("carts:", "baskets:")
 RETYPED = FEATURES.replace(CARTS, "carts: {from: events, aggregate: first, column: action}")
+REDEFINED = FEATURES.replace(CARTS, CARTS.replace("window: 2m", "window: 3m"))
 WITHOUT = FEATURES.replace(CARTS, "")
 
 
@@ -66,18 +67,30 @@ def test_a_champion_whose_feature_is_gone_is_refused_until_another_is_trained(
         check_recovery(engine, needs)
 
 
-def test_a_champion_whose_feature_is_of_another_type_is_refused_until_another_is_trained(
+@pytest.mark.parametrize("features", [RETYPED, REDEFINED], ids=["type", "window"])
+def test_a_champion_whose_feature_means_something_else_is_refused_until_another_is_trained(
+    trained: Path, tmp_path: Path, features: str
+) -> None:
+    shutil.copytree(trained / "data", tmp_path / "data")
+    write_configs(tmp_path / "configs", features=features)
+    with running_engine(tmp_path) as engine:
+        assert "champion was trained on other definitions" in engine.process.log_path.read_text()
+        code, details = engine.refusal(timeout_s=60.0)
+        assert code is grpc.StatusCode.FAILED_PRECONDITION
+        assert "trained on features that features.yaml defines otherwise now: carts" in details
+        check_recovery(engine, ["views", "carts", "last_action"])
+
+
+def test_a_champion_serves_again_once_its_features_are_as_they_were(
     trained: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(trained / "data", tmp_path / "data")
-    write_configs(tmp_path / "configs", features=RETYPED)
+    write_configs(tmp_path / "configs", features=REDEFINED)
     with running_engine(tmp_path) as engine:
-        code, details = engine.refusal(timeout_s=60.0)
-        assert code is grpc.StatusCode.FAILED_PRECONDITION
-        assert "version 2 of 'buys' cannot score: schema_mismatch" in details
-        assert "'carts' is string, not int64" in details
-        assert '"code": "schema_mismatch"' in engine.process.log_path.read_text()
-        check_recovery(engine, ["views", "carts", "last_action"])
+        assert engine.refusal(timeout_s=60.0)[0] is grpc.StatusCode.FAILED_PRECONDITION
+    write_configs(tmp_path / "configs")
+    with running_engine(tmp_path) as engine:
+        assert engine.predict(timeout_s=60.0).model_version == 2
 
 
 def check_recovery(engine: LearningEngine, needs: list[str]) -> None:
