@@ -1,5 +1,6 @@
 """A headless browser that looks at the Console, and notes what a person would not see."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -34,7 +35,7 @@ def open_browser() -> Iterator[Browser]:
     if reason:
         pytest.skip(f"WITHOUT_CHROMIUM: {reason}")
     assert executable, "no chromium; ops/chromium.sh installs it"
-    with sync_playwright() as playwright:
+    with _plain_loops(), sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=executable, headless=True, args=list(_FLAGS)
         )
@@ -42,6 +43,17 @@ def open_browser() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def _plain_loops() -> Iterator[None]:
+    """Have asyncio's own loops for the browser: where trio-asyncio is imported, they are Trio's,
+    which cannot be entered again as Playwright does."""
+    asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop_policy(None)
 
 
 class Visit:
