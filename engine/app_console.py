@@ -11,10 +11,10 @@ from engine.console import Access, Console, build_routes
 from engine.control_token import make_token
 from engine.health import HealthBoard
 from engine.logs import REDACTOR
+from engine.version import VERSION
 from engine.web import is_loopback
 
 TOKEN_FILE: Final = "console-token"  # noqa: S105 - the name of a file
-_VERSION: Final = "0.1.0"
 
 
 @attrs.frozen
@@ -38,7 +38,7 @@ def make_console(config: EngineConfig, health: HealthBoard) -> ConsoleSite:
     access = _make_access(config)
     console = Console(
         health,
-        version=_VERSION,
+        version=VERSION,
         lease_s=config.workers.check_deadline_s,
         most_queue_rows=config.duckdb.queue_rows,
     )

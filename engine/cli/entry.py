@@ -14,6 +14,7 @@ from engine.cli.options import DEBUG_VARIABLE, VALUE_OPTIONS, common_options
 from engine.cli.streams import OutputLostError, discard, open_streams, settle_streams
 from engine.errors import InvalidArgumentError, TrellisError
 from engine.logs import REDACTOR, escape_controls
+from engine.version import VERSION
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
@@ -87,9 +88,10 @@ def _prepare_signals(command: str) -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Without a command the engine runs; `--demo` gives it traffic of its own.",
 )
+@click.version_option(VERSION, message="trellis %(version)s")
 @common_options
 def cli() -> None:
-    """Trellis: features from live events, in one process and one file."""
+    """Trellis: features, models and jobs over live events, in one process and one file."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -1,7 +1,7 @@
 """A click group that runs a default command and imports a command only when it is used."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -64,15 +64,17 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, c.summary) for name, c in self._lazy_commands.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not self._names_command(ctx, args):
+        # Such as --help: options that answer themselves, with or without a command.
+        answering = {option for one in self.get_params(ctx) if one.is_eager for option in one.opts}
+        if not self._names_command(answering, args):
             args = [self._default, *args]
         return super().parse_args(ctx, args)
 
-    def _names_command(self, ctx: click.Context, args: Sequence[str]) -> bool:
-        """Tell whether a command is named, rightly or wrongly, or only the overview wanted."""
+    def _names_command(self, answering: Collection[str], args: Sequence[str]) -> bool:
+        """Tell whether a command is named, rightly or wrongly, or none is wanted."""
         rest = iter(args)
         for argument in rest:
-            if argument in ctx.help_option_names or not argument.startswith("-"):
+            if argument in answering or not argument.startswith("-"):
                 return True
             if argument in self._value_options:
                 next(rest, None)

@@ -18,6 +18,7 @@ LAYERS = [
         "control_token",
         "allocator",
         "clock",
+        "version",
         "disk_space",
         "imports",
         "plain_json",

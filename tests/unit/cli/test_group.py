@@ -11,6 +11,7 @@ from engine.cli.entry import _COMMANDS, cli
 from engine.cli.group import LazyCommand, LazyGroup
 from engine.cli.options import _COMMON, _TRAFFIC, VALUE_OPTIONS, CommonOptions, common_options
 from engine.cli.run import run
+from engine.version import VERSION
 
 
 @click.command
@@ -89,6 +90,13 @@ def test_the_overview_imports_no_command() -> None:
 
     assert result.exit_code == 0
     assert "Is elsewhere." in result.output
+
+
+@pytest.mark.parametrize("line", [["--version"], ["--set", "a.b=1", "--version"]])
+def test_the_version_is_told_without_a_command(line: list[str]) -> None:
+    result = CliRunner().invoke(cli, line)
+
+    assert (result.exit_code, result.output) == (0, f"trellis {VERSION}\n")
 
 
 def test_the_overview_of_the_program_loads_none_of_the_engines_parts() -> None:
