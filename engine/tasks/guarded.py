@@ -40,7 +40,9 @@ class GuardedConnection:
                 raise
             self._forget()
             raise EngineUnreachableError(f"the connection was closed here: {error}") from error
-        self._remember()
+        finally:
+            # Also after an error: the channel may have lost its connection, or made another.
+            self._remember()
 
     def close(self) -> None:
         """Close the connection, if it is one."""

@@ -16,7 +16,7 @@ class SocketChannel:
 
     @property
     def descriptor(self):
-        return self._ours.fileno()
+        return self._ours.fileno() if self._ours.fileno() >= 0 else None
 
     def abandon(self):
         self.abandoned += 1
@@ -27,6 +27,10 @@ class SocketChannel:
     def close(self):
         self._ours.close()
         self._theirs.close()
+
+
+class LostError(Exception):
+    """What a call raises that was cut off."""
 
 
 @pytest.fixture
@@ -72,3 +76,12 @@ def test_descriptor_that_is_closed_during_a_call_makes_it_fail(connection):
 def test_error_of_what_is_sent_is_not_the_connections(connection):
     with pytest.raises(FileNotFoundError), connection.guarded():
         raise FileNotFoundError
+
+
+def test_connection_that_the_channel_itself_has_lost_is_nobodys_fault(connection, caplog):
+    with pytest.raises(LostError), connection.guarded():  # noqa: PT012
+        connection.channel.close()
+        raise LostError
+    with connection.guarded():
+        assert connection.channel.abandoned == 0
+    assert not caplog.records
