@@ -157,7 +157,7 @@ async def _run_parts(
             ),
         ) as workforce,
         open_scoring(config, jobs, models, workforce.supervisor, serving),
-        run_learning(config, store, models, learning),
+        run_learning(config, store, features, models, learning),
         _running(
             functools.partial(run_restart_signals, lambda: workforce.supervisor.restart(None))
         ),

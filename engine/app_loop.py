@@ -101,7 +101,11 @@ async def open_learning(
 
 @asynccontextmanager
 async def run_learning(
-    config: EngineConfig, store: Store, models: ModelRegistry, learning: Learning
+    config: EngineConfig,
+    store: Store,
+    features: FeatureStore,
+    models: ModelRegistry,
+    learning: Learning,
 ) -> AsyncIterator[None]:
     """Have the loop start what is due while the block runs."""
     scheduler = Scheduler(
@@ -112,6 +116,7 @@ async def run_learning(
         store.reader,
         store.writer,
         learning.quality,
+        features.feature_set,
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(scheduler.run)

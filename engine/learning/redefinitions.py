@@ -1,11 +1,25 @@
-"""Champions whose features are not defined any more as they were when they were trained."""
+"""Versions whose features are not defined any more as they were when they were trained."""
 
 import logging
 
 from engine.features.views import FeatureSet
-from engine.models import ModelRegistry
+from engine.models import Model, ModelRegistry, ModelVersion
 
 logger = logging.getLogger(__name__)
+
+
+def fits(version: ModelVersion, features: FeatureSet) -> bool:
+    """Return whether a version was trained on features that are there, as they are defined now."""
+    return (
+        version.trained is not None
+        and all(name in features.features for name in version.features)
+        and not features.find_redefined(version.trained.definitions)
+    )
+
+
+def is_outdated(model: Model, features: FeatureSet) -> bool:
+    """Return whether a model's champion cannot answer now, and no other version of it could."""
+    return model.champion is not None and not any(fits(one, features) for one in model.versions)
 
 
 def report_redefined(models: ModelRegistry, features: FeatureSet) -> None:
@@ -15,6 +29,6 @@ def report_redefined(models: ModelRegistry, features: FeatureSet) -> None:
         redefined = [] if trained is None else features.find_redefined(trained.definitions)
         if redefined:
             logger.warning(
-                "champion was trained on other definitions; train the model again",
+                "champion was trained on other definitions",
                 extra={"model": model.name, "redefined": redefined},
             )

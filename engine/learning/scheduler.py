@@ -12,10 +12,12 @@ from engine.clock import read_clock_us
 from engine.config import ModelSpec
 from engine.errors import TrellisError
 from engine.features import HistoryReader
+from engine.features.views import FeatureSet
 from engine.learning.drift_checks import DriftChecks, WindowTooEarlyError
 from engine.learning.enough_rows import count_rows_to_fit
 from engine.learning.live_quality import LiveQuality
 from engine.learning.ports import LastCommit
+from engine.learning.redefinitions import is_outdated
 from engine.learning.trainings import Trainings
 from engine.models import ModelRegistry
 from engine.models.labels import fetch_observations, find_history
@@ -29,7 +31,7 @@ _ENOUGH_PAUSE_S = 5.0
 _ENOUGH_TIMES = 10
 """So many times the rows wanted are looked at."""
 _FIRST_PAUSE_S = 10.0
-"""After a first training that made no champion; it doubles."""
+"""After a training that did not give a model without one a version that can answer; it doubles."""
 _QUALITY_PAUSE_S = 30.0
 """Between two measurements of what predictions turned out to be worth."""
 _FAILED_PAUSE_S = 30.0
@@ -42,7 +44,7 @@ _Step = Callable[[ModelSpec], Awaitable[None]]
 
 @attrs.define
 class _FirstTraining:
-    """How the first training of a model comes about: tried at a pace that gets calmer."""
+    """How a model without any gets a version that can answer: tried at a pace that gets calmer."""
 
     next_try_s: float = 0.0
     pause_s: float = _FIRST_PAUSE_S
@@ -64,6 +66,7 @@ class Scheduler:
         reader: HistoryReader,
         last_commit: LastCommit,
         quality: LiveQuality,
+        features: FeatureSet,
     ) -> None:
         self._specs = tuple(spec for spec in declared.values() if spec.label is not None)
         self._models = models
@@ -72,6 +75,7 @@ class Scheduler:
         self._reader = reader
         self._last_commit = last_commit
         self._quality = quality
+        self._features = features
         self._measured_s: dict[str, float] = {}
         self._resume_s: dict[tuple[str, str], float] = {}
         self._first = {spec.name: _FirstTraining() for spec in self._specs}
@@ -85,8 +89,11 @@ class Scheduler:
             await trio.sleep(_TICK_S)
 
     def _steps(self, spec: ModelSpec) -> Sequence[_Step]:
-        if self._models.find(spec.name).champion is None:
-            return (self._try_first,)
+        model = self._models.find(spec.name)
+        if model.champion is None:
+            return (self._train_first,)
+        if is_outdated(model, self._features):
+            return (self._train_anew,)
         self._first[spec.name] = _FirstTraining()
         return (self._look, self._train, self._roll_back)
 
@@ -118,7 +125,13 @@ class Scheduler:
             self._measured_s[spec.name] = trio.current_time()
             await self._quality.roll_back_if_worse(spec)
 
-    async def _try_first(self, spec: ModelSpec) -> None:
+    async def _train_first(self, spec: ModelSpec) -> None:
+        await self._try(spec, Cause.FIRST)
+
+    async def _train_anew(self, spec: ModelSpec) -> None:
+        await self._try(spec, Cause.REDEFINED)
+
+    async def _try(self, spec: ModelSpec, cause: Cause) -> None:
         first = self._first[spec.name]
         if trio.current_time() < first.next_try_s:
             return
@@ -126,7 +139,7 @@ class Scheduler:
             first.next_try_s = trio.current_time() + _ENOUGH_PAUSE_S
             return
         first.wait_longer(spec.policy.cool_down)
-        await self._trainings.start(spec.name, Cause.FIRST)
+        await self._trainings.start(spec.name, cause)
 
     async def _has_enough(self, spec: ModelSpec) -> bool:
         """Return whether a training set would have rows enough, so that none is started in vain."""

@@ -34,11 +34,13 @@ class Cause(StrEnum):
     DRIFT = "drift"
     SCHEDULE = "schedule"
     FIRST = "first"
+    REDEFINED = "redefined"
+    """The champion cannot answer with the features as they are defined now."""
 
 
 COOLING: Final = frozenset({Cause.DRIFT, Cause.SCHEDULE})
-"""What has to keep its distance. A person knows what he does, and a first version is worth trying
-for, at the scheduler's pace."""
+"""What has to keep its distance. A person knows what he does; where no version can answer, one is
+worth trying for, at the scheduler's pace."""
 
 
 @attrs.frozen

@@ -104,9 +104,15 @@ class LearningEngine(ServingEngine):
 
     def versions_of(self, job_id: str) -> list[int]:
         """Return the versions that a job made."""
+        return [model.version for model in self._models() if model.trained.job_id == job_id]
+
+    def trained_by(self, cause: str) -> list[int]:
+        """Return the versions whose training something has called for."""
+        return [model.version for model in self._models() if model.trained.cause == cause]
+
+    def _models(self) -> list[models_pb2.Model]:
         latest = self.model().latest_version
-        models = [self.model(number) for number in range(1, latest + 1)]
-        return [model.version for model in models if model.trained.job_id == job_id]
+        return [self.model(number) for number in range(1, latest + 1)]
 
     def check_log(self) -> None:
         """Nobody was shown a traceback, the operator included."""

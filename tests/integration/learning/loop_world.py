@@ -300,7 +300,14 @@ async def open_loop(
                         declared, defined, models, aliases, store.reader, store.writer
                     )
                     scheduler = Scheduler(
-                        declared, models, trainings, checks, store.reader, store.writer, quality
+                        declared,
+                        models,
+                        trainings,
+                        checks,
+                        store.reader,
+                        store.writer,
+                        quality,
+                        feature_set,
                     )
                     features = FeatureStore(feature_set, online, store.reader)
                     yield Loop(store, jobs, features, models, trainings, checks, scheduler, endings)
