@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 import attrs
-from prometheus_client import REGISTRY, CollectorRegistry, exposition
-from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.health import HealthBoard
+from engine.web.metrics_page import OPEN_TYPE, PLAIN_TYPE, write_open, write_plain
 
 
 def build_app(
@@ -31,11 +31,8 @@ def build_app(
     async def answer_metrics(request: Request) -> Response:
         # The negotiation of prometheus_client echoes the version asked for; one version is enough.
         if "application/openmetrics-text" in request.headers.get("accept", ""):
-            body: bytes = openmetrics.generate_latest(metrics)  # type: ignore[no-untyped-call]
-            return Response(body, media_type=openmetrics.CONTENT_TYPE_LATEST)
-        return Response(
-            exposition.generate_latest(metrics), media_type=exposition.CONTENT_TYPE_PLAIN_0_0_4
-        )
+            return Response(await write_open(metrics), media_type=OPEN_TYPE)
+        return Response(await write_plain(metrics), media_type=PLAIN_TYPE)
 
     async def answer_alive(_request: Request) -> Response:
         return JSONResponse({"alive": True})
