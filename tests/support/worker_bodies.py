@@ -66,11 +66,13 @@ def _deadlock(_: str) -> None:
 
 
 def _sleep_in_c(_: str) -> None:
-    _C_LIBRARY.sleep(600)
+    while True:  # a signal, such as that for the stacks, ends a sleep
+        _C_LIBRARY.sleep(600)
 
 
 def _hold_lock_in_c(_: str) -> None:
-    _C_LIBRARY_LOCKED.sleep(600)
+    while True:  # as above
+        _C_LIBRARY_LOCKED.sleep(600)
 
 
 def _backtrack(_: str) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+import trio
 
 from engine.workers.proctable import read_stat, threads_of
 from tests.support.worker_host import open_test_host, spawn, until
@@ -28,10 +29,9 @@ async def test_stacks_show_what_hangs(tmp_path, body, frame):
         worker = await spawn(host, body)
         await until(lambda: read_stat(worker.pid).state in "SR")
         stacks = ""
-        for _ in range(20):  # right after its first sign of life it may not be there yet
-            stacks = await worker.capture_stacks(1.0)
-            if frame in stacks:
-                break
+        with trio.move_on_after(20):  # right after its first sign of life it may not be there yet
+            while frame not in stacks:
+                stacks = await worker.capture_stacks(1.0)
         assert frame in stacks
         assert stacks.rstrip().endswith("in <module>")
 
