@@ -24,7 +24,13 @@ alone=(
   tests/integration/tasks tests/unit/tasks/test_checks.py tests/faults
 )
 # Both, whatever the first finds: who mends wants to know all.
-status=0
-.venv/bin/python -m pytest "${alone[@]}" || status=$?
-.venv/bin/python -m pytest -n 3 --dist loadfile "${alone[@]/#/--ignore=}" || status=$?
-exit "$status"
+first=0 second=0
+.venv/bin/python -m pytest --cache-clear "${alone[@]}" || first=$?
+.venv/bin/python -m pytest -n 3 --dist loadfile "${alone[@]/#/--ignore=}" || second=$?
+# 1 says that all tests ran and some failed. Those run once more, by themselves: they use real clocks
+# and processes, and what only a busy machine makes fail is no finding. It is in the output all the same.
+if ((first > 1 || second > 1)); then
+  exit 2
+elif ((first || second)); then
+  exec .venv/bin/python -m pytest --last-failed --last-failed-no-failures none
+fi

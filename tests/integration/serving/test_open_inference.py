@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,18 +27,13 @@ def triton_python(tmp_path_factory) -> Path:
     given = os.environ.get("TRELLIS_TRITON_PYTHON")
     if given is not None:
         return Path(given)
-    uv = shutil.which("uv")
-    if uv is None:
-        pytest.skip("tritonclient has no environment: set TRELLIS_TRITON_PYTHON, or install uv")
     folder = tmp_path_factory.mktemp("triton") / "venv"
     python = folder / "bin/python"
     for command in (
-        ["venv", "-q", "--python", sys.executable, str(folder)],
-        ["pip", "install", "-q", "--python", str(python), *PACKAGES],
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(python), "-m", "pip", "install", "--quiet", *PACKAGES],
     ):
-        made = subprocess.run(
-            [uv, *command], capture_output=True, text=True, timeout=300, check=False
-        )
+        made = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         if made.returncode:
             pytest.skip(f"tritonclient cannot be installed: {made.stderr[-500:]}")
     return python

@@ -31,9 +31,11 @@ def test_process_without_a_mark_has_none():
 def test_environment_carries_the_mark_too(tmp_path):
     mark = new_mark(tmp_path)
     child = subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()"],
+        [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
         env=mark.variable,
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     with child:
+        child.stdout.readline()  # it runs, and not only the fork of this process
         assert mark_of(child.pid) == mark
