@@ -46,7 +46,8 @@ class EngineCalls:
         response = self._call(
             self._jobs, "JobService/GetQueue", jobs_pb2.GetQueueRequest(), jobs_pb2.GetQueueResponse
         )
-        return sum(pool.ready + pool.delayed + pool.leased for pool in response.pools)
+        pools = [pool for pool in response.pools if pool.pool != "serve"]  # its job never ends
+        return sum(pool.ready + pool.delayed + pool.leased for pool in pools)
 
     def get_job(self, job_id: str) -> Any:
         """Return a `Job` with its attempts."""
