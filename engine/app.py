@@ -191,6 +191,7 @@ async def _run_parts(
                 supervisor=workforce.supervisor,
                 features=features,
                 models=models,
+                aliases=learning.aliases,
                 checks=learning.checks,
                 trainings=learning.trainings,
                 dead_letters=dead_letters,

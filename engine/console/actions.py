@@ -71,8 +71,8 @@ async def check_drift(parts: ConsoleParts, asked: _Model) -> Done:
 
 
 async def set_champion(parts: ConsoleParts, asked: _Champion) -> Done:
-    """Have another version answer. Raises: as `ModelRegistry.set_alias`."""
-    await parts.models.set_alias(
+    """Have another version answer. Raises: as `AliasMoves.set_alias`."""
+    await parts.aliases.set_alias(
         asked.model, CHAMPION, asked.version, expected=asked.expected, reason=_REASON
     )
     return Done(f"Version {asked.version} of {asked.model} answers from now on.")

@@ -7,6 +7,7 @@ import attrs
 from engine.features import FeatureStore
 from engine.intake.dead_letters import DeadLetters
 from engine.jobs import Jobs
+from engine.learning.alias_moves import AliasMoves
 from engine.learning.drift_checks import DriftChecks
 from engine.learning.trainings import Trainings
 from engine.models import ModelRegistry
@@ -23,6 +24,7 @@ class ConsoleParts:
     supervisor: Supervisor
     features: FeatureStore
     models: ModelRegistry
+    aliases: AliasMoves
     checks: DriftChecks
     trainings: Trainings
     dead_letters: DeadLetters

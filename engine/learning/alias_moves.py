@@ -10,7 +10,7 @@ _LOAD_WITHIN_S: Final = 8.0
 
 
 class VersionLoader(Protocol):
-    """Has scoring workers load versions; `engine.serving.predictor.Predictor` does."""
+    """Has scoring workers load versions; `engine.serving.loading.VersionLoading` does."""
 
     async def preload(self, model: str, version: int, within_s: float) -> None:
         """Have a trained version loaded by whoever scores; raise if that cannot be."""
