@@ -1,7 +1,7 @@
 """The feature set: every definition of `features.yaml`, and what must be kept to serve them."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from engine.errors import InvalidArgumentError, NotFoundError
@@ -31,6 +31,10 @@ class FeatureSet:
         self.fingerprints: Mapping[str, str] = MappingProxyType(fingerprints_of(features))
         """Of what the features' values follow from, by name."""
         self._selections: dict[tuple[str, ...], Selection] = {}
+
+    def find_undefined(self, names: Iterable[str]) -> list[str]:
+        """Return those of some names that are no feature's."""
+        return [name for name in names if name not in self.features]
 
     def find_redefined(self, definitions: Mapping[str, str]) -> list[str]:
         """Return the defined features that are not what they were, by fingerprints of then."""

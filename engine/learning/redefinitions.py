@@ -12,14 +12,16 @@ def fits(version: ModelVersion, features: FeatureSet) -> bool:
     """Return whether a version was trained on features that are there, as they are defined now."""
     return (
         version.trained is not None
-        and all(name in features.features for name in version.features)
+        and not features.find_undefined(version.features)
         and not features.find_redefined(version.trained.definitions)
     )
 
 
 def is_outdated(model: Model, features: FeatureSet) -> bool:
     """Return whether a model's champion cannot answer now, and no other version of it could."""
-    return model.champion is not None and not any(fits(one, features) for one in model.versions)
+    if model.champion is None or fits(model.champion, features):
+        return False
+    return not any(fits(one, features) for one in reversed(model.versions))
 
 
 def report_redefined(models: ModelRegistry, features: FeatureSet) -> None:

@@ -1,7 +1,7 @@
 """The rows a training is given: features as of each observation, and what came after."""
 
 import io
-from collections.abc import AsyncGenerator, Container, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import trio
 from engine.config import UploadSpec
 from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore, HistoryReader
+from engine.features.views import FeatureSet
 from engine.learning.payloads import TrainingRequest
 from engine.models.labels import fetch_labels
 
@@ -38,8 +39,8 @@ async def fetch_training_rows(
       StoreError: a query failed.
     Cancellation: the query is interrupted.
     """
-    defined = features.feature_set.features
-    _check_defined(request, defined, uploads)
+    feature_set = features.feature_set
+    _check_defined(request, feature_set, uploads)
     labels = await fetch_labels(
         reader,
         request.label,
@@ -51,7 +52,7 @@ async def fetch_training_rows(
     )
     rows = await features.training_set(
         labels.select(["entity_key", "event_time"]),
-        [name for name in request.columns if name in request.features or name in defined],
+        [name for name in request.columns if name in feature_set.features],
         request.history.commit_seq,
         timeout_s=_TIMEOUT_S,
     )
@@ -59,10 +60,10 @@ async def fetch_training_rows(
 
 
 def _check_defined(
-    request: TrainingRequest, defined: Container[str], uploads: Mapping[str, UploadSpec]
+    request: TrainingRequest, features: FeatureSet, uploads: Mapping[str, UploadSpec]
 ) -> None:
     """Refuse a training that an engine with other definitions has left behind."""
-    lost = [name for name in request.features if name not in defined]
+    lost = features.find_undefined(request.features)
     dataset, column = request.label.dataset, request.label.column
     if dataset is not None and (dataset not in uploads or column not in uploads[dataset].columns):
         lost.append(f"{request.label.source}.{column}")

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 
 import attrs
@@ -83,7 +84,7 @@ class TrainedArtifact:
     importance: tuple[Importance, ...]
     lineage_json: str
 
-    @property
+    @cached_property
     def definitions(self) -> Mapping[str, str]:
         """Fingerprints of the features it was trained on, by name; empty if they were not kept."""
         kept: Mapping[str, str] = json.loads(self.lineage_json).get(DEFINITIONS, {})

@@ -110,7 +110,7 @@ class Plans:
         if version.trained is None:
             raise FailedPreconditionError(f"{shown} is a list of features; train it first")
         defined = self._features.features
-        lost = [name for name in version.features if name not in defined]
+        lost = self._features.find_undefined(version.features)
         if lost:
             raise FailedPreconditionError(
                 f"{shown} needs features that features.yaml does not define any more: "
