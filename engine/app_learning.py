@@ -1,7 +1,7 @@
 """The models' branch of the nursery tree: artifacts, predictions, and the workers that score."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
@@ -9,6 +9,7 @@ import trio
 
 from engine.backends.blobs import open_artifact_cache, open_blobs
 from engine.config import DEFAULT_POOL, EngineConfig, JobTypeConfig
+from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore
 from engine.health import HealthBoard
 from engine.jobs import Jobs
@@ -23,11 +24,18 @@ from engine.serving.loading import VersionLoading
 from engine.serving.plans import Plans
 from engine.serving.prediction_log import PredictionLog
 from engine.serving.predictor import Predictor
-from engine.serving.residents import SCORE, SERVE_POOL, Residents, ResidentSpec
+from engine.serving.residents import (
+    SCORE,
+    SERVE_POOL,
+    Residents,
+    ResidentSpec,
+    count_scorers,
+)
 from engine.serving.scoring import Scoring
 from engine.serving.settings import ServingSettings
 from engine.store import Store
 from engine.workers.supervisor import Supervisor
+from engine.workers.views import WorkerView
 
 logger = logging.getLogger(__name__)
 
@@ -111,13 +119,15 @@ async def open_scoring(
     def count_wanted() -> int:
         if not _is_any_trainable(config, models):
             return 0
-        pools = [view.pool for view in supervisor.list_workers()]
-        if spec.pool != DEFAULT_POOL:
-            return pools.count(spec.pool)
-        # A job without an end takes a worker for good: one that does anything, if there are others.
-        return int(pools.count(None) > 1)
+        views = supervisor.list_workers()
+        return count_scorers([one.pool for one in views if not one.state.is_drained], spec.pool)
+
+    def keep_scoring(before: Sequence[WorkerView], after: Sequence[WorkerView]) -> None:
+        if _is_any_trainable(config, models):
+            require_scorers(before, after, spec.pool)
 
     spec = ResidentSpec(_choose_pool(config), _MOST_ATTEMPTS)
+    supervisor.guard_drains(keep_scoring)
     async with trio.open_nursery() as nursery:
         await nursery.start(serving.scoring.run, supervisor, serving.predictor.find_wanted)
         await nursery.start(Residents(jobs, spec, count_wanted).run)
@@ -126,6 +136,29 @@ async def open_scoring(
         finally:
             serving.scoring.close()
             nursery.cancel_scope.cancel()
+
+
+def require_scorers(before: Sequence[WorkerView], after: Sequence[WorkerView], pool: str) -> None:
+    """Check that a drain leaves somebody to score, if there is somebody.
+
+    Args:
+      before: all slots.
+      after: those that would be left.
+      pool: where scoring jobs are to run.
+    Raises:
+      FailedPreconditionError: nobody would be left.
+    """
+
+    def count(views: Sequence[WorkerView]) -> int:
+        return count_scorers([view.pool for view in views if view.state.is_manned], pool)
+
+    if count(after) or not count(before):
+        return
+    more = "workers.max_python_workers" if pool == DEFAULT_POOL else f"workers.pools.{pool}"
+    raise FailedPreconditionError(
+        "no worker would be left to answer predictions; have another one first "
+        f"({more}), or drain by force"
+    )
 
 
 def reserved_pools(config: EngineConfig) -> frozenset[str]:

@@ -22,7 +22,7 @@ from engine.workers.views import SlotState
 _INTERVAL_S: Final = 0.5
 _MOST_MODELS: Final = 3
 """Of more there is no room in a line; `python main.py models` has them all."""
-_EMPTY: Final = (SlotState.WAITING, SlotState.PARKED, SlotState.STUCK)
+_EMPTY: Final = (SlotState.WAITING, SlotState.PARKED, SlotState.STUCK, SlotState.DRAINED)
 """States of slots in which there is no worker."""
 
 _ADDRESSES: Final = (

@@ -1,7 +1,7 @@
 """`trellis.v1.WorkerService`: worker processes, the hosts they run on, and who looks at them."""
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Final, NoReturn
 
@@ -43,9 +43,7 @@ class WorkerViewService(WorkerServiceServicer):  # type: ignore[misc]  # generat
 
     async def ListWorkers(self, input_message: pb.ListWorkersRequest) -> pb.ListWorkersResponse:
         """List the slots. See `workers.proto`."""
-        views = self._supervisor.list_workers()
-        most = max(_LEAST_STACK_CHARACTERS, _STACKS_CHARACTERS // max(1, len(views)))
-        return pb.ListWorkersResponse(workers=[_encode(view, most) for view in views])
+        return pb.ListWorkersResponse(workers=_encode_all(self._supervisor.list_workers()))
 
     async def RestartWorkers(
         self, input_message: pb.RestartWorkersRequest
@@ -53,6 +51,22 @@ class WorkerViewService(WorkerServiceServicer):  # type: ignore[misc]  # generat
         """Replace workers one after the other. See `workers.proto`."""
         pool = input_message.pool or None
         return pb.RestartWorkersResponse(workers=self._supervisor.restart(pool))
+
+    async def DrainWorkers(self, input_message: pb.DrainWorkersRequest) -> pb.DrainWorkersResponse:
+        """Empty slots. See `workers.proto`."""
+        asked = input_message
+        views = self._supervisor.drain_slots(
+            slot=asked.slot or None, host=asked.host or None, force=asked.force
+        )
+        return pb.DrainWorkersResponse(workers=_encode_all(views))
+
+    async def ResumeWorkers(
+        self, input_message: pb.ResumeWorkersRequest
+    ) -> pb.ResumeWorkersResponse:
+        """Fill drained slots again. See `workers.proto`."""
+        asked = input_message
+        views = self._supervisor.resume_slots(slot=asked.slot or None, host=asked.host or None)
+        return pb.ResumeWorkersResponse(workers=_encode_all(views))
 
     async def Check(self, input_message: Any) -> pb.CheckResponse:
         """Refuse."""
@@ -218,6 +232,11 @@ class WorkerService(WorkerViewService):
 
 def _refuse() -> NoReturn:
     raise FailedPreconditionError("this is for workers: call it on the control port")
+
+
+def _encode_all(views: Sequence[WorkerView]) -> list[pb.Worker]:
+    most = max(_LEAST_STACK_CHARACTERS, _STACKS_CHARACTERS // max(1, len(views)))
+    return [_encode(view, most) for view in views]
 
 
 def _encode(view: WorkerView, most_stack_characters: int) -> pb.Worker:

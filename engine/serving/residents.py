@@ -1,12 +1,13 @@
 """Keeps jobs alive that have no end of their own: one for each worker that is to score."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import attrs
 import trio
 
+from engine.config import DEFAULT_POOL
 from engine.errors import UnavailableError
 from engine.jobs import JobFilter, JobSpec, JobState, Submission
 from engine.jobs.reading import JobPage
@@ -45,6 +46,19 @@ class ResidentSpec:
 
     pool: str
     max_attempts: int = 1_000
+
+
+def count_scorers(pools: Sequence[str | None], pool: str) -> int:
+    """Return how many workers are to score.
+
+    Args:
+      pools: of the workers there are; None: any.
+      pool: where scoring jobs are to run.
+    """
+    if pool != DEFAULT_POOL:
+        return pools.count(pool)
+    # A job without an end takes a worker for good: one that does anything, if there are others.
+    return int(pools.count(None) > 1)
 
 
 class Residents:

@@ -29,8 +29,8 @@ class Leases(Protocol):
     def holds_job(self, worker_id: str, job_id: str, token: str) -> bool:
         """Return whether a worker still holds a job."""
 
-    def is_replaced(self, worker_id: str) -> bool:
-        """Return whether another worker is to take a worker's place after its job."""
+    def is_relieved(self, worker_id: str) -> bool:
+        """Return whether others are to do what a worker does: it is replaced, or drained."""
 
 
 @attrs.frozen
@@ -141,7 +141,7 @@ class Scoring:
         while True:
             now_s = trio.current_time()
             if self._closed or (
-                self._leases is not None and self._leases.is_replaced(scorer.worker_id)
+                self._leases is not None and self._leases.is_relieved(scorer.worker_id)
             ):
                 return Reply(leave=True)
             if self._latest_call.get(scorer) is not mine:
@@ -175,7 +175,7 @@ class Scoring:
                     self._desk.lose(scorer)
                     self._latest_call.pop(scorer, None)
                     self._wake_all()
-                elif self._idle and leases.is_replaced(scorer.worker_id):
+                elif self._idle and leases.is_relieved(scorer.worker_id):
                     self._wake_all()
             hedge_s = self._desk.next_hedge_s()
             now_s = trio.current_time()

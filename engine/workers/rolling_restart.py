@@ -27,8 +27,15 @@ class RollingRestart:
         self._added = trio.Event()
 
     def add(self, slots: Iterable[Slot]) -> int:
-        """Have the workers replaced that fill these slots now; return how many they are."""
-        found = {worker: slot for slot in slots if (worker := slot.worker) is not None}
+        """Have the workers replaced that fill these slots now; return how many they are.
+
+        Those of drained slots leave anyway, and nobody follows them.
+        """
+        found = {
+            worker: slot
+            for slot in slots
+            if (worker := slot.worker) is not None and not slot.is_drained
+        }
         self._row.update(found)  # those in the row keep their place
         self._added.set()
         return len(found)
@@ -54,6 +61,8 @@ class RollingRestart:
             worker.tell(Order.RESTART)
             slot.show()
         await worker.ended.wait()
+        if slot.is_drained:
+            return
         # A slot that is parked, or gone, does not hold up the others for long.
         with trio.move_on_after(self._start_timeout_s):
             await slot.next_ready.wait()

@@ -31,6 +31,7 @@ _CHARGED: Final = frozenset({Cause.DIED, Cause.SILENT, Cause.STALLED, Cause.MEMO
 """Ends that are the doing of the job in hand, as far as anyone can tell."""
 _NO_FAILURE: Final = frozenset({Cause.CANCELLED, Cause.RECYCLED, Cause.SHUTDOWN, Cause.HOST_LOST})
 _AT_ONCE: Final = Pause(0.0, parked=False)
+_DRAINED: Final = "the slot is drained"
 
 
 class Slot:
@@ -67,6 +68,9 @@ class Slot:
         self._roster = roster
         self._host_lost = host_lost
         self._stopping = trio.Event()
+        self._drained = False
+        self._changed = trio.Event()
+        """Whether there is to be a worker has changed."""
         self._restarts = Restarts(
             intensity=settings.restart_intensity,
             period_s=settings.restart_period_s,
@@ -89,11 +93,9 @@ class Slot:
         Cancellation: the worker is killed and its jobs go back to the queue first; bounded.
         """
         try:
-            while not self._stopping.is_set():
+            while await self._wait_for_turn():
                 await self._fill()
                 self.show()
-                with trio.move_on_at(self._starts_at_s):
-                    await self._stopping.wait()
         finally:
             # It may have been stopped after jobs went back to it, for a worker that never came.
             self._jobs.let_go(self.name)
@@ -102,11 +104,33 @@ class Slot:
     def stop(self) -> None:
         """Start no more workers, and have the one there is leave."""
         self._stopping.set()
-        if self.worker is None:
-            return
-        self.worker.tell(Order.DRAIN)
-        if self.worker.process is None:
-            self.worker.give_up(Cause.SHUTDOWN, "the slot is closed")
+        self._changed.set()
+        self._have_leave("the slot is closed")
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether it is to be, or stay, without a worker until it is resumed."""
+        return self._drained
+
+    def drain(self) -> None:
+        """Start no more workers until `resume`, and have the one there is leave after its job."""
+        self._drained = True
+        self._changed.set()
+        # Jobs that were kept for the next worker here are anyone's.
+        self._jobs.let_go(self.name)
+        self._have_leave(_DRAINED)
+        self.show()
+
+    def resume(self) -> None:
+        """Be filled again; a worker that was told to leave does so, and another follows."""
+        self._drained = False
+        self._changed.set()
+        self.show()
+
+    @property
+    def host(self) -> str:
+        """The name of the host it is on."""
+        return self._host.name
 
     def view(self) -> WorkerView:
         """Return the slot as it is now."""
@@ -114,7 +138,7 @@ class Slot:
         process = None if worker is None else worker.process
         job = None if worker is None else worker.job_in_hand()
         now_s = trio.current_time()
-        waits = worker is None and not self._hopeless
+        waits = worker is None and not self._hopeless and not self._drained
         return WorkerView(
             slot=self.name,
             pool=self.pool,
@@ -134,6 +158,26 @@ class Slot:
     def show(self) -> None:
         """Bring the metrics up to date."""
         self._show(self._state())
+
+    async def _wait_for_turn(self) -> bool:
+        """Wait until a worker is to be started; return False once the slot is stopped."""
+        while not self._stopping.is_set():
+            self._changed = trio.Event()
+            if self._drained:
+                # What its last worker left is anyone's, however that was to be.
+                self._jobs.let_go(self.name)
+            with trio.move_on_at(math.inf if self._drained else self._starts_at_s) as wait:
+                await self._changed.wait()
+            if wait.cancelled_caught and not self._is_closed:
+                return True
+        return False
+
+    def _have_leave(self, reason: str) -> None:
+        if self.worker is None:
+            return
+        self.worker.tell(Order.DRAIN)
+        if self.worker.process is None:
+            self.worker.give_up(Cause.SHUTDOWN, reason)
 
     async def _fill(self) -> None:
         """Start a worker and return when it has ended and nothing is left of it."""
@@ -195,6 +239,8 @@ class Slot:
         # No check, job or result is exchanged with it from here on.
         await worker.close()
         stack, detail, lingers = "", given_up.detail, False
+        if self._drained and given_up.cause is Cause.SHUTDOWN:
+            detail = _DRAINED
         if worker.process is not None:
             if given_up.wants_stacks:
                 stack = await _capture(worker.process)
@@ -249,8 +295,13 @@ class Slot:
             self._pause = self._restarts.on_failure(now_s)
         self._starts_at_s = now_s + self._pause.delay_s
 
+    @property
+    def _is_closed(self) -> bool:
+        """Whether nobody follows the worker there is."""
+        return self._drained or self._stopping.is_set()
+
     def _back_to(self) -> BackTo:
-        wait = self._stopping.is_set() or self._pause.delay_s > _KEPT_FOR_SLOT_S
+        wait = self._is_closed or self._pause.delay_s > _KEPT_FOR_SLOT_S
         return "queue" if wait else "slot"
 
     def _note_end(self, worker: LiveWorker, end: AttemptEnd) -> None:
@@ -259,7 +310,7 @@ class Slot:
         self._last_end = LastEnd(end.cause, end.detail, end.stack, job_id, ended_at_us)
         if self.next_ready.is_set():
             self.next_ready = trio.Event()
-        if not self._stopping.is_set():
+        if not self._is_closed:
             self._replaced += 1
             metrics.WORKER_RESTARTS.labels(end.cause).inc()
         facts = self._facts(worker)
@@ -288,6 +339,8 @@ class Slot:
 
     def _state(self) -> SlotState:
         worker = self.worker
+        if self._drained:
+            return SlotState.DRAINED if worker is None else SlotState.DRAINING
         if worker is None:
             if self._stuck:
                 return SlotState.STUCK

@@ -17,6 +17,7 @@ from engine.errors import (
 from engine.jobs import Cause, ClaimedJob, JobFailure, JobResult, Jobs, JobState, ResultVerdict
 from engine.records import RequestWriter
 from engine.workers.checks import CheckReply, CheckReport, Order, TakeReply
+from engine.workers.chosen_slots import DrainGuard, choose_slots
 from engine.workers.host import Host
 from engine.workers.live_worker import LiveWorker, SlotName
 from engine.workers.remote_host import RemoteHost
@@ -64,6 +65,7 @@ class Supervisor:
         self._nursery: trio.Nursery | None = None
         self._drain_began_s: float | None = None
         self._all_stopped = trio.Event()
+        self._guards: list[DrainGuard] = []
         self._rolling = RollingRestart(start_timeout_s=settings.start_timeout_s)
         for name, pool in settings.slots:
             self._slots[name] = self._new_slot(SlotName(name, pool), host)
@@ -169,10 +171,11 @@ class Supervisor:
             return False
         return True
 
-    def is_replaced(self, worker_id: str) -> bool:
-        """Return whether another worker is to take a worker's place after its job."""
-        worker = self._roster.get(worker_id)
-        return worker is not None and worker.order is Order.RESTART
+    def is_relieved(self, worker_id: str) -> bool:
+        """Return whether others are to do what a worker does: it is replaced, or drained."""
+        worker, slot = self._roster.get(worker_id), self._slot_of(worker_id)
+        is_drained = slot is not None and slot.is_drained
+        return worker is not None and (is_drained or worker.order is Order.RESTART)
 
     def list_workers(self) -> tuple[WorkerView, ...]:
         """Return all slots, by name."""
@@ -196,6 +199,50 @@ class Supervisor:
             pools = {slot.pool for slot in self._slots.values() if slot.pool is not None}
             raise NotFoundError("pool", pool, sorted(pools))
         return self._rolling.add(slots)
+
+    def guard_drains(self, guard: DrainGuard) -> None:
+        """From now on have a drain refused that `guard` finds to leave too few slots."""
+        self._guards.append(guard)
+
+    def drain_slots(
+        self, *, slot: str | None = None, host: str | None = None, force: bool = False
+    ) -> tuple[WorkerView, ...]:
+        """Empty slots, each at the end of its worker's job, until they are resumed.
+
+        What has been drained already stays so. A new engine, or a new session of another host,
+        knows nothing of it.
+
+        Args:
+          slot: the one of this name.
+          host: or all of this host; exactly one of the two is given.
+          force: whatever the guards say.
+        Returns: the slots as they are now, by name.
+        Raises:
+          InvalidArgumentError: not exactly one of `slot` and `host` is given.
+          NotFoundError: there is no such slot, or host.
+          FailedPreconditionError: a guard refuses; nothing is drained then.
+          UnavailableError: the engine is shutting down.
+        """
+        self._open_nursery()
+        chosen = choose_slots(self._slots, slot, host)
+        if not force:
+            before = self.list_workers()
+            after = tuple(view for view in before if view.slot not in chosen)
+            for guard in self._guards:
+                guard(before, after)
+        for one in chosen.values():
+            one.drain()
+        return tuple(one.view() for one in chosen.values())
+
+    def resume_slots(
+        self, *, slot: str | None = None, host: str | None = None
+    ) -> tuple[WorkerView, ...]:
+        """Fill drained slots again. Arguments and errors as `drain_slots`, without guards."""
+        self._open_nursery()
+        chosen = choose_slots(self._slots, slot, host)
+        for one in chosen.values():
+            one.resume()
+        return tuple(one.view() for one in chosen.values())
 
     async def converse(
         self, messages: AsyncIterator[pb.HostEvent]

@@ -20,6 +20,25 @@ class SlotState(enum.StrEnum):
     """As WAITING, for longer: there were too many failures."""
     STUCK = "stuck"
     """As WAITING, for longer: the last worker was killed, and the kernel holds it back."""
+    DRAINING = "draining"
+    """As LEAVING, and no other will follow: the slot is drained."""
+    DRAINED = "drained"
+    """Without a worker until it is resumed: somebody has asked for that."""
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether no more jobs are taken until the slot is resumed."""
+        return self in {SlotState.DRAINING, SlotState.DRAINED}
+
+    @property
+    def is_manned(self) -> bool:
+        """Whether there is a worker, or one is on its way, and others follow it."""
+        return self in {
+            SlotState.STARTING,
+            SlotState.IDLE,
+            SlotState.RUNNING,
+            SlotState.LEAVING,
+        }
 
 
 @attrs.frozen

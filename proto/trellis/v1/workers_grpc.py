@@ -34,6 +34,12 @@ class WorkerServiceServicer(purerpc.Servicer):
     async def RestartWorkers(self, input_message):
         raise NotImplementedError()
 
+    async def DrainWorkers(self, input_message):
+        raise NotImplementedError()
+
+    async def ResumeWorkers(self, input_message):
+        raise NotImplementedError()
+
     @property
     def service(self) -> purerpc.Service:
         service_obj = purerpc.Service(
@@ -129,6 +135,24 @@ class WorkerServiceServicer(purerpc.Servicer):
                 proto_dot_trellis_dot_v1_dot_workers__pb2.RestartWorkersResponse,
             )
         )
+        service_obj.add_method(
+            "DrainWorkers",
+            self.DrainWorkers,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_workers__pb2.DrainWorkersRequest,
+                proto_dot_trellis_dot_v1_dot_workers__pb2.DrainWorkersResponse,
+            )
+        )
+        service_obj.add_method(
+            "ResumeWorkers",
+            self.ResumeWorkers,
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_workers__pb2.ResumeWorkersRequest,
+                proto_dot_trellis_dot_v1_dot_workers__pb2.ResumeWorkersResponse,
+            )
+        )
         return service_obj
 
 
@@ -216,5 +240,21 @@ class WorkerServiceStub:
                 purerpc.Cardinality.UNARY_UNARY,
                 proto_dot_trellis_dot_v1_dot_workers__pb2.RestartWorkersRequest,
                 proto_dot_trellis_dot_v1_dot_workers__pb2.RestartWorkersResponse,
+            )
+        )
+        self.DrainWorkers = self._client.get_method_stub(
+            "DrainWorkers",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_workers__pb2.DrainWorkersRequest,
+                proto_dot_trellis_dot_v1_dot_workers__pb2.DrainWorkersResponse,
+            )
+        )
+        self.ResumeWorkers = self._client.get_method_stub(
+            "ResumeWorkers",
+            purerpc.RPCSignature(
+                purerpc.Cardinality.UNARY_UNARY,
+                proto_dot_trellis_dot_v1_dot_workers__pb2.ResumeWorkersRequest,
+                proto_dot_trellis_dot_v1_dot_workers__pb2.ResumeWorkersResponse,
             )
         )

@@ -474,3 +474,33 @@ class RestartWorkersResponse(_message.Message):
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     workers: int
     def __init__(self, workers: _Optional[int] = ...) -> None: ...
+
+class DrainWorkersRequest(_message.Message):
+    __slots__ = ("slot", "host", "force")
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    slot: str
+    host: str
+    force: bool
+    def __init__(self, slot: _Optional[str] = ..., host: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class DrainWorkersResponse(_message.Message):
+    __slots__ = ("workers",)
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    workers: _containers.RepeatedCompositeFieldContainer[Worker]
+    def __init__(self, workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ...) -> None: ...
+
+class ResumeWorkersRequest(_message.Message):
+    __slots__ = ("slot", "host")
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    slot: str
+    host: str
+    def __init__(self, slot: _Optional[str] = ..., host: _Optional[str] = ...) -> None: ...
+
+class ResumeWorkersResponse(_message.Message):
+    __slots__ = ("workers",)
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    workers: _containers.RepeatedCompositeFieldContainer[Worker]
+    def __init__(self, workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ...) -> None: ...

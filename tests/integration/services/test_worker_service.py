@@ -88,6 +88,8 @@ async def nobody():
 LOOKS = {
     "ListWorkers": lambda worker: worker.service.ListWorkers(pb.ListWorkersRequest()),
     "RestartWorkers": lambda worker: worker.service.RestartWorkers(pb.RestartWorkersRequest()),
+    "DrainWorkers": lambda worker: worker.service.DrainWorkers(pb.DrainWorkersRequest()),
+    "ResumeWorkers": lambda worker: worker.service.ResumeWorkers(pb.ResumeWorkersRequest()),
 }
 
 
@@ -491,3 +493,29 @@ async def test_a_restart_reaches_all_workers_one_after_the_other(control):
         host.end(worker.worker_id, code=0)
         await eventually(lambda wanted=number + 3: len(host.workers) == wanted)
     assert {one.last_cause for one in await shown_by(control)} == {"recycled"}
+
+
+async def test_the_slots_of_another_host_are_drained_and_resumed_by_call(control):
+    host = await control.join(2)
+    name = (await shown_by(control))[0].host
+    async with control.client(None, control.view_port) as service:
+        with NOT_FOUND("slot"):
+            await service.DrainWorkers(pb.DrainWorkersRequest(slot="nothing-0"))
+        with INVALID("slot"):
+            await service.ResumeWorkers(pb.ResumeWorkersRequest())
+        reply = await service.DrainWorkers(pb.DrainWorkersRequest(host=name))
+    assert {one.state for one in reply.workers} == {"draining"}
+    for worker in [*host.workers]:
+        assert (await worker.check()).verdict == pb.VERDICT_DRAIN
+        host.end(worker.worker_id, code=0)
+    await eventually_shown(control, "drained")
+    assert len(host.workers) == 2
+    async with control.client(None, control.view_port) as service:
+        await service.ResumeWorkers(pb.ResumeWorkersRequest(host=name))
+    await eventually(lambda: len(host.workers) == 4)
+
+
+async def eventually_shown(control, state):
+    with trio.fail_after(10):
+        while {one.state for one in await shown_by(control)} != {state}:  # noqa: ASYNC110
+            await trio.sleep(0.01)

@@ -59,7 +59,7 @@ class HasLease:
     def holds_job(self, worker_id: str, job_id: str, token: str) -> bool:
         return True
 
-    def is_replaced(self, worker_id: str) -> bool:
+    def is_relieved(self, worker_id: str) -> bool:
         return False
 
 

@@ -20,6 +20,7 @@ from engine.workers.late_host import LateHost
 from engine.workers.local_host import LocalHostSettings, open_local_host
 from engine.workers.supervisor import Supervisor
 from engine.workers.supervisor_settings import SupervisorSettings
+from engine.workers.views import SlotState
 from tests.integration.jobs.world import UnreliableClient, World
 from tests.support import job_bodies
 from tests.support.control_server import TOKEN, Secret
@@ -156,6 +157,28 @@ async def test_a_worker_that_gets_stuck_between_its_jobs_is_replaced(engine):
     assert "job_bodies.py" in slot.last_end.stack
     idle = next(one for one in engine.supervisor.list_workers() if one.slot != worker.slot)
     assert idle.restarts == 0
+
+
+async def test_a_drained_worker_ends_its_job_and_its_slot_stays_empty_until_resumed(engine):
+    slow = await engine.jobs.submit(JobSpec("sleep", {"seconds": 0.8}))
+    busy = await engine.worker_of(slow.job_id)
+    [draining] = engine.supervisor.drain_slots(slot=busy.slot)
+    assert (draining.state, draining.pid) == (SlotState.DRAINING, busy.pid)
+    assert (await engine.ended(slow.job_id)).state is JobState.SUCCEEDED
+
+    def view():
+        return next(one for one in engine.supervisor.list_workers() if one.slot == busy.slot)
+
+    await until(lambda: view().state is SlotState.DRAINED)
+    assert not is_alive(busy.pid)
+    for _ in range(3):
+        job = await engine.jobs.submit(JobSpec("echo", {"n": 1}))
+        ended = await engine.ended(job.job_id)
+        assert ended.state is JobState.SUCCEEDED
+        assert ended.slot != busy.slot
+    engine.supervisor.resume_slots(slot=busy.slot)
+    await until(lambda: view().state is SlotState.IDLE)
+    assert is_alive(view().pid)
 
 
 async def test_starts_and_ends_of_workers_are_on_record(engine):

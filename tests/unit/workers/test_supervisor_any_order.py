@@ -14,6 +14,7 @@ from engine.workers.exits import WorkerExit
 from engine.workers.host import ExitStatus
 from engine.workers.supervisor import Supervisor
 from engine.workers.supervisor_settings import SupervisorSettings
+from engine.workers.views import SlotState
 from tests.support.virtual_workers import FAILURES, LINGERING_S, STEP_S, VirtualHost, VirtualJobs
 
 SLOTS = (("any-0", None), ("any-1", None), ("heavy-0", "heavy"))
@@ -146,6 +147,24 @@ def restart(world, number):
     world.to_be_replaced |= {w.worker_id for w in world.host.living() if w.slot in chosen}
 
 
+def drain_slot(world, number):
+    _ask(world, lambda: world.supervisor.drain_slots(slot=SLOTS[number % len(SLOTS)][0]))
+
+
+def fill_slot(world, number):
+    _ask(world, lambda: world.supervisor.resume_slots(slot=SLOTS[number % len(SLOTS)][0]))
+
+
+def _ask(world, act):
+    if world.drain_s is not None:
+        with pytest.raises(UnavailableError):
+            act()
+        return
+    [view] = act()
+    if view.state is SlotState.DRAINED:
+        assert not world.host.living(view.slot)
+
+
 def check_late(world, number):
     """Those that have ended are heard once more."""
     living = {worker.worker_id for worker in world.host.living()}
@@ -169,7 +188,7 @@ def sleep_through(world, number):
 
 EVENTS = (
     add_jobs, die, leave, stop, resume, stick, linger, use_memory, cancel, lose_zygote,
-    slow_zygote, mend_zygote, restart, check_late, sleep_through,
+    slow_zygote, mend_zygote, restart, drain_slot, fill_slot, check_late, sleep_through,
 )  # fmt: skip
 WAITS_S = (0.0, 0.1, 0.9, 4.0, 11.0)
 STEPS = st.lists(
@@ -183,6 +202,8 @@ STEPS = st.lists(
 @example(steps=[(0.9, add_jobs, 3), (0.0, die, 0), (0.0, resume, 0)], drain_after=2)
 @example(steps=[(0.0, add_jobs, 0)] * 9 + [(0.0, sleep_through, 1), (0.0, die, 1)], drain_after=11)
 @example(steps=[(0.55, add_jobs, 1), (0.35, stick, 0), (11.0, resume, 0)], drain_after=None)
+@example(steps=[(0.9, add_jobs, 3), (0.0, drain_slot, 0), (4.0, die, 0)], drain_after=None)
+@example(steps=[(0.9, drain_slot, 0), (0.0, restart, 0), (0.1, fill_slot, 0)], drain_after=2)
 @example(steps=[(0.0, lose_zygote, 0), (0.0, die, 0), (4.0, mend_zygote, 0)], drain_after=None)
 def test_slots_recover_jobs_end_once_and_a_drain_is_finite(steps, drain_after):
     clock = trio.testing.MockClock(autojump_threshold=0)
@@ -201,8 +222,10 @@ async def _live_through(clock, steps, drain_after):
             await trio.sleep(wait_s)
             event(world, argument)
             _check_patience(world)
+            _check_drained_slots(world)
         if world.drain_s is None:
             mend_zygote(world, 0)
+            world.supervisor.resume_slots(host="local")
             await _check_recovery(world)
             world.drain(nursery)
     _check_drained(world)
@@ -219,6 +242,13 @@ def _check_patience(world):
         assert now_s - worker.stuck_at_s <= longest_s
         if worker.job is not None:
             assert now_s - worker.moved_s <= SETTINGS.stall_s + STALL_SLACK_S
+
+
+def _check_drained_slots(world):
+    """What is shown as drained has no worker, and nobody is kept waiting for one."""
+    for view in world.supervisor.list_workers():
+        if view.state is SlotState.DRAINED:
+            assert not world.host.living(view.slot)
 
 
 async def _check_recovery(world):
