@@ -73,6 +73,10 @@ WRITER_CHECKPOINT_SECONDS = Histogram(
 WRITER_FAILED_REQUESTS = Counter("trellis_writer_failed_requests", "Write requests refused.")
 STORE_WAL_BYTES = Gauge("trellis_store_wal_bytes", "Size of the write-ahead log.")
 STORE_FILE_BYTES = Gauge("trellis_store_file_bytes", "Size of the data file.")
+STORE_FREE_BYTES = Gauge(
+    "trellis_store_free_bytes",
+    "Room within the data file that new rows are written into before it grows.",
+)
 STORE_CHECKPOINTS_HELD = Gauge(
     "trellis_store_checkpoints_held", "1 while a backup holds checkpoints off."
 )

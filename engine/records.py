@@ -151,7 +151,29 @@ class Statement:
     size_bytes: int = _VALUE_BYTES
 
 
-Operation = Append | AppendStream | Upsert | Statement
+@attrs.frozen
+class Delete:
+    """Rows to delete from a table: those whose columns named in `keys` equal a row of it.
+
+    `expected_rows` is how many those are. Found to be another number, the whole request is refused:
+    so rows that were copied elsewhere are deleted exactly or not at all.
+    """
+
+    table: str
+    keys: pa.RecordBatch
+    expected_rows: int
+
+    @property
+    def row_count(self) -> int:
+        # What waits is bounded for the sake of rows to be written, which take ten times as long.
+        return 0
+
+    @property
+    def size_bytes(self) -> int:
+        return int(self.keys.nbytes)
+
+
+Operation = Append | AppendStream | Upsert | Statement | Delete
 
 
 @attrs.frozen

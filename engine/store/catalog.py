@@ -7,7 +7,7 @@ import attrs
 import duckdb
 
 from engine.errors import SchemaMismatchError
-from engine.records import Append, AppendStream, Operation, Statement, Upsert
+from engine.records import Append, AppendStream, Delete, Operation, Statement, Upsert
 from engine.store.statements import check_statement
 
 _FILLED_BY_WRITER = frozenset({"commit_seq", "ordinal"})
@@ -73,6 +73,9 @@ def check_operation(catalog: Mapping[str, Table], operation: Operation) -> None:
         raise SchemaMismatchError(
             f"no table {operation.table!r}; there are {', '.join(sorted(catalog))}"
         )
+    if isinstance(operation, Delete):
+        _check_keys(table, operation.keys.schema.names)
+        return
     match operation:
         case Append() | AppendStream():
             schema = operation.data.schema if isinstance(operation, Append) else operation.schema
@@ -93,3 +96,12 @@ def check_operation(catalog: Mapping[str, Table], operation: Operation) -> None:
         raise SchemaMismatchError(f"{table.name}: no such columns to write: {unknown}")
     if len(set(given)) != len(given):
         raise SchemaMismatchError(f"{table.name}: a column is given twice: {list(given)}")
+
+
+def _check_keys(table: Table, given: list[str]) -> None:
+    if not given:
+        raise SchemaMismatchError(f"{table.name}: a Delete needs columns to know its rows by")
+    if unknown := [name for name in given if name not in table.columns]:
+        raise SchemaMismatchError(f"{table.name}: no such columns to delete by: {unknown}")
+    if len(set(given)) != len(given):
+        raise SchemaMismatchError(f"{table.name}: a column is given twice: {given}")

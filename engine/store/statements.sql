@@ -13,3 +13,7 @@ DELETE FROM upload_rejects WHERE upload_id = $upload_id AND job_token <> $job_to
 -- name: delete_alias
 -- An alias of a model points nowhere any more.
 DELETE FROM model_aliases WHERE model_alias = $model_alias
+
+-- name: delete_planned_archive
+-- An archive that came to nothing; its blob is gone.
+DELETE FROM archives WHERE archive_id = $archive_id AND state = 'planned'

@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from engine.records import Append, AppendStream, Statement, Upsert, WriteRequest
+from engine.records import Append, AppendStream, Delete, Statement, Upsert, WriteRequest
 from engine.store.catalog import Table
 from engine.store.statements import run_statement
 
@@ -86,7 +86,7 @@ def plan_steps(
     runs: dict[str, list[_AppendRun | _UpsertRun]] = {}
     for request in requests:
         for operation in request.operations:
-            if isinstance(operation, AppendStream | Statement):
+            if isinstance(operation, AppendStream | Statement | Delete):
                 continue
             of_table = runs.setdefault(operation.table, [])
             last = of_table[-1] if of_table else None
@@ -165,6 +165,8 @@ def _write_operations(
             if catalog[name].has_ordinal:
                 reader = _numbered(reader, first)
             _insert(connection, name, reader, commit_seq)
+    for delete in _of_type(Delete, requests):
+        _delete(connection, delete)
     for statement in _of_type(Statement, requests):
         run_statement(connection, statement)
 
@@ -216,6 +218,21 @@ def _upsert(connection: duckdb.DuckDBPyConnection, step: UpsertStep, commit_seq:
         step.table, columns=[*step.columns, "commit_seq"], action="upsert"
     ) as appender:
         appender.append_rows([(*row, commit_seq) for row in step.rows])
+
+
+def _delete(connection: duckdb.DuckDBPyConnection, delete: Delete) -> None:
+    names = ", ".join(_quoted(delete.keys.schema.names))
+    connection.register(_STAGED, pa.Table.from_batches([delete.keys]))
+    [(found,)] = connection.execute(
+        f'DELETE FROM "{delete.table}" '  # noqa: S608 - names from the catalogue
+        f"WHERE ({names}) IN (SELECT ({names}) FROM {_STAGED})"
+    ).fetchall()
+    connection.unregister(_STAGED)
+    if found != delete.expected_rows:
+        # As DuckDB's own error of a request that does not fit, which this is.
+        raise duckdb.ConstraintException(
+            f"{delete.table}: {delete.expected_rows:,} rows were to be deleted, {found:,} are there"
+        )
 
 
 def _quoted(names: Sequence[str]) -> Iterator[str]:

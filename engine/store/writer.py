@@ -291,8 +291,8 @@ class Writer:
     async def _checkpoint(self) -> None:
         started_s = trio.current_time()
         try:
-            await trio.to_thread.run_sync(
-                self._connection.execute, "CHECKPOINT", limiter=self._limiter
+            free_bytes = await trio.to_thread.run_sync(
+                _run_checkpoint, self._connection, limiter=self._limiter
             )
         except FILE_FAILURES as error:
             raise DataFileFailedError(
@@ -305,6 +305,16 @@ class Writer:
         metrics.WRITER_CHECKPOINT_SECONDS.observe(trio.current_time() - started_s)
         metrics.STORE_WAL_BYTES.set(_size_bytes(self._wal_path))
         metrics.STORE_FILE_BYTES.set(_size_bytes(self._settings.path))
+        metrics.STORE_FREE_BYTES.set(free_bytes)
+
+
+def _run_checkpoint(connection: duckdb.DuckDBPyConnection) -> int:
+    """Checkpoint, and return how many bytes of the file are free to be written again."""
+    connection.execute("CHECKPOINT")
+    [(free_bytes,)] = connection.execute(
+        "SELECT block_size * free_blocks FROM pragma_database_size()"
+    ).fetchall()
+    return int(free_bytes)
 
 
 def _size_bytes(path: Path) -> int:
