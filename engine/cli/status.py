@@ -31,6 +31,9 @@ _SHOWN: Final = {
 }
 
 
+_WORKERS: Final = "trellis_workers"
+
+
 @click.command("status")
 @common_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -42,12 +45,13 @@ def status(options: CommonOptions, /, *, as_json: bool) -> None:
     """
     engine = find_engine(options.load().paths.data)
     health = json.loads(_get(engine, "/readyz"))
-    counters = sum_metrics(_get(engine, "/metrics").decode())
+    exposition = _get(engine, "/metrics").decode()
+    counters, workers = sum_metrics(exposition), count_workers(exposition)
     if as_json:
-        facts = {**health, "engine": engine.facts, "metrics": counters}
+        facts = {**health, "engine": engine.facts, "workers": workers, "metrics": counters}
         click.echo(json.dumps(facts, indent=2))
     else:
-        _print(engine, health, counters)
+        _print(engine, health, workers, counters)
     sys.exit(0 if health["ready"] else 1)
 
 
@@ -82,7 +86,22 @@ def sum_metrics(exposition: str) -> dict[str, float]:
     return totals
 
 
-def _print(engine: RunningEngine, health: dict[str, Any], counters: dict[str, float]) -> None:
+def count_workers(exposition: str) -> dict[str, int]:
+    """Return how many slots are in each state, leaving out states that none is in."""
+    return {
+        sample.labels["state"]: int(sample.value)
+        for family in text_string_to_metric_families(exposition)
+        for sample in family.samples
+        if sample.name == _WORKERS and sample.value
+    }
+
+
+def _print(
+    engine: RunningEngine,
+    health: dict[str, Any],
+    workers: dict[str, int],
+    counters: dict[str, float],
+) -> None:
     started = datetime.datetime.fromisoformat(engine.facts["started_at"])
     up = datetime.datetime.now(datetime.UTC) - started
     state = "ready" if health["ready"] else "not ready"
@@ -110,5 +129,8 @@ def _print(engine: RunningEngine, health: dict[str, Any], counters: dict[str, fl
     click.echo()
     print_table(
         ("counter", "value"),
-        [(_SHOWN[name], f"{counters[name]:,.0f}") for name in _SHOWN if name in counters],
+        [
+            *((_SHOWN[name], f"{counters[name]:,.0f}") for name in _SHOWN if name in counters),
+            ("workers", ", ".join(f"{count} {name}" for name, count in sorted(workers.items()))),
+        ],
     )

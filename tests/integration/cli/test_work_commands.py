@@ -193,6 +193,11 @@ def test_an_upload_of_which_nothing_counts_exits_with_1(desk: Desk, tmp_path: Pa
         ("workers list any-0", 2, "workers show any-0"),
         ("workers show any-7", 1, "any-0"),
         ("workers restart --pool nobody", 1, "nobody"),
+        ("workers drain", 2, "wants a SLOT"),
+        ("workers drain any-0 --host local", 2, "wants a SLOT"),
+        ("workers drain any-0 --pool train", 2, "--pool goes with list and restart"),
+        ("workers list --wait", 2, "go with drain"),
+        ("workers resume any-7", 1, "any-0"),
         ("worker --engine nowhere --pool train", 2, "no HOST:PORT"),
         ("worker --engine 127.0.0.1:1", 2, "--pool"),
     ],
@@ -324,6 +329,37 @@ def test_workers_are_listed_and_replaced_by_command(desk: Desk) -> None:
     wait_for(replaced, "both are others")
     assert {"slot", "pool", "state", "last end"} <= set(
         re.split(r"  +", desk.run("workers").out.splitlines()[0])
+    )
+
+
+def test_a_slot_is_drained_and_resumed_by_command(desk: Desk) -> None:
+    refused = desk.run("workers", "drain", "serve-0")
+    assert refused.code == 1
+    assert "no worker would be left to answer predictions" in refused.err
+    assert "workers.pools.serve" in refused.err
+
+    job_id = desk.submit("sleep", {"seconds": 10})
+    slot = wait_for(lambda: desk.worker_of(job_id), "the job to run")["slot"]
+    drained = desk.run("workers", "drain", slot, "--wait")
+    assert drained.code == 0, drained.err
+    [began, *_, ended] = drained.out.splitlines()
+    assert began == f"{slot}: draining, job {job_id} in hand"
+    assert ended == f"{slot}: drained"
+    assert desk.job(job_id)["state"] == "succeeded"
+    assert desk.run("status", "--json").json["workers"]["drained"] == 1
+    assert re.search(r"^workers .*1 drained", desk.run("status").out, re.MULTILINE)
+    assert 'trellis_workers{state="drained"} 1.0' in desk.metrics()
+    [shown] = [one for one in desk.run("workers", "--json").json if one["slot"] == slot]
+    assert (shown["state"], shown["pid"], shown["last_detail"]) == (
+        "drained",
+        None,
+        "the slot is drained",
+    )
+    resumed = desk.run("workers", "resume", slot, "--json")
+    assert [one["slot"] for one in resumed.json] == [slot]
+    wait_for(
+        lambda: desk.run("workers", "show", slot, "--json").json["state"] == "idle",
+        "another worker in the slot",
     )
 
 
