@@ -22,6 +22,7 @@ TARGET = ROOT / "docs/api.md"
 PORTS = {
     "BackupService": "control",
     "FeatureService": "service_b",
+    "HistoryService": "service_a",
     "IngestService": "service_a",
     "IntakeService": "service_a",
     "JobService": "service_d",

@@ -2,6 +2,7 @@
 
 from engine.services.backup_service import BackupService
 from engine.services.feature_service import FeatureService
+from engine.services.history_service import HistoryService
 from engine.services.inference_service import InferenceService
 from engine.services.ingest_service import IngestService
 from engine.services.intake_service import IntakeService
@@ -14,6 +15,7 @@ from engine.services.worker_service import WorkerService, WorkerViewService
 __all__ = [
     "BackupService",
     "FeatureService",
+    "HistoryService",
     "InferenceService",
     "IngestService",
     "IntakeService",

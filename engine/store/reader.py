@@ -72,6 +72,25 @@ class Reader:
             lambda c: c.sql(sql, params=parameters).to_arrow_table(), timeout_s, tables or {}
         )
 
+    async def fetch_snapshot(
+        self,
+        queries: Sequence[tuple[str, Parameters]],
+        *,
+        timeout_s: float | None = None,
+    ) -> list[pa.Table]:
+        """Run queries in one transaction, so that all of them see the same commit.
+
+        Args:
+          queries: each with its parameters.
+        Returns: the results as Arrow tables, in the order of the queries.
+        Raises and cancellation: as `fetch_rows`.
+        """
+        return await self._run(
+            lambda c: [c.sql(sql, params=given).to_arrow_table() for sql, given in queries],
+            timeout_s,
+            {},
+        )
+
     def close(self) -> None:
         """Close the cursors. No query may be under way."""
         while self._idle:

@@ -28,7 +28,7 @@ LAYERS = [
     {"records", "config", "rpc", "web"},
     {"store", "backends", "generator"},
     {"jobs"},
-    {"features", "intake", "uploads", "workers"},
+    {"features", "history", "intake", "uploads", "workers"},
     {"models"},
     {"serving", "tasks"},
     {"learning"},

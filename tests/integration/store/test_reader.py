@@ -1,12 +1,15 @@
 """Reading beside the writer."""
 
+import itertools
 import time
+from datetime import datetime
 
 import pyarrow as pa
 import pytest
 import trio
 
 from engine.errors import DeadlineExceededError, StoreError
+from engine.records import Upsert, WriteRequest
 from engine.store import StoreSettings, open_store
 
 ENDLESS = (
@@ -78,3 +81,27 @@ async def test_parameters_are_bound_by_place_and_by_name(settings: StoreSettings
         assert (await store.reader.fetch_arrow("SELECT $a AS a", {"a": 3})).to_pylist() == [
             {"a": 3}
         ]
+
+
+async def test_queries_of_a_snapshot_see_one_commit_whatever_is_written_between(
+    settings: StoreSettings,
+) -> None:
+    count = ("SELECT count(*) AS n FROM models", ())
+    slow = ("SELECT sum(hash(range)) AS s FROM range(60000000)", ())
+    async with open_store(settings) as store, trio.open_nursery() as nursery:
+
+        async def write() -> None:
+            for number in itertools.count():
+                row = (f"m{number}", "", "user", datetime(2026, 1, 1))  # noqa: DTZ001 - UTC
+                columns = ("model", "description", "entity", "created_at")
+                await store.writer.submit(WriteRequest((Upsert("models", columns, [row]),)))
+
+        nursery.start_soon(write)
+        while store.writer.commit_seq < 3:
+            await trio.lowlevel.checkpoint()
+        begun = store.writer.commit_seq
+        before, _, after = await store.reader.fetch_snapshot([count, slow, count])
+        assert store.writer.commit_seq > begun + 3
+        assert before.equals(after)
+        assert before["n"][0].as_py() <= begun + 2
+        nursery.cancel_scope.cancel()
