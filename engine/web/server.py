@@ -1,24 +1,30 @@
-"""Hypercorn on Trio: binding, serving, and stopping in bounded time."""
+"""Hypercorn's protocol on Trio: binding, serving, and stopping in bounded time."""
 
+import functools
 import logging
-import os
 import socket
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import trio
+from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio import serve
-from hypercorn.typing import ASGIFramework
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.routing import BaseRoute, Route
 
 from engine.errors import AddressInUseError
 from engine.health import HealthBoard
+from engine.web.client_stream import ClientStream
 from engine.web.guard import Guard
 from engine.web.routes import build_app
 
 _BACKLOG: Final = 128
-_STOP_MARGIN_S: Final = 0.5  # beyond the server's own deadline, for closing what it left open
+_MOST_CONNECTIONS: Final = 1_024
+"""Four for each Console that may be open; without a bound they would take the descriptors that the
+other servers and the data file need."""
+_STALL_S: Final = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +35,8 @@ async def run_http(
     health: HealthBoard,
     *,
     grace_s: float,
+    stall_s: float = _STALL_S,
+    most_connections: int = _MOST_CONNECTIONS,
     extra_routes: Sequence[BaseRoute] = (),
     task_status: trio.TaskStatus[tuple[str, int]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -39,6 +47,8 @@ async def run_http(
       port: TCP port; 0 means any free one.
       health: what `/readyz` tells.
       grace_s: how long requests under way may take after cancellation.
+      stall_s: how long a client may take to accept a part of its answer.
+      most_connections: past it a new connection is closed at once.
       extra_routes: further routes of other parts.
       task_status: started with the bound (host, port), once connections are accepted.
     Raises:
@@ -46,38 +56,83 @@ async def run_http(
     Cancellation: stops accepting, closes idle connections, lets requests under way finish within
       `grace_s`, then cuts them.
     """
-    listener = _bind(host, port)
-    bound_port: int = listener.getsockname()[1]
+    listening = _bind(host, port)
+    bound_port: int = listening.getsockname()[1]
     guarded = Guard(build_app(health, extra_routes=extra_routes), host, _post_paths(extra_routes))
-    # Ownership of the descriptor passes to the server, which closes it.
-    descriptor = listener.detach()
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+    clients = _Clients(guarded, stall_s=stall_s, most=most_connections)
     stop = trio.Event()
-    shielded = trio.CancelScope(shield=True)
-
-    async def serve_shielded(
-        task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        with shielded:
-            await serve(
-                # Both sides mean ASGI; one types its messages as mappings, the other one by one.
-                cast(ASGIFramework, guarded),
-                _server_config(descriptor, grace_s),
-                shutdown_trigger=stop.wait,
-                task_status=cast(Any, task_status),
-            )
-
     async with trio.open_nursery() as nursery:
         try:
-            await nursery.start(serve_shielded)
-            # The server makes it inheritable; forked workers must not hold the port open.
-            os.set_inheritable(descriptor, False)
+            await nursery.start(clients.serve, listener, stop, grace_s)
             logger.info("http server started", extra={"host": host, "port": bound_port})
             task_status.started((host, bound_port))
             await trio.sleep_forever()
         finally:
             stop.set()
-            shielded.deadline = trio.current_time() + grace_s + _STOP_MARGIN_S
     logger.info("http server stopped")
+
+
+class _Clients:
+    """All connections of a server. Used from the Trio thread."""
+
+    def __init__(self, app: Guard, *, stall_s: float, most: int) -> None:
+        # Both sides mean ASGI; one types its messages as mappings, the other one by one.
+        self._app = ASGIWrapper(cast(ASGIFramework, app))
+        self._config = _server_config()
+        self._context = WorkerContext(None)
+        self._stall_s = stall_s
+        self._most = most
+        self._open: set[trio.SocketStream] = set()
+
+    async def serve(
+        self,
+        listener: trio.SocketListener,
+        stop: trio.Event,
+        grace_s: float,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until `stop` is set; then let requests under way finish within `grace_s`.
+
+        Cancellation: none but by `stop`, which somebody sets.
+        """
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                async with trio.open_nursery() as connections:
+                    async with trio.open_nursery() as accepting:
+                        accept = functools.partial(
+                            trio.serve_listeners,
+                            self._serve_one,
+                            [listener],
+                            handler_nursery=connections,
+                        )
+                        accepting.start_soon(accept)
+                        task_status.started()
+                        await stop.wait()
+                        accepting.cancel_scope.cancel()
+                    # Closes those that are idle.
+                    await self._context.terminated.set()
+                    nursery.start_soon(self._cut_after, grace_s, connections.cancel_scope)
+                nursery.cancel_scope.cancel()
+
+    async def _serve_one(self, stream: trio.SocketStream) -> None:
+        if len(self._open) >= self._most:
+            return
+        self._open.add(stream)
+        try:
+            with trio.CancelScope() as scope:
+                client = ClientStream(stream, self._stall_s, scope.cancel)
+                state = ConnectionState({})
+                await TCPServer(self._app, self._config, self._context, state, client)
+        finally:
+            self._open.discard(stream)
+
+    async def _cut_after(self, grace_s: float, connections: trio.CancelScope) -> None:
+        await trio.sleep(grace_s)
+        connections.cancel()
+        # Wakes those who send behind a shield.
+        for stream in self._open:
+            stream.socket.close()
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -101,13 +156,9 @@ def _post_paths(routes: Sequence[BaseRoute]) -> frozenset[str]:
     )
 
 
-def _server_config(descriptor: int, grace_s: float) -> Config:
+def _server_config() -> Config:
     config = Config()
-    config.bind = [f"fd://{descriptor}"]
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
-    config.backlog = _BACKLOG
-    config.graceful_timeout = grace_s
-    config.shutdown_timeout = grace_s
     config.include_server_header = False
     return config
