@@ -9,7 +9,6 @@ from engine.cli.client import open_service
 from engine.cli.entity_keys import VERSION
 from engine.cli.models_text import (
     aliases_of,
-    champion_before,
     describe_metrics,
     describe_model,
     print_model,
@@ -140,13 +139,12 @@ def _find_champion_before(model: Model) -> int:
     champion = aliases_of(model).get(_CHAMPION)
     if champion is None:
         raise FailedPreconditionError(f"{model.model!r} has no champion to roll back")
-    before = champion_before(model)
-    if before is None:
+    if not model.champion_before:
         raise FailedPreconditionError(
-            f"version {champion} of {model.model!r} was trained beside no other; name the version "
+            f"version {champion} of {model.model!r} took over from no older one; name the version "
             "to go back to with --version"
         )
-    return before
+    return model.champion_before
 
 
 def _list_pages(service: Any) -> list[Model]:

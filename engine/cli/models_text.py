@@ -46,6 +46,7 @@ def print_model(model: Model) -> None:
         "model": model.model,
         "version": model.version,
         "aliases": ", ".join(f"{name} {at}" for name, at in aliases_of(model).items()),
+        "champion before": model.champion_before or None,
         "latest": model.latest_version,
         "source": _source(model),
         "created": show_time(model.created_at),
@@ -85,6 +86,7 @@ def describe_model(model: Model) -> dict[str, Any]:
         "version": model.version,
         "latest_version": model.latest_version,
         "aliases": aliases_of(model),
+        "champion_before": model.champion_before or None,
         "source": _source(model),
         "created_at": show_time(model.created_at),
         "entity": model.entity,
@@ -97,13 +99,6 @@ def describe_model(model: Model) -> dict[str, Any]:
 def describe_metrics(metrics: Iterable[Metric]) -> dict[str, Any]:
     """Return metrics by name, each with its interval."""
     return {one.name: {"value": one.value, "low": one.low, "high": one.high} for one in metrics}
-
-
-def champion_before(model: Model) -> int | None:
-    """Return the champion that a version was trained beside; None if there was none."""
-    lineage = json.loads(model.trained.lineage_json or "{}")
-    version = (lineage.get("champion") or {}).get("version")
-    return version if isinstance(version, int) else None
 
 
 def _source(model: Model) -> str:

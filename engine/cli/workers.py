@@ -74,8 +74,8 @@ def workers(
             case "restart":
                 _restart(service, pool or "", as_json)
             case "drain":
-                request = DrainWorkersRequest(slot=slot, host=host, force=force)
-                chosen = service.DrainWorkers(request).workers
+                wanted = DrainWorkersRequest(slot=slot, host=host, force=force)
+                chosen = service.DrainWorkers(wanted).workers
                 _show_changed(chosen, as_json, wait=wait)
                 if wait:
                     _wait_until_drained(service, chosen, as_json)

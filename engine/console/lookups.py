@@ -102,24 +102,16 @@ async def find_dead_letters(parts: ConsoleParts) -> list[DeadLetter]:
 
 async def find_models(parts: ConsoleParts) -> list[Model]:
     """Return all models, those that learn first. Raises StoreError, DeadlineExceededError."""
-    reader = parts.store.reader
-    rows = await reader.fetch_rows(
+    rows = await parts.store.reader.fetch_rows(
         _QUERIES["model_changes"], {"most": _CHANGES}, timeout_s=_TIMEOUT_S
     )
     changes: dict[str, list[ModelChange]] = {}
     for at_us, model, version, change, detail in rows:
         changes.setdefault(model, []).append(ModelChange(at_us, version, change, detail or ""))
-    before: dict[str, dict[int, int]] = {}
-    for model, version, last in await reader.fetch_rows(
-        _QUERIES["champion_before"], timeout_s=_TIMEOUT_S
-    ):
-        if last is not None:
-            before.setdefault(model, {})[version] = last
     found = [
         show_model(
             model,
             changes.get(model.name, []),
-            before.get(model.name, {}),
             trainable=_is_trainable(parts, model.name),
         )
         for model in parts.models.list()

@@ -1,6 +1,6 @@
 """Models as the Console shows them. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from engine.console.answers import Metric, Model, ModelChange, Training, Version
 from engine.models import Measured, ModelVersion, TrainedArtifact
@@ -12,7 +12,6 @@ _MOST_VERSIONS = 20
 def show_model(
     model: KnownModel,
     changes: Sequence[ModelChange],
-    before: Mapping[int, int],
     *,
     trainable: bool,
 ) -> Model:
@@ -20,7 +19,6 @@ def show_model(
 
     Args:
       changes: of this model, the latest first.
-      before: by champion, which version it took the place of.
       trainable: whether a training can be asked for.
     """
     champion = model.champion
@@ -32,14 +30,12 @@ def show_model(
         for place, version in enumerate(reversed(model.versions))
         if place < _MOST_VERSIONS or version.version in aliases
     ]
-    last = None if champion is None else before.get(champion.version)
     return Model(
         name=model.name,
         entity=model.entity,
         description=model.description,
         champion=None if champion is None else champion.version,
-        # A champion that was itself gone back to took the place of a later one.
-        champion_before=last if champion and last and last < champion.version else None,
+        champion_before=model.champion_before,
         trainable=trainable,
         versions=tuple(
             _show_version(version, aliases.get(version.version, ())) for version in shown

@@ -47,13 +47,6 @@ FROM model_log
 ORDER BY logged_at DESC
 LIMIT $most
 
--- name: champion_before
--- Of each model, which version the present champion took the place of; not one it was taken back from.
-SELECT model, version, (max_by(detail, logged_at)->>'before')::INTEGER
-FROM model_log
-WHERE change = 'alias set' AND detail->>'alias' = 'champion'
-GROUP BY model, version
-
 -- name: events_of_entity
 -- The latest events of an entity.
 SELECT epoch_us(event_time), action, value, properties, commit_seq
@@ -69,3 +62,20 @@ FROM predictions
 WHERE entity_key = $entity_key
 ORDER BY predicted_at DESC
 LIMIT $most
+
+-- name: newest_events
+-- The newest event by action, and whether it has a number; actions that no feature names are one.
+SELECT
+    CASE WHEN list_contains($actions, action) THEN action ELSE '' END,
+    coalesce(isfinite(value), false),
+    epoch_us(max(event_time))
+FROM events
+WHERE event_time >= make_timestamp($since_us)
+GROUP BY ALL
+
+-- name: newest_uploads
+-- The newest uploaded row by dataset.
+SELECT dataset, epoch_us(max(event_time))
+FROM feature_history
+WHERE event_time >= make_timestamp($since_us)
+GROUP BY dataset

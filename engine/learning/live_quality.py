@@ -94,8 +94,8 @@ class LiveQuality:
         found = self._models.find(spec.name).champion
         if spec.policy.roll_back_below is None or found is None:
             return None
-        since_us = await self._fetch_number("champion_since", spec.name, found.version)
-        measured = await self.measure(spec.name, found.version, since_us or 0)
+        since_us = await self._find_since_us(spec.name, found.version)
+        measured = await self.measure(spec.name, found.version, since_us)
         metric = metric_of(spec.policy, estimator_of(spec, self._features).task)
         reason = decide_rollback(
             spec.policy, metric, measured.quality.metrics, measured.quality.outcomes
@@ -103,7 +103,7 @@ class LiveQuality:
         if reason is None:
             return None
         champion = measured.version.version
-        before = await self._fetch_number("champion_before", spec.name, champion)
+        before = self._models.find(spec.name).champion_before
         if before is None:
             logger.warning(
                 "no champion before to go back to", extra={"model": spec.name, "reason": reason}
@@ -114,8 +114,10 @@ class LiveQuality:
         )
         return before
 
-    async def _fetch_number(self, query: str, model: str, version: int) -> int | None:
-        rows = await self._reader.fetch_rows(
-            _QUERIES[query], {"model": model, "version": version}, timeout_s=_TIMEOUT_S
+    async def _find_since_us(self, model: str, champion: int) -> int:
+        [(since_us,)] = await self._reader.fetch_rows(
+            _QUERIES["champion_since"],
+            {"model": model, "version": champion},
+            timeout_s=_TIMEOUT_S,
         )
-        return rows[0][0] if rows else None
+        return since_us or 0

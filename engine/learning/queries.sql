@@ -93,16 +93,3 @@ WHERE model = $model
     AND version = $version
     AND change = 'alias set'
     AND detail->>'alias' = 'champion'
-
--- name: champion_before
--- The version whose place a champion took, when it last took one from an older version: from a newer
--- one it has taken over by going back.
-SELECT (detail->>'before')::INTEGER
-FROM model_log
-WHERE model = $model
-    AND version = $version
-    AND change = 'alias set'
-    AND detail->>'alias' = 'champion'
-    AND (detail->>'before')::INTEGER < $version
-ORDER BY logged_at DESC
-LIMIT 1

@@ -112,7 +112,10 @@ def _frozen(aliases: Mapping[str, int]) -> Mapping[str, int]:
 
 @attrs.frozen
 class Model:
-    """A model with all its versions, by number, and its aliases."""
+    """A model with all its versions, by number, and its aliases.
+
+    `champions` is the way to the present champion; see `engine.models.succession`.
+    """
 
     name: str
     entity: str
@@ -120,6 +123,7 @@ class Model:
     created_at_us: int
     versions: tuple[ModelVersion, ...]
     aliases: Mapping[str, int] = attrs.field(factory=dict, converter=_frozen)
+    champions: tuple[int, ...] = ()
 
     @property
     def latest(self) -> ModelVersion:
@@ -137,6 +141,11 @@ class Model:
         """The version that the champion alias names; None without one."""
         champion = self.aliases.get(CHAMPION)
         return None if champion is None else self.find(champion)
+
+    @property
+    def champion_before(self) -> int | None:
+        """The version that a rollback of the champion goes back to; None if there is none."""
+        return self.champions[-2] if len(self.champions) > 1 else None
 
     @property
     def default(self) -> ModelVersion:

@@ -14,7 +14,8 @@ import pyarrow as pa
 from engine.clock import to_us
 from engine.models import artifact_rows
 from engine.models.changes import DELETE_ALIAS
-from engine.models.definitions import Model, ModelVersion, Source
+from engine.models.definitions import CHAMPION, Model, ModelVersion, Source
+from engine.models.succession import step
 from engine.records import Append, Operation, Statement, Upsert
 
 
@@ -43,9 +44,7 @@ def follow(models: Mapping[str, Model], operations: Iterable[Operation]) -> dict
                     changed[row["model"]] = _take_artifact(known(row["model"]), row)
             case Upsert(table="model_aliases"):
                 for row in _rows_of_upsert(operation):
-                    model = known(row["model"])
-                    aliases = {**model.aliases, row["alias"]: row["version"]}
-                    changed[model.name] = attrs.evolve(model, aliases=aliases)
+                    changed[row["model"]] = _take_alias(known(row["model"]), row)
             case Statement(name=name, parameters=parameters) if name == DELETE_ALIAS:
                 owner, _, alias = parameters["model_alias"].rpartition("/")
                 model = known(owner)
@@ -78,6 +77,13 @@ def _take_feature(model: Model, row: Mapping[str, Any]) -> Model:
 def _take_artifact(model: Model, row: Mapping[str, Any]) -> Model:
     version = model.find(row["version"])
     return _replace(model, attrs.evolve(version, trained=artifact_rows.read_artifact(row)))
+
+
+def _take_alias(model: Model, row: Mapping[str, Any]) -> Model:
+    alias, version = row["alias"], row["version"]
+    champions = step(model.champions, version) if alias == CHAMPION else model.champions
+    aliases = {**model.aliases, alias: version}
+    return attrs.evolve(model, aliases=aliases, champions=champions)
 
 
 def _replace(model: Model, version: ModelVersion) -> Model:

@@ -14,6 +14,13 @@ ORDER BY v.model, v.version
 -- Every alias.
 SELECT model, alias, version FROM model_aliases ORDER BY model_alias
 
+-- name: champions
+-- Every version that became champion, in the order in which they did, whatever the clock said then.
+SELECT model, version
+FROM model_log
+WHERE change = 'alias set' AND detail->>'alias' = 'champion'
+ORDER BY rowid
+
 -- name: model_artifacts
 -- What came of every training; times as microseconds.
 SELECT * REPLACE (

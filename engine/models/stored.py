@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from engine.models.artifact_rows import read_artifact
 from engine.models.definitions import Model, ModelVersion, Source
+from engine.models.succession import walk
 from engine.store.queries import load_queries
 
 _QUERIES = load_queries("engine.models")
@@ -32,9 +33,18 @@ async def read_models(reader: ModelReader) -> dict[str, Model]:
     aliases: dict[str, dict[str, int]] = {}
     for name, alias, number in await reader.fetch_rows(_QUERIES["model_aliases"]):
         aliases.setdefault(name, {})[alias] = number
+    champions: dict[str, list[int]] = {}
+    for name, number in await reader.fetch_rows(_QUERIES["champions"]):
+        champions.setdefault(name, []).append(number)
     return {
         name: Model(
-            name, entity, description, created_at_us, tuple(versions[name]), aliases.get(name, {})
+            name,
+            entity,
+            description,
+            created_at_us,
+            tuple(versions[name]),
+            aliases.get(name, {}),
+            walk(champions.get(name, ())),
         )
         for name, entity, description, created_at_us in await reader.fetch_rows(_QUERIES["models"])
     }

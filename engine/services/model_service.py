@@ -126,6 +126,7 @@ def _encode(model: Model, version: ModelVersion) -> models_pb2.Model:
         entity=model.entity,
         source=_SOURCE[version.source],
         latest_version=model.latest.version,
+        champion_before=model.champion_before or 0,
         aliases=[
             models_pb2.ModelAlias(alias=alias, version=number)
             for alias, number in sorted(model.aliases.items())

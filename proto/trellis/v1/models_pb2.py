@@ -25,45 +25,45 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dproto/trellis/v1/models.proto\x12\ntrellis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\",\n\nModelAlias\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"\xa6\x02\n\x05Model\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0e\n\x06\x65ntity\x18\x05 \x01(\t\x12\'\n\x06source\x18\x06 \x01(\x0e\x32\x17.trellis.v1.ModelSource\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0elatest_version\x18\x08 \x01(\x05\x12\'\n\x07\x61liases\x18\t \x03(\x0b\x32\x16.trellis.v1.ModelAlias\x12,\n\x07trained\x18\n \x01(\x0b\x32\x1b.trellis.v1.TrainedArtifact\"@\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0b\n\x03low\x18\x03 \x01(\x01\x12\x0c\n\x04high\x18\x04 \x01(\x01\"H\n\x11\x46\x65\x61tureImportance\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x12\n\nimportance\x18\x02 \x01(\x01\x12\x0e\n\x06spread\x18\x03 \x01(\x01\"\xe8\x03\n\x0fTrainedArtifact\x12\x11\n\testimator\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x30\n\x0ctrained_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rtrained_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13training_commit_seq\x18\x08 \x01(\x03\x12\x13\n\x0brows_fitted\x18\t \x01(\x03\x12\x13\n\x0brows_tested\x18\n \x01(\x03\x12#\n\x07metrics\x18\x0b \x03(\x0b\x32\x12.trellis.v1.Metric\x12,\n\x10\x63hampion_metrics\x18\x0c \x03(\x0b\x32\x12.trellis.v1.Metric\x12\x31\n\nimportance\x18\r \x03(\x0b\x32\x1d.trellis.v1.FeatureImportance\x12\x0e\n\x06job_id\x18\x0e \x01(\t\x12\r\n\x05\x63\x61use\x18\x0f \x01(\t\x12\x17\n\x0f\x64rift_report_id\x18\x10 \x01(\t\x12\x14\n\x0clineage_json\x18\x11 \x01(\t\"t\n\x0fSetAliasRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x1d\n\x10\x65xpected_version\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"N\n\x10SetAliasResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Model\x12\x18\n\x10previous_version\x18\x02 \x01(\x05\"~\n\x11GetQualityRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12.\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x42\n\n\x08_versionB\x08\n\x06_since\"\xb3\x01\n\x12GetQualityResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\x05\x12\x13\n\x0bpredictions\x18\x03 \x01(\x03\x12\x10\n\x08outcomes\x18\x04 \x01(\x03\x12#\n\x07metrics\x18\x05 \x03(\x0b\x32\x12.trellis.v1.Metric\x12+\n\x0ftrained_metrics\x18\x06 \x03(\x0b\x32\x12.trellis.v1.Metric\"\\\n\x14RegisterModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0e\n\x06\x65ntity\x18\x04 \x01(\t\"J\n\x15RegisterModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Model\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"B\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\n\n\x08_version\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Model\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"P\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.trellis.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*}\n\x0bModelSource\x12\x1c\n\x18MODEL_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_SOURCE_DECLARED\x10\x01\x12\x1b\n\x17MODEL_SOURCE_REGISTERED\x10\x02\x12\x18\n\x14MODEL_SOURCE_TRAINED\x10\x03\x32\x8c\x03\n\x0cModelService\x12T\n\rRegisterModel\x12 .trellis.v1.RegisterModelRequest\x1a!.trellis.v1.RegisterModelResponse\x12\x45\n\x08GetModel\x12\x1b.trellis.v1.GetModelRequest\x1a\x1c.trellis.v1.GetModelResponse\x12K\n\nListModels\x12\x1d.trellis.v1.ListModelsRequest\x1a\x1e.trellis.v1.ListModelsResponse\x12\x45\n\x08SetAlias\x12\x1b.trellis.v1.SetAliasRequest\x1a\x1c.trellis.v1.SetAliasResponse\x12K\n\nGetQuality\x12\x1d.trellis.v1.GetQualityRequest\x1a\x1e.trellis.v1.GetQualityResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dproto/trellis/v1/models.proto\x12\ntrellis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\",\n\nModelAlias\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"\xbf\x02\n\x05Model\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0e\n\x06\x65ntity\x18\x05 \x01(\t\x12\'\n\x06source\x18\x06 \x01(\x0e\x32\x17.trellis.v1.ModelSource\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0elatest_version\x18\x08 \x01(\x05\x12\'\n\x07\x61liases\x18\t \x03(\x0b\x32\x16.trellis.v1.ModelAlias\x12,\n\x07trained\x18\n \x01(\x0b\x32\x1b.trellis.v1.TrainedArtifact\x12\x17\n\x0f\x63hampion_before\x18\x0b \x01(\x05\"@\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0b\n\x03low\x18\x03 \x01(\x01\x12\x0c\n\x04high\x18\x04 \x01(\x01\"H\n\x11\x46\x65\x61tureImportance\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x12\n\nimportance\x18\x02 \x01(\x01\x12\x0e\n\x06spread\x18\x03 \x01(\x01\"\xe8\x03\n\x0fTrainedArtifact\x12\x11\n\testimator\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x30\n\x0ctrained_from\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rtrained_until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13training_commit_seq\x18\x08 \x01(\x03\x12\x13\n\x0brows_fitted\x18\t \x01(\x03\x12\x13\n\x0brows_tested\x18\n \x01(\x03\x12#\n\x07metrics\x18\x0b \x03(\x0b\x32\x12.trellis.v1.Metric\x12,\n\x10\x63hampion_metrics\x18\x0c \x03(\x0b\x32\x12.trellis.v1.Metric\x12\x31\n\nimportance\x18\r \x03(\x0b\x32\x1d.trellis.v1.FeatureImportance\x12\x0e\n\x06job_id\x18\x0e \x01(\t\x12\r\n\x05\x63\x61use\x18\x0f \x01(\t\x12\x17\n\x0f\x64rift_report_id\x18\x10 \x01(\t\x12\x14\n\x0clineage_json\x18\x11 \x01(\t\"t\n\x0fSetAliasRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x1d\n\x10\x65xpected_version\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"N\n\x10SetAliasResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Model\x12\x18\n\x10previous_version\x18\x02 \x01(\x05\"~\n\x11GetQualityRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12.\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x42\n\n\x08_versionB\x08\n\x06_since\"\xb3\x01\n\x12GetQualityResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\x05\x12\x13\n\x0bpredictions\x18\x03 \x01(\x03\x12\x10\n\x08outcomes\x18\x04 \x01(\x03\x12#\n\x07metrics\x18\x05 \x03(\x0b\x32\x12.trellis.v1.Metric\x12+\n\x0ftrained_metrics\x18\x06 \x03(\x0b\x32\x12.trellis.v1.Metric\"\\\n\x14RegisterModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0e\n\x06\x65ntity\x18\x04 \x01(\t\"J\n\x15RegisterModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Model\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"B\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\n\n\x08_version\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Model\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"P\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.trellis.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*}\n\x0bModelSource\x12\x1c\n\x18MODEL_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_SOURCE_DECLARED\x10\x01\x12\x1b\n\x17MODEL_SOURCE_REGISTERED\x10\x02\x12\x18\n\x14MODEL_SOURCE_TRAINED\x10\x03\x32\x8c\x03\n\x0cModelService\x12T\n\rRegisterModel\x12 .trellis.v1.RegisterModelRequest\x1a!.trellis.v1.RegisterModelResponse\x12\x45\n\x08GetModel\x12\x1b.trellis.v1.GetModelRequest\x1a\x1c.trellis.v1.GetModelResponse\x12K\n\nListModels\x12\x1d.trellis.v1.ListModelsRequest\x1a\x1e.trellis.v1.ListModelsResponse\x12\x45\n\x08SetAlias\x12\x1b.trellis.v1.SetAliasRequest\x1a\x1c.trellis.v1.SetAliasResponse\x12K\n\nGetQuality\x12\x1d.trellis.v1.GetQualityRequest\x1a\x1e.trellis.v1.GetQualityResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.trellis.v1.models_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELSOURCE']._serialized_start=1994
-  _globals['_MODELSOURCE']._serialized_end=2119
+  _globals['_MODELSOURCE']._serialized_start=2019
+  _globals['_MODELSOURCE']._serialized_end=2144
   _globals['_MODELALIAS']._serialized_start=78
   _globals['_MODELALIAS']._serialized_end=122
   _globals['_MODEL']._serialized_start=125
-  _globals['_MODEL']._serialized_end=419
-  _globals['_METRIC']._serialized_start=421
-  _globals['_METRIC']._serialized_end=485
-  _globals['_FEATUREIMPORTANCE']._serialized_start=487
-  _globals['_FEATUREIMPORTANCE']._serialized_end=559
-  _globals['_TRAINEDARTIFACT']._serialized_start=562
-  _globals['_TRAINEDARTIFACT']._serialized_end=1050
-  _globals['_SETALIASREQUEST']._serialized_start=1052
-  _globals['_SETALIASREQUEST']._serialized_end=1168
-  _globals['_SETALIASRESPONSE']._serialized_start=1170
-  _globals['_SETALIASRESPONSE']._serialized_end=1248
-  _globals['_GETQUALITYREQUEST']._serialized_start=1250
-  _globals['_GETQUALITYREQUEST']._serialized_end=1376
-  _globals['_GETQUALITYRESPONSE']._serialized_start=1379
-  _globals['_GETQUALITYRESPONSE']._serialized_end=1558
-  _globals['_REGISTERMODELREQUEST']._serialized_start=1560
-  _globals['_REGISTERMODELREQUEST']._serialized_end=1652
-  _globals['_REGISTERMODELRESPONSE']._serialized_start=1654
-  _globals['_REGISTERMODELRESPONSE']._serialized_end=1728
-  _globals['_GETMODELREQUEST']._serialized_start=1730
-  _globals['_GETMODELREQUEST']._serialized_end=1796
-  _globals['_GETMODELRESPONSE']._serialized_start=1798
-  _globals['_GETMODELRESPONSE']._serialized_end=1850
-  _globals['_LISTMODELSREQUEST']._serialized_start=1852
-  _globals['_LISTMODELSREQUEST']._serialized_end=1910
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1912
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1992
-  _globals['_MODELSERVICE']._serialized_start=2122
-  _globals['_MODELSERVICE']._serialized_end=2518
+  _globals['_MODEL']._serialized_end=444
+  _globals['_METRIC']._serialized_start=446
+  _globals['_METRIC']._serialized_end=510
+  _globals['_FEATUREIMPORTANCE']._serialized_start=512
+  _globals['_FEATUREIMPORTANCE']._serialized_end=584
+  _globals['_TRAINEDARTIFACT']._serialized_start=587
+  _globals['_TRAINEDARTIFACT']._serialized_end=1075
+  _globals['_SETALIASREQUEST']._serialized_start=1077
+  _globals['_SETALIASREQUEST']._serialized_end=1193
+  _globals['_SETALIASRESPONSE']._serialized_start=1195
+  _globals['_SETALIASRESPONSE']._serialized_end=1273
+  _globals['_GETQUALITYREQUEST']._serialized_start=1275
+  _globals['_GETQUALITYREQUEST']._serialized_end=1401
+  _globals['_GETQUALITYRESPONSE']._serialized_start=1404
+  _globals['_GETQUALITYRESPONSE']._serialized_end=1583
+  _globals['_REGISTERMODELREQUEST']._serialized_start=1585
+  _globals['_REGISTERMODELREQUEST']._serialized_end=1677
+  _globals['_REGISTERMODELRESPONSE']._serialized_start=1679
+  _globals['_REGISTERMODELRESPONSE']._serialized_end=1753
+  _globals['_GETMODELREQUEST']._serialized_start=1755
+  _globals['_GETMODELREQUEST']._serialized_end=1821
+  _globals['_GETMODELRESPONSE']._serialized_start=1823
+  _globals['_GETMODELRESPONSE']._serialized_end=1875
+  _globals['_LISTMODELSREQUEST']._serialized_start=1877
+  _globals['_LISTMODELSREQUEST']._serialized_end=1935
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1937
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2017
+  _globals['_MODELSERVICE']._serialized_start=2147
+  _globals['_MODELSERVICE']._serialized_end=2543
 # @@protoc_insertion_point(module_scope)

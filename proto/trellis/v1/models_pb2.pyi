@@ -30,7 +30,7 @@ class ModelAlias(_message.Message):
     def __init__(self, alias: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("model", "version", "features", "description", "entity", "source", "created_at", "latest_version", "aliases", "trained")
+    __slots__ = ("model", "version", "features", "description", "entity", "source", "created_at", "latest_version", "aliases", "trained", "champion_before")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class Model(_message.Message):
     LATEST_VERSION_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     TRAINED_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_BEFORE_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     features: _containers.RepeatedScalarFieldContainer[str]
@@ -51,7 +52,8 @@ class Model(_message.Message):
     latest_version: int
     aliases: _containers.RepeatedCompositeFieldContainer[ModelAlias]
     trained: TrainedArtifact
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., entity: _Optional[str] = ..., source: _Optional[_Union[ModelSource, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latest_version: _Optional[int] = ..., aliases: _Optional[_Iterable[_Union[ModelAlias, _Mapping]]] = ..., trained: _Optional[_Union[TrainedArtifact, _Mapping]] = ...) -> None: ...
+    champion_before: int
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., entity: _Optional[str] = ..., source: _Optional[_Union[ModelSource, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latest_version: _Optional[int] = ..., aliases: _Optional[_Iterable[_Union[ModelAlias, _Mapping]]] = ..., trained: _Optional[_Union[TrainedArtifact, _Mapping]] = ..., champion_before: _Optional[int] = ...) -> None: ...
 
 class Metric(_message.Message):
     __slots__ = ("name", "value", "low", "high")

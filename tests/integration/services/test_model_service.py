@@ -92,9 +92,12 @@ async def test_a_list_of_features_is_shown_without_a_training(registered):
 
 
 async def test_a_rollback_is_one_call(registered):
+    champion = (await registered.service.GetModel(pb.GetModelRequest(model="churn"))).model
+    assert (champion.version, champion.champion_before) == (4, 3)
     request = pb.SetAliasRequest(model="churn", alias="champion", version=3, expected_version=4)
     reply = await registered.service.SetAlias(request)
     assert (reply.model.version, reply.previous_version) == (3, 4)
+    assert reply.model.champion_before == 0
     assert registered.models.get("churn").version == 3
 
 
