@@ -23,6 +23,7 @@ from engine.app_console import ConsoleSite, make_console
 from engine.app_demo import open_demo
 from engine.app_learning import open_scoring, open_serving, reserved_pools
 from engine.app_loop import make_learning_rules, open_learning, run_learning
+from engine.app_retention import run_retention
 from engine.app_workers import open_workforce
 from engine.backends import RedisBackend, open_kafka, open_redis
 from engine.clock import read_clock_us
@@ -177,6 +178,7 @@ async def _run_parts(
                     JobService(jobs, config.workers.job_types),
                     MonitorService(jobs, learning.checks, learning.trainings),
                     WorkerViewService(workforce.supervisor),
+        run_retention(config.retention, store, serving.blobs),
                 ),
             },
             tls,

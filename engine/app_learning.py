@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
-from engine.backends.blobs import open_artifact_cache, open_blobs
+from engine.backends.blobs import BlobStore, open_artifact_cache, open_blobs
 from engine.config import DEFAULT_POOL, EngineConfig, JobTypeConfig
 from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore
@@ -47,6 +47,7 @@ _MOST_ATTEMPTS = 1_000
 class Serving:
     """What predicts, and what it is made of."""
 
+    blobs: BlobStore
     artifacts: Artifacts
     scoring: Scoring
     predictor: Predictor
@@ -97,7 +98,7 @@ async def open_serving(
         artifacts = Artifacts(blobs.store, cache)
         loading = VersionLoading(predictor, scoring, artifacts)
         calls = PredictionCalls(predictor, explainer)
-        yield Serving(artifacts, scoring, predictor, calls, loading)
+        yield Serving(blobs.store, artifacts, scoring, predictor, calls, loading)
         nursery.cancel_scope.cancel()
 
 

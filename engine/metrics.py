@@ -235,6 +235,32 @@ ARTIFACT_CACHE_READS = Counter(
 )
 ARTIFACT_CACHE_BYTES = Gauge("trellis_artifact_cache_bytes", "Size of the cached artifacts.")
 
+# Retention
+RETENTION_ROWS = Counter("trellis_retention_rows", "Rows moved to the blob store.", ["table"])
+RETENTION_BYTES = Counter(
+    "trellis_retention_bytes", "Size of the archives that rows were moved to.", ["table"]
+)
+RETENTION_FAILURES = Counter(
+    "trellis_retention_failures", "Times rows could not be moved and stayed.", ["table"]
+)
+RETENTION_ARCHIVE_SECONDS = Histogram(
+    "trellis_retention_archive_seconds",
+    "From reading rows to their archive stored and themselves deleted.",
+    ["table"],
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+RETENTION_SUCCESS_TIMESTAMP_SECONDS = Gauge(
+    "trellis_retention_success_timestamp_seconds",
+    "When everything that was due was last found to be moved, in Unix time; without a series the "
+    "rows of a table stay for ever.",
+    ["table"],
+)
+RETENTION_OLDEST_TIMESTAMP_SECONDS = Gauge(
+    "trellis_retention_oldest_timestamp_seconds",
+    "The time of a table's oldest row in the data file, in Unix time.",
+    ["table"],
+)
+
 # Disks
 DISK_FREE_BYTES = Gauge(
     "trellis_disk_free_bytes",

@@ -49,6 +49,7 @@ LOG_PARTS = (
     "jobs",
     "learning",
     "models",
+    "retention",
     "rpc",
     "services",
     "serving",
@@ -386,10 +387,21 @@ class OnlineConfig:
 
 @attrs.frozen
 class RetentionConfig:
-    """How long history is kept; nothing set means for ever. Nothing is deleted yet."""
+    """How long rows stay in the data file; nothing set means for ever. Older ones are moved to the
+    blob store, from where `python main.py history` reads them.
+    """
 
-    events_days: Days | None = setting(None, "Days to keep events, by event time.")
-    dead_letters_days: Days | None = setting(None, "Days to keep refused messages.")
+    events_days: Days | None = setting(
+        None,
+        "Days to keep events, by event time and by when they were taken in. Those that features "
+        "without a window rest on stay.",
+    )
+    predictions_days: Days | None = setting(None, "Days to keep predictions.")
+    dead_letters_days: Days | None = setting(
+        None,
+        "Days to keep refused messages that are in the dead-letter topic. What was moved is no "
+        "longer listed or replayed.",
+    )
 
 
 @attrs.frozen
