@@ -4,7 +4,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import (
@@ -70,7 +70,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say whether it is current")
     check = parser.parse_args().check
-    text = "\n".join([INTRODUCTION, *(part for file in load_files() for part in render_file(file))])
+    files = load_files()
+    parts = [part for file in files for part in render_file(file)]
+    text = "\n".join([INTRODUCTION, *render_index(files), *parts])
     if not check:
         TARGET.write_text(text, encoding="utf-8")
     elif not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
@@ -90,6 +92,21 @@ def load_files() -> list[FileDescriptorProto]:
         if protoc.main([*arguments, f"-I{include}", *sources]) != 0:
             raise SystemExit("protoc failed")
         return list(FileDescriptorSet.FromString(out.read_bytes()).file)
+
+
+def render_index(files: Sequence[FileDescriptorProto]) -> Iterator[str]:
+    """Yield a table of the services, with their ports and methods."""
+    yield "| service | port | methods |\n|---|---|---|"
+    for service in sorted(
+        (one for file in files for one in file.service),
+        key=lambda one: (PORTS[one.name] == "control", PORTS[one.name], one.name),
+    ):
+        methods = ", ".join(
+            f"[{one.name}](#{anchor(f'{service.name}.{one.name}')})" for one in service.method
+        )
+        link = f"[{service.name}](#{anchor(service.name)})"
+        yield f"| {link} | `{PORTS[service.name]}` | {methods} |"
+    yield ""
 
 
 def render_file(file: FileDescriptorProto) -> Iterator[str]:
@@ -126,9 +143,18 @@ def render_message(
 ) -> Iterator[str]:
     """Yield a message and its fields."""
     yield f"### {message.name}\n\n{comments[path]}\n"
+    if not message.field:
+        yield "It has no fields.\n"
+        return
+    maps = {one.name: one.field for one in message.nested_type if one.options.map_entry}
     yield "| no. | field | type | |\n|---|---|---|---|"
     for index, field in enumerate(message.field):
-        kind = field_type(field)
+        pair = maps.get(field.type_name.rpartition(".")[2])
+        kind = (
+            f"map from {field_type(pair[0])} to {field_type(pair[1])}"
+            if pair
+            else field_type(field)
+        )
         if field.HasField("oneof_index") and not field.proto3_optional:
             kind += f", one of `{message.oneof_decl[field.oneof_index].name}`"
         text = comments[*path, 2, index].replace("\n", " ")
@@ -159,8 +185,13 @@ def field_type(field: FieldDescriptorProto) -> str:
 def type_link(name: str, *, streamed: bool = False) -> str:
     """Return a type's name, linked where this page describes it."""
     short = name.removeprefix(".trellis.v1.")
-    shown = f"`{name.removeprefix('.')}`" if short == name else f"[{short}](#{short.lower()})"
+    shown = f"`{name.removeprefix('.')}`" if short == name else f"[{short}](#{anchor(short)})"
     return f"stream of {shown}" if streamed else shown
+
+
+def anchor(heading: str) -> str:
+    """Return what leads to a heading, as forges make it of names: without case and dots."""
+    return heading.lower().replace(".", "")
 
 
 def paragraph(comment: str) -> str:

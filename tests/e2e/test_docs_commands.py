@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -13,21 +12,16 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from tests.support.documents import Document, documents
 from tests.support.engine_process import ROOT, EngineProcess
 
-DOCUMENTS = (
-    "README.md",
-    "docs/operations.md",
-    "docs/features.md",
-    "docs/guarantees.md",
-    "docs/jobs.md",
-    "docs/learning.md",
-    "docs/monitoring.md",
-    "docs/runbook.md",
-    "docs/uploads.md",
-    "benchmarks/README.md",
-)
+QUICK_START = "docs/quickstart.md"
+"""tests/e2e/test_quickstart.py runs its commands, one after the other."""
 
+OWNERS_STATUS = (
+    "sudo -u trellis /opt/trellis/.venv/bin/python /opt/trellis/main.py "
+    "--data /var/lib/trellis status"
+)
 RUN_ELSEWHERE = {
     "bash ops/run.sh --demo": "started by this module's engine fixture",
     "bash ops/test.sh": "the command that runs these tests",
@@ -44,6 +38,29 @@ RUN_ELSEWHERE = {
     "REDIS_URL=redis://127.0.0.1:6379/0 KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092 bash ops/run.sh": (
         "needs the containers; external servers are tested in tests/integration"
     ),
+    "cat data/console-token": "tests/e2e/test_console.py acts with what is in that file",
+    "TRELLIS_SECURITY__CONTROL_TOKEN=… python main.py worker --engine trellis.internal:50050 "
+    "--pool train --tls-ca ca.pem": "tests/e2e/test_remote_workers.py has a machine of its own",
+    **dict.fromkeys(
+        (
+            "python main.py --config configs/examples/cdnow",
+            "python main.py --config configs/examples/cdnow generate --replay cdnow_events.csv",
+            "python main.py --config configs/examples/cdnow models show buys_again",
+        ),
+        "tests/e2e/test_cdnow.py does, with the customers' file",
+    ),
+    **dict.fromkeys(
+        (
+            "sudo useradd --system --home-dir /var/lib/trellis --shell /usr/sbin/nologin trellis",
+            "sudo cp -r /opt/trellis/configs /etc/trellis",
+            "sudo install -m 0600 /dev/null /etc/trellis/secrets.env",
+            "sudo cp /opt/trellis/ops/trellis.service /etc/systemd/system/",
+            "sudo systemctl daemon-reload",
+            "sudo systemctl enable --now trellis",
+            OWNERS_STATUS,
+        ),
+        "needs systemd; tests/unit/test_service_unit.py has it read the unit",
+    ),
     ".venv/bin/python -m tests.faults --seed 1 --rounds 3": "tests/faults runs the same harness",
     ".venv/bin/python -m tests.faults --seed 1 --minutes 30": "tests/faults runs rounds of it",
 }
@@ -54,24 +71,20 @@ LEARNER = "buys_soon"
 """The model of the demo that is trained by itself."""
 
 
-def commands_of(document: str) -> list[str]:
-    """Return the commands of a document: lines that start with `$ ` in console blocks."""
-    lines = "".join(blocks_of(document, "console")).splitlines()
-    return [line[2:] for line in lines if line.startswith("$ ")]
-
-
-def blocks_of(document: str, language: str) -> list[str]:
-    text = (ROOT / document).read_text()
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+def commands() -> list[str]:
+    """Return each command of the documents once, without the quick start's and benchmarks."""
+    found = [
+        command
+        for document in documents()
+        if document.name != QUICK_START
+        for command in document.commands()
+        if "-m benchmarks" not in command
+    ]
+    return list(dict.fromkeys(found))
 
 
 def commands_to_run() -> list[str]:
-    found = [command for document in DOCUMENTS for command in commands_of(document)]
-    here = [
-        command
-        for command in dict.fromkeys(found)
-        if command not in RUN_ELSEWHERE and "-m benchmarks" not in command
-    ]
+    here = [command for command in commands() if command not in RUN_ELSEWHERE]
     # It learns while the others run.
     return sorted(here, key=lambda command: LEARNER in command)
 
@@ -81,7 +94,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     folder = tmp_path_factory.mktemp("docs")
     config_dir = shutil.copytree(ROOT / "configs", folder / "configs")
     settings = yaml.safe_load((config_dir / "app.yaml").read_text())
-    for block in blocks_of("docs/jobs.md", "yaml"):
+    for block in Document(ROOT / "docs/jobs.md").blocks("yaml"):
         for section, values in yaml.safe_load(block).items():
             settings[section].update(values)
     (config_dir / "app.yaml").write_text(yaml.safe_dump(settings))
@@ -135,7 +148,7 @@ def wait_for_champion(demo: EngineProcess) -> None:
 
 
 def test_the_shown_part_of_the_example_is_that_of_its_file() -> None:
-    [shown] = blocks_of("docs/jobs.md", "python")
+    [shown] = Document(ROOT / "docs/jobs.md").blocks("python")
     lines = [line for line in shown.splitlines() if line.strip() != "..."]
     assert len(lines) > 3
     rest = iter((ROOT / "docs/examples/purchase_totals.py").read_text().splitlines())
@@ -143,12 +156,4 @@ def test_the_shown_part_of_the_example_is_that_of_its_file() -> None:
 
 
 def test_commands_that_are_not_run_are_still_documented() -> None:
-    found = {command for document in DOCUMENTS for command in commands_of(document)}
-    assert set(RUN_ELSEWHERE) <= found
-
-
-def test_links_of_the_documents_lead_somewhere() -> None:
-    for document in (*DOCUMENTS, "docs/architecture.md", "docs/api.md", "docs/configuration.md"):
-        text = (ROOT / document).read_text()
-        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
-            assert ((ROOT / document).parent / target).exists(), f"{document} links to {target}"
+    assert set(RUN_ELSEWHERE) <= set(commands())
