@@ -8,7 +8,6 @@ import pytest
 
 from engine.cli.entry import cli
 from tests.support.documents import Document, documents
-from tests.support.engine_process import ROOT
 
 PROGRAMS = r"(((\.venv/bin/)?python|bash|cat|cp|curl|docker|git|ls|pip|systemctl)\b|[A-Z_]+=\S* )"
 
