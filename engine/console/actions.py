@@ -38,6 +38,10 @@ class _Pool(msgspec.Struct, forbid_unknown_fields=True):
     pool: str | None = None
 
 
+class _Slot(msgspec.Struct, forbid_unknown_fields=True):
+    slot: str
+
+
 class _DeadLetter(msgspec.Struct, forbid_unknown_fields=True):
     dead_letter_id: str
 
@@ -84,6 +88,18 @@ async def restart_workers(parts: ConsoleParts, asked: _Pool) -> Done:
     return Done(f"{count} workers are replaced one after the other, each at the end of its job.")
 
 
+async def drain_worker(parts: ConsoleParts, asked: _Slot) -> Done:
+    """Empty a slot at the end of its worker's job. Raises: as `Supervisor.drain_slots`."""
+    parts.supervisor.drain_slots(slot=asked.slot)
+    return Done(f"{asked.slot} takes no more jobs, and stays without a worker until it is resumed.")
+
+
+async def resume_worker(parts: ConsoleParts, asked: _Slot) -> Done:
+    """Fill a drained slot again. Raises: as `Supervisor.resume_slots`."""
+    parts.supervisor.resume_slots(slot=asked.slot)
+    return Done(f"{asked.slot} takes jobs again as soon as a worker has started.")
+
+
 async def replay_dead_letter(parts: ConsoleParts, asked: _DeadLetter) -> Done:
     """Validate a refused message again. Raises: as `DeadLetters.replay`."""
     report = await parts.dead_letters.replay(Selection(ids=(asked.dead_letter_id,)))
@@ -117,8 +133,10 @@ ACTIONS: Final[Mapping[str, _Perform]] = MappingProxyType(
     {
         "cancel-job": _action(_Job, cancel_job),
         "check-drift": _action(_Model, check_drift),
+        "drain-worker": _action(_Slot, drain_worker),
         "replay-dead-letter": _action(_DeadLetter, replay_dead_letter),
         "restart-workers": _action(_Pool, restart_workers),
+        "resume-worker": _action(_Slot, resume_worker),
         "retrain": _action(_Model, retrain),
         "retry-job": _action(_Job, retry_job),
         "set-champion": _action(_Champion, set_champion),

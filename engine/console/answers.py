@@ -36,6 +36,12 @@ class Replacement(msgspec.Struct, frozen=True):
     job_last_slot: str | None
 
 
+class LastStack(msgspec.Struct, frozen=True):
+    """The stacks of a slot's worker before this one when it ended; empty if nobody knows."""
+
+    stack: str
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """An attempt at a job that has ended."""
 
@@ -97,6 +103,30 @@ class DeadLetter(msgspec.Struct, frozen=True):
     payload: str
     payload_size_bytes: int
     replayed_at_us: int | None
+
+
+class FeatureState(msgspec.Struct, frozen=True):
+    """A feature, and what it was last fed with."""
+
+    name: str
+    entity: str
+    definition: str
+    newest_us: int | None
+    """The newest event or upload that it looks at; None: there was none for a long time."""
+    delay_s: float | None
+    """From then to when reads reflected it; None if that was before the engine's start."""
+    ttl_s: float | None
+    stale: bool
+    """Nobody's value can be within its ttl."""
+    models: tuple[str, ...]
+    """Whose champion, or else latest version, asks for it."""
+
+
+class FeatureStates(msgspec.Struct, frozen=True):
+    """All features by name, and how many days back "newest" looks."""
+
+    features: tuple[FeatureState, ...]
+    days: int
 
 
 class Metric(msgspec.Struct, frozen=True):

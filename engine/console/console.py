@@ -10,12 +10,15 @@ import trio
 
 from engine import metrics
 from engine.clock import read_clock_us
-from engine.console.hub import Hub
+from engine.console.answers import FeatureStates
+from engine.console.feature_times import FeatureTimes
+from engine.console.features import show_features
+from engine.console.hub import Frame, Hub
 from engine.console.parts import ConsoleParts
-from engine.console.readings import PointHistory, read_sum, take_reading
+from engine.console.readings import PointHistory, read_by_label, read_sum, take_reading
 from engine.console.revisions import Revisions
 from engine.console.snapshot import Pool, Pulse
-from engine.console.tree import WriterFacts, build_tree
+from engine.console.tree import DiskFacts, WriterFacts, build_tree
 from engine.console.workers import show_workers
 from engine.errors import BackendUnavailableError, UnavailableError
 from engine.health import HealthBoard
@@ -48,15 +51,19 @@ class Console:
         self._most_queue_rows = most_queue_rows
         self._started_at_us = read_clock_us()
         self._points = PointHistory(_POINTS)
+        self._points_told = 0
         self.revisions = Revisions()
         self._parts: ConsoleParts | None = None
+        self._feature_times: FeatureTimes | None = None
         self._stopping = False
 
     @asynccontextmanager
     async def showing(self, parts: ConsoleParts) -> AsyncIterator[None]:
         """Show the parts while the block runs."""
-        parts.store.writer.add_commit_listener(self.revisions.note_commit)
-        self._parts = parts
+        times = FeatureTimes(parts.features.feature_set, parts.store.reader)
+        for listen in (self.revisions.note_commit, times.note_commit):
+            parts.store.writer.add_commit_listener(listen)
+        self._parts, self._feature_times = parts, times
         try:
             yield
         finally:
@@ -74,6 +81,18 @@ class Console:
                 "the engine is shutting down" if self._stopping else "the engine is starting"
             )
         return self._parts
+
+    async def find_features(self) -> FeatureStates:
+        """Return all features with what fed each last.
+
+        Raises:
+          UnavailableError: the parts are not there.
+          StoreError, DeadlineExceededError: the data file did not tell what was before the start.
+        """
+        parts, times = self.parts, self._feature_times
+        assert times is not None
+        await times.read_history()
+        return show_features(parts.features.feature_set.features, times, parts.models.list())
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take readings each second, and publish a pulse when somebody follows; until cancelled.
@@ -93,7 +112,7 @@ class Console:
                     await trio.sleep_until(due_s)
             finally:
                 self._stopping = True
-                self.hub.publish(encode_pulse(self.build_pulse(None)))
+                self._publish_pulse(None)
                 self.hub.close()
 
     async def _greet(self) -> None:
@@ -104,7 +123,13 @@ class Console:
             await self.hub.wait_left()
 
     async def _publish(self) -> None:
-        self.hub.publish(encode_pulse(self.build_pulse(await self._read_queue())))
+        self._publish_pulse(await self._read_queue())
+
+    def _publish_pulse(self, queue: QueueStats | None) -> None:
+        pulse, added = self.build_pulse(queue), self._points.added - self._points_told
+        self._points_told += added
+        brief = msgspec.structs.replace(pulse, points=self._points.to_columns(added))
+        self.hub.publish(Frame(encode_pulse("pulse", pulse), encode_pulse("step", brief)))
 
     async def _read_queue(self) -> QueueStats | None:
         if self._parts is None:
@@ -143,11 +168,12 @@ class Console:
             version=self._version,
             phase=self._phase(),
             ready=self._health.ready,
-            tree=build_tree(board, writer, workers, addresses, models),
+            tree=build_tree(board, writer, workers, addresses, models, _read_disks()),
             workers=workers,
             lease_s=self._lease_s,
             pools=None if queue is None else show_pools(queue),
             points=self._points.to_columns(),
+            most_points=_POINTS,
             interval_s=TICK_S,
             totals=_read_totals(),
             revisions=self.revisions.snapshot(),
@@ -174,10 +200,10 @@ def show_pools(stats: QueueStats) -> tuple[Pool, ...]:
     )
 
 
-def encode_pulse(pulse: Pulse) -> bytes:
-    """Return a pulse as a server-sent event."""
+def encode_pulse(event: str, pulse: Pulse) -> bytes:
+    """Return a pulse as a server-sent event of that name."""
     # JSON holds no line breaks, by which the event would end.
-    return b"event: pulse\ndata: " + msgspec.json.encode(pulse) + b"\n\n"
+    return f"event: {event}\ndata: ".encode() + msgspec.json.encode(pulse) + b"\n\n"
 
 
 _TOTALS: Final = {
@@ -187,8 +213,15 @@ _TOTALS: Final = {
     "replaced_workers": metrics.WORKER_RESTARTS,
     "predictions": metrics.PREDICTIONS,
     "file_bytes": metrics.STORE_FILE_BYTES,
+    "log_bytes": metrics.STORE_WAL_BYTES,
     "entities": metrics.ONLINE_ENTITIES,
 }
+
+
+def _read_disks() -> tuple[DiskFacts, ...]:
+    sizes = read_by_label(metrics.DISK_SIZE_BYTES)
+    free = read_by_label(metrics.DISK_FREE_BYTES)
+    return tuple(DiskFacts(name, free.get(name, 0.0), size) for name, size in sizes.items())
 
 
 def _read_totals() -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final
 
 import attrs
@@ -58,6 +58,15 @@ def read_sum(metric: MetricWrapperBase) -> float:
         for sample in family.samples
         if not sample.name.endswith("_created")
     )
+
+
+def read_by_label(metric: MetricWrapperBase) -> dict[str, float]:
+    """Return a gauge's values by its only label."""
+    return {
+        next(iter(sample.labels.values())): sample.value
+        for family in metric.collect()
+        for sample in family.samples
+    }
 
 
 def read_buckets(metric: MetricWrapperBase) -> Buckets:
@@ -119,17 +128,26 @@ class PointHistory:
 
     def __init__(self, most: int) -> None:
         self._points: deque[Point] = deque(maxlen=most)
+        self.added = 0
+        """How many points there ever were."""
         self._last: Reading | None = None
 
     def add(self, reading: Reading) -> None:
         """Take the next reading; the first one makes no point yet."""
         if self._last is not None:
             self._points.append(compute_point(self._last, reading))
+            self.added += 1
         self._last = reading
 
-    def to_columns(self) -> dict[str, list[float | None]]:
-        """Return the points by the names of their numbers, four digits each, the oldest first."""
-        return {name: _column(self._points, name) for name in _NAMES}
+    def to_columns(self, most: int | None = None) -> dict[str, list[float | None]]:
+        """Return the points by the names of their numbers, four digits each, the oldest first.
+
+        Args:
+          most: only so many of the latest; None for all.
+        """
+        left_out = 0 if most is None else max(0, len(self._points) - most)
+        points = tuple(islice(self._points, left_out, None))
+        return {name: _column(points, name) for name in _NAMES}
 
 
 _NAMES: Final = tuple(field.name for field in msgspec.structs.fields(Point))

@@ -20,6 +20,7 @@ from engine.console.event_stream import EventStream
 from engine.console.parts import ConsoleParts
 from engine.console.recent import RecentAnswers
 from engine.console.static_files import answer_file, load_static_files
+from engine.console.workers import find_stack
 from engine.errors import (
     AlreadyExistsError,
     DeadlineExceededError,
@@ -110,15 +111,21 @@ def build_routes(console: Console, access: Access, drift_threshold: float) -> li
         Route("/api/stream", _refusing(answer_stream)),
         Route("/api/unlock", _refusing(answer_unlock), methods=["POST"]),
         look_up("/api/replacements", lambda parts, _: lookups.find_replacements(parts)),
+        look_up("/api/workers/{slot}/stack", _find_stack),
         look_up("/api/jobs", _find_jobs),
         look_up("/api/jobs/{job_id}", _find_job),
         look_up("/api/dead-letters", lambda parts, _: lookups.find_dead_letters(parts)),
+        look_up("/api/features", lambda _, __: console.find_features()),
         look_up("/api/models", lambda parts, _: lookups.find_models(parts)),
         look_up("/api/drift", partial(_find_drift, drift_threshold)),
         look_up("/api/drift/{report_id}", _find_drift_of_feature),
         look_up("/api/entity", _find_entity),
         *(act(name) for name in ACTIONS),
     ]
+
+
+async def _find_stack(parts: ConsoleParts, request: Request) -> Any:
+    return find_stack(parts.supervisor.list_workers(), request.path_params["slot"])
 
 
 async def _find_jobs(parts: ConsoleParts, request: Request) -> Any:

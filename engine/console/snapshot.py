@@ -14,6 +14,8 @@ class Health(enum.StrEnum):
     WARN = "warn"
     """It does without something, or is being replaced."""
     FAILED = "failed"
+    OFF = "off"
+    """Taken out of work on purpose."""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -45,7 +47,8 @@ class LastEnd(msgspec.Struct, frozen=True):
 
     cause: str
     detail: str
-    stack: str
+    has_stack: bool
+    """Whether there is one to ask for: each pulse would carry it to every page."""
     job_id: str
     ended_at_us: int
 
@@ -113,7 +116,12 @@ class Pulse(msgspec.Struct, frozen=True):
     pools: tuple[Pool, ...] | None
     """None: the queue is away."""
     points: dict[str, list[float | None]]
-    """The latest numbers by the names of `Point`, the oldest first, one every `interval_s`."""
+    """Numbers by the names of `Point`, the oldest first, one every `interval_s`.
+
+    In a full pulse all that are kept; in a brief one those since the pulse before.
+    """
+    most_points: int
+    """How many are kept."""
     interval_s: float
     totals: dict[str, float]
     revisions: dict[str, int]

@@ -16,6 +16,8 @@ _WORKER_STATE: Final = {
     "waiting": Health.WARN,
     "parked": Health.FAILED,
     "stuck": Health.FAILED,
+    "draining": Health.OFF,
+    "drained": Health.OFF,
 }
 _TITLES: Final = {
     "redis": "Redis",
@@ -26,6 +28,19 @@ _TITLES: Final = {
 }
 _BACKENDS: Final = ("redis", "kafka", "blobs")
 _PLACED: Final = frozenset({"engine", "workers", "features", "intake", *_BACKENDS})
+
+
+_LEAST_FREE: Final = 0.1
+"""Of a disk: below that the alerts warn, too."""
+
+
+@attrs.frozen
+class DiskFacts:
+    """The room on the disk of one of the engine's folders."""
+
+    folder: str
+    free_bytes: float
+    size_bytes: float
 
 
 @attrs.frozen
@@ -43,6 +58,7 @@ def build_tree(
     workers: Sequence[Worker],
     addresses: Mapping[str, str],
     models: int,
+    disks: Sequence[DiskFacts] = (),
 ) -> Node:
     """Return the tree.
 
@@ -67,6 +83,7 @@ def build_tree(
         _servers_node(addresses, absent),
         *(named[name] for name in ("intake",) if name in named),
         *(node for name, node in named.items() if name not in _PLACED),
+        *((_disks_node(disks),) if disks else ()),
     ]
     return Node(
         "engine",
@@ -95,6 +112,15 @@ def _writer_node(writer: WriterFacts) -> Node:
         Health.WARN if full else Health.OK,
         f"commit {writer.commit_seq:,}{waiting}",
     )
+
+
+def _disks_node(disks: Sequence[DiskFacts]) -> Node:
+    fullest = min(disks, key=lambda disk: disk.free_bytes / max(1.0, disk.size_bytes))
+    free = fullest.free_bytes / max(1.0, fullest.size_bytes)
+    detail = f"{free:.0%} free, {fullest.free_bytes / 2**30:,.1f} GiB"
+    if free >= _LEAST_FREE:
+        return Node("disks", "Disk", Health.OK, detail)
+    return Node("disks", "Disk", Health.WARN, f"nearly full: {detail} on that of {fullest.folder}")
 
 
 def _supervisor_node(part: PartState | None, workers: Sequence[Worker]) -> Node:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable
 
+from engine.console.answers import LastStack
 from engine.console.snapshot import LastEnd, RunningJob, Worker
+from engine.errors import NotFoundError
 from engine.jobs import RunningJob as JobInHand
 from engine.jobs.excerpts import cut_text
 from engine.workers.views import WorkerView
 
-_MOST_STACK_CHARACTERS = 4_000
-"""Every pulse carries them; the whole of it is with the job."""
+_MOST_STACK_CHARACTERS = 16_000
 
 
 def show_workers(
@@ -20,6 +21,18 @@ def show_workers(
       find_job: returns a running job by its id, None if it has just ended.
     """
     return tuple(_show(view, find_job(view.job_id) if view.job_id else None) for view in views)
+
+
+def find_stack(views: Iterable[WorkerView], slot: str) -> LastStack:
+    """Return where the worker before a slot's present one was when it ended.
+
+    Raises: NotFoundError: there is no such slot.
+    """
+    for view in views:
+        if view.slot == slot:
+            stack = "" if view.last_end is None else view.last_end.stack
+            return LastStack(cut_text(stack, _MOST_STACK_CHARACTERS))
+    raise NotFoundError("slot", slot[:80])
 
 
 def _show(view: WorkerView, job: JobInHand | None) -> Worker:
@@ -42,7 +55,7 @@ def _show(view: WorkerView, job: JobInHand | None) -> Worker:
         else LastEnd(
             end.cause.value,
             end.detail,
-            cut_text(end.stack, _MOST_STACK_CHARACTERS),
+            bool(end.stack),
             end.job_id,
             end.ended_at_us,
         ),

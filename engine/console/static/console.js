@@ -1,9 +1,10 @@
 // Which view is shown, and drawing it whenever something has changed.
 
-import { askToken } from "./dialogs.js";
+import { askToken, tell } from "./dialogs.js";
 import { h, render } from "./dom.js";
 import { drift } from "./drift.js";
 import { entity } from "./entity.js";
+import { features } from "./features.js";
 import { duration } from "./format.js";
 import { jobs } from "./jobs.js";
 import { ask, live, lock, onChange, start, token } from "./live.js";
@@ -11,10 +12,11 @@ import { models } from "./models.js";
 import { overview, summary } from "./overview.js";
 import { badge, empty } from "./parts.js";
 
-const VIEWS = { overview, jobs, models, drift, entity };
+const VIEWS = { overview, jobs, features, models, drift, entity };
 const main = document.getElementById("main");
 let drawing = false;
 let spoken = "";
+let startedAt = null;
 
 function route() {
   const [name, ...rest] = location.hash.slice(1).split("/");
@@ -41,6 +43,7 @@ function draw() {
   render(document.getElementById("status"), status());
   render(main, [lost(), h("div", { key: name, class: `view view-${name}` }, live.pulse ? VIEWS[name](rest) : waiting())]);
   speak();
+  tellRestart();
 }
 
 function status() {
@@ -79,6 +82,14 @@ function speak() {
   if (text === spoken) return;
   spoken = text;
   render(document.getElementById("spoken"), [text]);
+}
+
+// What was seen before is of another process: its workers, its token.
+function tellRestart() {
+  const at = live.pulse?.started_at_us;
+  if (!at || at === startedAt) return;
+  if (startedAt !== null) tell(`The engine has been started anew, as process ${live.pulse.pid}. To act, unlock with the token of this start.`);
+  startedAt = at;
 }
 
 function drawSoon() {

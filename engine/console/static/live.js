@@ -17,6 +17,8 @@ export function onChange(listener) {
   changed = listener;
 }
 
+export const redraw = () => changed();
+
 // In sessionStorage: it ends with the tab, no other tab has it, and unlike a cookie it is sent by
 // this module alone.
 export const token = () => sessionStorage.getItem(TOKEN);
@@ -72,6 +74,9 @@ export function ask(url, revision, every_ms = Infinity) {
   if (due && !one.busy && live.link === "live" && live.pulse.phase === "running") load(url, one, seen);
   return one;
 }
+
+/** Whether somebody has asked that; it is not asked by that. */
+export const isAsked = (url) => answers.has(url);
 
 async function load(url, one, seen) {
   one.busy = true;
@@ -131,14 +136,17 @@ async function read(reader) {
     text += value;
     const events = text.split("\n\n");
     text = events.pop();
-    // Of several that came at once only the last still holds.
-    if (events.length) take(events.at(-1));
+    events.forEach(take);
   }
 }
 
 function take(event) {
-  const data = event.slice(event.indexOf("data: ") + 6);
-  live.pulse = JSON.parse(data);
+  const pulse = JSON.parse(event.slice(event.indexOf("data: ") + 6));
+  // A step has only the numbers that came since the pulse before.
+  if (event.startsWith("event: step")) {
+    for (const [name, values] of Object.entries(live.pulse.points)) pulse.points[name] = [...values, ...pulse.points[name]].slice(-pulse.most_points);
+  }
+  live.pulse = pulse;
   live.link = "live";
   live.seenAt = performance.now();
   changed();

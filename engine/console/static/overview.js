@@ -3,8 +3,8 @@
 import { actionButton } from "./dialogs.js";
 import { h } from "./dom.js";
 import { ago, bytes, count, duration, number, rate } from "./format.js";
-import { ask, live } from "./live.js";
-import { badge, empty, jobBadge, jobLink, loaded, panel, place, progressBar, shape, sparkline, stack, table, time, workerState } from "./parts.js";
+import { ask, isAsked, live } from "./live.js";
+import { badge, empty, jobBadge, jobLink, loaded, panel, place, progressBar, shape, sparkline, stack, stackText, table, time, workerState } from "./parts.js";
 
 const RECENT_S = 60;
 
@@ -22,6 +22,8 @@ const ENDS = {
   start_failed: "It could not be started",
   error: "It failed",
 };
+const FROM_OUTSIDE = /killed by SIGKILL/;
+const DRAINED = new Set(["draining", "drained"]);
 const PLANNED = new Set(["recycled", "shutdown", "completed"]);
 
 const NO_WORKERS = {
@@ -49,9 +51,11 @@ export function summary(pulse, ends) {
   const broken = leaves(pulse.tree).filter((one) => one.state === "failed");
   const weak = leaves(pulse.tree).filter((one) => one.state === "warn");
   if (broken.length) return { state: "failed", title: `${names(broken)} ${broken.length > 1 ? "do" : "does"} not work`, text: broken.map((one) => one.detail).join(" · ") };
+  const [parts, slots] = [weak.filter((one) => !isSlot(pulse, one)), weak.filter((one) => isSlot(pulse, one))];
   const last = ends.find((one) => !PLANNED.has(one.cause) && pulse.at_us - one.ended_at_us < RECENT_S * 1e6);
+  if (parts.length) return { state: "warn", title: `Working, but look at ${names(parts)}`, text: [...parts.map((one) => one.detail), last && `${ago(last.ended_at_us, pulse.at_us)}: ${tellEnd(last)}`].filter(Boolean).join(" · ") };
   if (last) return { state: last.replaced_at_us ? "ok" : "warn", title: last.replaced_at_us ? `A worker was lost and replaced ${ago(last.ended_at_us, pulse.at_us)}` : "A worker was lost and is being replaced", text: tellEnd(last) };
-  if (weak.length) return { state: "warn", title: `Working, without ${names(weak)}`, text: weak.map((one) => one.detail).join(" · ") };
+  if (slots.length) return { state: "warn", title: `Working, without ${names(slots)}`, text: slots.map((one) => one.detail).join(" · ") };
   const busy = pulse.workers.filter((one) => one.job).length;
   const lag = pulse.points.lag_messages.at(-1) ?? 0;
   const now = pulse.points.events_per_s.at(-1) ?? 0;
@@ -66,6 +70,8 @@ function tellEnd(one) {
 }
 
 const names = (nodes) => nodes.map((one) => one.title.split(",")[0]).join(" and ");
+
+const isSlot = (pulse, node) => pulse.workers.some((one) => one.slot === node.name);
 
 function leaves(node) {
   return node.children.length ? node.children.flatMap(leaves) : [node];
@@ -115,17 +121,30 @@ function worker(one, pulse) {
       h("h3", null, one.slot),
       badge(workerState(one.state), one.state),
       h("span", { class: "quiet" }, one.pid === null ? "no process" : `process ${one.pid}`, one.pool && ` · pool ${one.pool}`, one.host !== "local" && ` · on ${one.host}`),
-      h("span", { class: "worker-memory quiet" }, one.memory_bytes !== null && bytes(one.memory_bytes))),
+      h("span", { class: "worker-memory quiet" }, one.memory_bytes !== null && bytes(one.memory_bytes)),
+      drainButton(one)),
     one.pid !== null && one.state !== "starting"
       ? h("div", { class: "lease" },
         h("div", { class: short ? "meter short" : "meter", role: "meter", "aria-label": `Lease of ${one.slot}`, "aria-valuemin": 0, "aria-valuemax": pulse.lease_s, "aria-valuenow": one.lease_remaining_s.toFixed(1), "aria-valuetext": `${one.lease_remaining_s.toFixed(1)} seconds left` },
           h("span", { style: { width: `${(share * 100).toFixed(1)}%` } })),
         h("span", { class: "lease-text" }, short ? `silent: replaced in ${one.lease_remaining_s.toFixed(1)} s` : `lease ${one.lease_remaining_s.toFixed(1)} s`))
-      : h("p", { class: "quiet lease-text" }, one.starts_in_s ? `next start in ${duration(one.starts_in_s)}` : "a process is being started"),
-    one.job ? jobInHand(one.job, pulse) : h("p", { class: "quiet" }, "waits for a job"),
+      : h("p", { class: "quiet lease-text" }, one.state === "drained" ? "Taken out of work until it is resumed." : one.starts_in_s ? `next start in ${duration(one.starts_in_s)}` : "a process is being started"),
+    one.job ? jobInHand(one.job, pulse) : one.state === "idle" && h("p", { class: "quiet" }, "waits for a job"),
     end && h("div", { class: "last-end" },
       h("p", null, h("span", { class: "quiet" }, one.restarts === 1 ? "Replaced once, " : `Replaced ${one.restarts} times, last `), time(end.ended_at_us, pulse.at_us), ": ", h("b", null, end.cause), end.detail && ` – ${end.detail}`),
-      end.stack && stack(end.stack, "What it was doing")));
+      end.has_stack && lastStack(one)));
+}
+
+function drainButton(one) {
+  if (DRAINED.has(one.state)) return actionButton("Resume", "resume-worker", { slot: one.slot }, null, { "aria-label": `Resume ${one.slot}` });
+  return actionButton("Drain", "drain-worker", { slot: one.slot }, { title: `Drain ${one.slot}?`, text: "It ends its job, if it has one, and stays without a worker until it is resumed, or the engine is started anew." }, { "aria-label": `Drain ${one.slot}` });
+}
+
+// Asked for once it is opened; it belongs to this end of the slot's worker.
+function lastStack(one) {
+  const url = `/api/workers/${encodeURIComponent(one.slot)}/stack?of=${one.last_end.ended_at_us}`;
+  return h("details", { class: "fold", ontoggle: (event) => event.target.open && ask(url) }, h("summary", null, "What it was doing"),
+    isAsked(url) && loaded(ask(url), (answer) => stackText(answer.stack)));
 }
 
 function jobInHand(job, pulse) {
@@ -148,7 +167,7 @@ function replacement(one, pulse) {
   return h("li", { key: `${one.worker_id}${one.ended_at_us}`, class: planned ? "planned" : "unplanned" },
     h("div", { class: "story-head" }, h("h3", null, `${one.slot}: ${one.cause}`), badge(state, one.replaced_at_us ? "replaced" : "not replaced"), time(one.ended_at_us, pulse.at_us)),
     h("ol", { class: "steps" },
-      h("li", null, `${ENDS[one.cause] ?? one.cause} (process ${one.pid ?? "unknown"})`, one.detail && `: ${one.detail}`, ".", place(one.stack) && [" It was in ", h("code", null, place(one.stack)), "."]),
+      h("li", null, `${ENDS[one.cause] ?? one.cause} (process ${one.pid ?? "unknown"})`, one.detail && `: ${one.detail}`, ".", FROM_OUTSIDE.test(one.detail) && one.cause === "died" && " The engine did not do that: somebody sent it kill -9, or the machine ran out of memory.", place(one.stack) && [" It was in ", h("code", null, place(one.stack)), "."]),
       h("li", null, one.replaced_at_us ? `Process ${one.next_pid} took its place after ${duration((one.replaced_at_us - one.ended_at_us) / 1e6)}.` : "Nobody has taken its place yet."),
       h("li", null, one.job_id ? ["Its job ", one.job_type ? `${one.job_type} ` : "", jobLink(one.job_id), ` (attempt ${one.attempt}) `, one.job_state ? ["ended as ", jobBadge(one.job_state), one.job_last_attempt ? ` in attempt ${one.job_last_attempt} on ${one.job_last_slot ?? "a worker"}.` : "."] : "went back to the queue and goes on with the same request."] : "It had no job in hand.")),
     one.stack && stack(one.stack, "What it was doing when it ended"));
@@ -182,7 +201,7 @@ function totals(pulse) {
     one("Predictions", count(totals.predictions)),
     one("Messages refused", h("a", { href: "#jobs" }, count(totals.refused_messages))),
     one("Entities in memory", count(totals.entities)),
-    one("Data file", bytes(totals.file_bytes)),
+    one("Data file", `${bytes(totals.file_bytes)} and ${bytes(totals.log_bytes)} of log`),
     one("Engine", `${pulse.version}, process ${pulse.pid}`),
     one("Jobs per second", number(pulse.points.jobs_per_s.at(-1) ?? 0))));
 }

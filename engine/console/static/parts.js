@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { ago, clock, moment } from "./format.js";
+import { redraw } from "./live.js";
 
 const SHAPES = {
   ok: [h("circle", { cx: 7, cy: 7, r: 4 })],
@@ -22,7 +23,7 @@ export function badge(state, text) {
 }
 
 const WORKER_STATES = {
-  starting: "starting", idle: "ok", running: "busy", leaving: "warn", waiting: "warn", parked: "failed", stuck: "failed",
+  starting: "starting", idle: "ok", running: "busy", leaving: "warn", waiting: "warn", parked: "failed", stuck: "failed", draining: "off", drained: "off",
 };
 export const workerState = (state) => WORKER_STATES[state] ?? "warn";
 
@@ -72,8 +73,10 @@ export function time(at_us, now_us) {
 }
 
 export function stack(text, title = "Stack", open = false) {
-  return h("details", { class: "fold", open: open || null }, h("summary", null, title), h("pre", { tabindex: "0" }, threads(text).join("\n\n")));
+  return h("details", { class: "fold", open: open || null }, h("summary", null, title), stackText(text));
 }
+
+export const stackText = (text) => h("pre", { tabindex: "0" }, threads(text).join("\n\n"));
 
 // As they are written the main thread comes last, and it is the one that does the job.
 function threads(text) {
@@ -111,9 +114,23 @@ export function panel(title, props, ...children) {
     h("div", { class: "panel-head" }, h("h2", { id }, title), props.aside), children);
 }
 
+/** A field that keeps its words in the address, so that what is shown can be linked to. */
+export function filterBox(label, view, words) {
+  const id = `filter-${view.replace(/[^a-z]+/gi, "-")}`;
+  return h("span", { class: "filter" }, h("label", { for: id }, label), h("input", { id, type: "search", value: words, autocomplete: "off", spellcheck: "false", oninput: (event) => showWords(view, event.target.value) }));
+}
+
+// In place of the address before: going back leads to the view before, not to each letter.
+function showWords(view, words) {
+  history.replaceState(null, "", `#${view}/${encodeURIComponent(words)}`);
+  redraw();
+}
+
+/** On a narrow screen each row becomes a card, and each cell tells the head of its column. */
 export function table(caption, heads, rows) {
+  for (const row of rows) row.children.forEach((cell, place) => { cell.props["data-head"] = heads[place]?.text ?? heads[place] ?? ""; });
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", null, h("caption", { class: "unseen" }, caption),
+    h("table", { class: "cards" }, h("caption", { class: "unseen" }, caption),
       h("thead", null, h("tr", null, heads.map((head) => h("th", { scope: "col", class: head.class }, head.text ?? head)))),
       h("tbody", null, rows)));
 }

@@ -1,37 +1,46 @@
 """One frame for all who follow: the latest, whoever is slow."""
 
+from collections import Counter
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from engine.console.event_stream import EventStream
-from engine.console.hub import Follower, Hub
+from engine.console.hub import Follower, Frame, Hub
 from engine.errors import ResourceExhaustedError
 
 
+def frame(text: bytes) -> Frame:
+    return Frame(full=text, brief=b"+" + text)
+
+
 async def collect(follower: Follower, into: list[bytes]) -> None:
-    while (frame := await follower.receive()) is not None:
-        into.append(frame)
+    while (received := await follower.receive()) is not None:
+        into.append(received)
 
 
-async def test_all_followers_get_each_frame() -> None:
+async def test_all_followers_get_each_frame_and_of_the_next_only_what_is_new(
+    autojump_clock: trio.abc.Clock,
+) -> None:
     hub = Hub(10)
     seen: list[list[bytes]] = [[], []]
     with hub.follow() as one, hub.follow() as other:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(collect, one, seen[0])
             nursery.start_soon(collect, other, seen[1])
-            for frame in (b"1", b"2"):
-                hub.publish(frame)
+            for text in (b"1", b"2"):
+                hub.publish(frame(text))
                 await wait_all_tasks_blocked()
+                await trio.sleep(1)
             hub.close()
-    assert seen == [[b"1", b"2"], [b"1", b"2"]]
+    assert seen == [[b"1", b"+2"], [b"1", b"+2"]]
 
 
 async def test_one_who_comes_later_gets_the_present_frame_at_once() -> None:
     hub = Hub(10)
-    hub.publish(b"old")
-    hub.publish(b"present")
+    hub.publish(frame(b"old"))
+    hub.publish(frame(b"present"))
     with hub.follow() as follower:
         assert await follower.receive() == b"present"
 
@@ -39,17 +48,17 @@ async def test_one_who_comes_later_gets_the_present_frame_at_once() -> None:
 async def test_a_slow_follower_skips_to_the_latest_frame() -> None:
     hub = Hub(10)
     with hub.follow() as slow:
-        hub.publish(b"0")
+        hub.publish(frame(b"0"))
         assert await slow.receive() == b"0"
         for number in range(1_000):
-            hub.publish(b"%d" % number)
+            hub.publish(frame(b"%d" % number))
         assert await slow.receive() == b"999"
 
 
 async def test_the_last_frame_comes_before_the_end() -> None:
     hub = Hub(10)
     with hub.follow() as follower:
-        hub.publish(b"last")
+        hub.publish(frame(b"last"))
         hub.close()
         assert await follower.receive() == b"last"
         assert await follower.receive() is None
@@ -67,7 +76,7 @@ async def test_too_many_followers_are_refused_and_a_place_is_given_back() -> Non
 
 async def test_a_client_that_takes_nothing_makes_room(autojump_clock: trio.abc.Clock) -> None:
     hub = Hub(10)
-    hub.publish(b"frame")
+    hub.publish(frame(b"frame"))
 
     async def send(message: object) -> None:
         if isinstance(message, dict) and message.get("body"):
@@ -95,3 +104,24 @@ async def test_a_client_that_leaves_is_let_go(autojump_clock: trio.abc.Clock) ->
 async def _never_gone() -> dict[str, str]:
     await trio.sleep_forever()
     raise AssertionError("slept for ever")
+
+
+async def test_many_followers_are_not_woken_at_once(autojump_clock: trio.abc.Clock) -> None:
+    hub, woken = Hub(100), list[float]()
+
+    async def follow() -> None:
+        with hub.follow() as follower:
+            await follower.receive()
+            await follower.receive()
+            woken.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(64):
+            nursery.start_soon(follow)
+        await wait_all_tasks_blocked()
+        hub.publish(frame(b"1"))
+        await wait_all_tasks_blocked()
+        hub.publish(frame(b"2"))
+        published_s = trio.current_time()
+    assert max(Counter(woken).values()) <= 4
+    assert max(woken) - published_s < 1.0

@@ -89,3 +89,14 @@ def test_the_engine_s_own_metrics_can_be_read() -> None:
     taken = take_reading(1.0)
     assert taken.commit[-1][0] == math.inf
     assert taken.get_features[-1][0] == math.inf
+
+
+def test_the_latest_points_can_be_had_without_the_rest() -> None:
+    history = PointHistory(3)
+    for second in range(6):
+        history.add(take_reading(float(second)))
+    assert history.added == 5
+    assert len(history.to_columns()["lag_messages"]) == 3
+    assert len(history.to_columns(1)["lag_messages"]) == 1
+    assert len(history.to_columns(0)["lag_messages"]) == 0
+    assert len(history.to_columns(9)["lag_messages"]) == 3

@@ -1,7 +1,7 @@
 """What stands within what, and how each part is."""
 
 from engine.console.snapshot import Health, Node, RunningJob, Worker
-from engine.console.tree import WriterFacts, build_tree
+from engine.console.tree import DiskFacts, WriterFacts, build_tree
 from engine.health import PartState
 
 WRITER = WriterFacts(commit_seq=1234, waiting_rows=0, most_rows=1000)
@@ -84,3 +84,18 @@ def test_a_busy_worker_says_what_it_does() -> None:
 def test_a_writer_that_is_nearly_full_warns() -> None:
     nearly = WriterFacts(commit_seq=1, waiting_rows=800, most_rows=1000)
     assert find(build_tree({}, nearly, [], {}, 0), "writer").state is Health.WARN
+
+
+def test_a_drained_slot_is_off_and_nothing_to_worry_about() -> None:
+    tree = build_tree({"workers": UP}, WRITER, [worker("drained", pid=None)], {}, 0)
+    assert find(tree, "any-0").state is Health.OFF
+    assert find(tree, "supervisor").state is Health.OK
+
+
+def test_the_fullest_disk_is_told_and_warns_when_a_tenth_is_left() -> None:
+    roomy, full = DiskFacts("blobs", 50 * 2**30, 2**36), DiskFacts("data", 2**30, 2**35)
+    tree = build_tree({"engine": RUNNING}, WRITER, [], {}, 0, [roomy, full])
+    assert find(tree, "disks").state is Health.WARN
+    assert find(tree, "disks").detail == "nearly full: 3% free, 1.0 GiB on that of data"
+    tree = build_tree({"engine": RUNNING}, WRITER, [], {}, 0, [roomy])
+    assert find(tree, "disks").state is Health.OK
