@@ -60,6 +60,10 @@ def test_panels_have_ids_titles_units_and_targets_of_their_own(name: str) -> Non
     assert len({panel["title"] for panel in panels}) == len(panels)
     for panel in panels:
         assert panel["fieldConfig"]["defaults"]["unit"] in UNITS, panel["title"]
+        assert panel["fieldConfig"]["defaults"]["noValue"], "what it means that nothing is shown"
+        if any("histogram_quantile" in target["expr"] for target in panel["targets"]):
+            # Of no observations it is NaN, which is drawn as nothing at all.
+            assert "Empty while there is nothing to measure." in panel["description"]
         references = [target["refId"] for target in panel["targets"]]
         assert references, panel["title"]
         assert len(set(references)) == len(references), panel["title"]
