@@ -26,6 +26,7 @@ from engine.app_loop import make_learning_rules, open_learning, run_learning
 from engine.app_retention import run_retention
 from engine.app_workers import open_workforce
 from engine.backends import RedisBackend, open_kafka, open_redis
+from engine.backends.blobs import BlobStore
 from engine.clock import read_clock_us
 from engine.config import EngineConfig, JobTypeConfig, SecurityConfig
 from engine.console import ConsoleParts
@@ -34,6 +35,7 @@ from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
 from engine.generator import GeneratorSettings
 from engine.health import HealthBoard
+from engine.history import ArchiveList, HistoryReads
 from engine.imports import keep_out
 from engine.intake.dead_letters import DeadLetters
 from engine.intake.run import run_intake
@@ -45,6 +47,7 @@ from engine.rpc import BoundAddress, Servicer, serve
 from engine.rpc.tls import open_server_tls
 from engine.services import (
     FeatureService,
+    HistoryService,
     IngestService,
     IntakeService,
     JobService,
@@ -168,6 +171,7 @@ async def _run_parts(
                 "service_a": (
                     IntakeService(dead_letters := _dead_letters(config, store)),
                     IngestService(uploads),
+                    _history_service(config, store, serving.blobs),
                 ),
                 "service_b": (
                     FeatureService(features, models, store.writer, serving.calls),
@@ -178,7 +182,7 @@ async def _run_parts(
                     JobService(jobs, config.workers.job_types),
                     MonitorService(jobs, learning.checks, learning.trainings),
                     WorkerViewService(workforce.supervisor),
-        run_retention(config.retention, store, serving.blobs),
+                    run_retention(config.retention, store, serving.blobs),
                 ),
             },
             tls,
@@ -311,6 +315,12 @@ async def _open_features(
         nursery.start_soon(online.run)
         yield FeatureStore(feature_set, online, store.reader), models
         nursery.cancel_scope.cancel()
+
+
+def _history_service(config: EngineConfig, store: Store, blobs: BlobStore) -> HistoryService:
+    # What is fetched lies in the data folder, though without a name: its disk is watched.
+    reads = HistoryReads(store.reader, blobs, config.paths.data, lambda: store.writer.commit_seq)
+    return HistoryService(ArchiveList(store.reader), reads)
 
 
 def _dead_letters(config: EngineConfig, store: Store) -> DeadLetters:

@@ -46,6 +46,11 @@ _COMMANDS: Final = {
     "dead-letters": LazyCommand(
         "engine.cli.dead_letters", "dead_letters", "List refused messages, or take them in again."
     ),
+    "history": LazyCommand(
+        "engine.cli.history",
+        "history",
+        "Show events or predictions of any age, also archived ones.",
+    ),
     "upload": LazyCommand(
         "engine.cli.upload", "upload", "Upload a file whose rows become feature values."
     ),
