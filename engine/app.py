@@ -162,6 +162,7 @@ async def _run_parts(
         ) as workforce,
         open_scoring(config, jobs, models, workforce.supervisor, serving),
         run_learning(config, store, features, models, learning),
+        run_retention(config.retention, store, serving.blobs),
         _running(
             functools.partial(run_restart_signals, lambda: workforce.supervisor.restart(None))
         ),
@@ -182,7 +183,6 @@ async def _run_parts(
                     JobService(jobs, config.workers.job_types),
                     MonitorService(jobs, learning.checks, learning.trainings),
                     WorkerViewService(workforce.supervisor),
-                    run_retention(config.retention, store, serving.blobs),
                 ),
             },
             tls,
