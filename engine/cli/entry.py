@@ -72,6 +72,9 @@ _COMMANDS: Final = {
     "check-config": LazyCommand(
         "engine.cli.check_config", "check_config", "Check and show the effective configuration."
     ),
+    "compact": LazyCommand(
+        "engine.cli.compact", "compact", "Write the data file of a stopped engine anew, smaller."
+    ),
 }
 
 

@@ -13,6 +13,24 @@ from engine.store.settings import StoreSettings
 
 
 @contextmanager
+def lock_data_file(path: Path) -> Iterator[None]:
+    """Keep every other process of Trellis from the data file until the block ends.
+
+    Raises:
+      DataFileLockedError: another process holds it; the message names that process.
+      DataFileFailedError: the folder or the lock cannot be made.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataFileFailedError(
+            f"cannot make the folder {path.parent}: {error.strerror}; choose another with --data"
+        ) from error
+    with _hold_lock(path.with_name(path.name + ".lock"), path):
+        yield
+
+
+@contextmanager
 def hold_data_file(settings: StoreSettings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Lock the data file for this process, open it and close it at the end.
 
@@ -20,15 +38,8 @@ def hold_data_file(settings: StoreSettings) -> Iterator[duckdb.DuckDBPyConnectio
       DataFileLockedError: another process holds it; the message names that process.
       DataFileFailedError: the file cannot be created or read, or is not a DuckDB file.
     """
-    try:
-        settings.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataFileFailedError(
-            f"cannot make the folder {settings.path.parent}: {error.strerror}; "
-            "choose another with --data"
-        ) from error
-    with _hold_lock(settings.path.with_name(settings.path.name + ".lock"), settings.path):
-        connection = _connect(settings)
+    with lock_data_file(settings.path):
+        connection = connect_data_file(settings)
         try:
             yield connection
         finally:
@@ -65,7 +76,11 @@ def _hold_lock(lock_path: Path, data_path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _connect(settings: StoreSettings) -> duckdb.DuckDBPyConnection:
+def connect_data_file(settings: StoreSettings) -> duckdb.DuckDBPyConnection:
+    """Open the data file, or make it, for who holds its lock.
+
+    Raises: DataFileLockedError, DataFileFailedError, as `hold_data_file`.
+    """
     try:
         connection = duckdb.connect(
             str(settings.path),
