@@ -162,7 +162,7 @@ async def _run_parts(
         ) as workforce,
         open_scoring(config, jobs, models, workforce.supervisor, serving),
         run_learning(config, store, features, models, learning),
-        run_retention(config.retention, store, serving.blobs),
+        run_retention(config.retention, store, serving.blobs, features.feature_set),
         _running(
             functools.partial(run_restart_signals, lambda: workforce.supervisor.restart(None))
         ),
