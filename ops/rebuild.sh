@@ -76,6 +76,10 @@ check_environment() {
         problems+=("configs/containers/engine.env: set TRELLIS_SECURITY__AUTH_TOKEN")
     fi
     [ ${#problems[@]} -eq 0 ] || fail "${problems[@]}"
+    # What the values mean the engine knows; where it is not installed, it says so when it starts.
+    if [ -x .venv/bin/python ]; then
+        .venv/bin/python main.py check-config >/dev/null || fail "the files of configs/ cannot be used"
+    fi
 }
 
 confirm_wipe() {
@@ -118,6 +122,8 @@ grafana     http://127.0.0.1:3000
 TEXT
 if [ -n "$engine" ]; then
     echo "engine      http://127.0.0.1:9464, gRPC on 127.0.0.1:50051, 50052 and 50054"
+    grep -v '^ *#' ops/prometheus/targets/engine.yml | grep -q engine:9464 ||
+        echo "Prometheus does not scrape it: put engine:9464 into ops/prometheus/targets/engine.yml" >&2
 else
     echo "engine      REDIS_URL=redis://127.0.0.1:6379/0 KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092 bash ops/run.sh"
 fi

@@ -3,6 +3,7 @@
 No container engine runs where the tests do, so nothing here starts a container.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -89,6 +90,19 @@ def test_dependencies_are_waited_for(name: str) -> None:
     for other, condition in SERVICES[name].get("depends_on", {}).items():
         assert other in SERVICES
         assert condition == {"condition": "service_healthy"}
+
+
+@each_service
+def test_no_service_keeps_capabilities_but_redis_which_gives_them_up_itself(name: str) -> None:
+    assert (SERVICES[name].get("cap_drop") == ["ALL"]) is (name != "redis")
+
+
+def test_emulated_blob_store_takes_the_engines_client_and_tells_nobody() -> None:
+    # That of the same version refuses the locked client's requests without the first.
+    wanted = {"--skipApiVersionCheck", "--disableProductStyleUrl", "--disableTelemetry"}
+    assert wanted <= set(SERVICES["azurite"]["command"])
+    package = json.loads((ROOT / "tests/azurite/package.json").read_text())
+    assert SERVICES["azurite"]["image"].endswith(f":{package['dependencies']['azurite']}")
 
 
 def test_prometheus_reaches_an_engine_on_the_host() -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import attrs
@@ -58,6 +59,7 @@ def project(tmp_path: Path) -> Project:
     (tmp_path / "ops").mkdir()
     shutil.copy(ROOT / "ops/rebuild.sh", tmp_path / "ops")
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    shutil.copytree(ROOT / "ops/prometheus/targets", tmp_path / "ops/prometheus/targets")
     (tmp_path / "bin").mkdir()
     docker = tmp_path / "bin/docker"
     docker.write_text(RECORDER)
@@ -87,7 +89,9 @@ def test_containers_are_torn_down_built_and_waited_for_each_time_anew(project: P
 
 def test_engine_is_built_and_started_only_when_asked_for(project: Project) -> None:
     project.write("containers/engine.env", "TRELLIS_SECURITY__AUTH_TOKEN=a-token\n")
-    assert project.rebuild("--engine").returncode == 0
+    done = project.rebuild("--engine")
+    assert done.returncode == 0, done.stderr
+    assert "put engine:9464 into ops/prometheus/targets/engine.yml" in done.stderr
     asked = project.asked()
     assert "compose --profile engine build --pull engine" in asked
     assert asked[-1].endswith(f"{ALL} engine")
@@ -164,6 +168,21 @@ def test_environment_that_cannot_work_stops_it_before_anything(
     assert done.returncode == 1
     assert told in done.stderr
     assert "hunter2" not in done.stderr
+    assert project.asked() == []
+
+
+def test_values_that_the_engine_refuses_stop_it_before_anything(project: Project) -> None:
+    python = project.folder / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    command = f'cd "{ROOT}" && exec "{sys.executable}" main.py --config "{project.folder}/configs"'
+    python.write_text(f"#!/bin/sh\n{command} check-config\n")
+    python.chmod(0o755)
+    assert project.rebuild("--dry-run").returncode == 0
+    project.write("kafka.env", "KAFKA_SECURITY_PROTOCOL=PLAIN\n")
+    done = project.rebuild()
+    assert done.returncode == 1
+    assert "KAFKA_SECURITY_PROTOCOL" in done.stderr
+    assert "cannot be used" in done.stderr
     assert project.asked() == []
 
 
