@@ -1,5 +1,6 @@
 """Documents that hang together: their links lead somewhere, their commands exist and are run."""
 
+import importlib.util
 import re
 import shlex
 
@@ -31,6 +32,16 @@ def test_what_looks_like_a_command_is_one_that_is_run(document: Document) -> Non
     for language in ("", "sh", "bash", "shell"):
         for block in document.blocks(language):
             assert not re.search(rf"^\s*{PROGRAMS}", block, re.MULTILINE), block
+
+
+def test_modules_that_are_run_by_name_are_there() -> None:
+    names = {
+        name
+        for document in documents()
+        for name in re.findall(r"python -m ((?:benchmarks|tests|engine)[\w.]*)", document.text)
+    }
+    assert {"benchmarks.growth", "tests.faults"} <= names
+    assert [name for name in names if importlib.util.find_spec(name) is None] == []
 
 
 @pytest.mark.parametrize(
