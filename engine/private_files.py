@@ -1,0 +1,28 @@
+"""Small files that are their owner's alone, whatever lies where they go."""
+
+import os
+from pathlib import Path
+
+from engine.errors import FailedPreconditionError
+
+
+def write_private(path: Path, text: str) -> None:
+    """Put a file where `path` is: whole or not at all, and never readable by others.
+
+    What is at `path` or beside it is replaced, not followed if it is a link.
+
+    Args:
+      text: ASCII.
+    Raises:
+      FailedPreconditionError: the folder takes no file.
+    """
+    draft = path.with_name(f"{path.name}.tmp")
+    try:
+        draft.unlink(missing_ok=True)
+        # Never readable by others, not even before a chmod.
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+        draft.replace(path)
+    except OSError as error:
+        raise FailedPreconditionError(f"cannot write {path}: {error.strerror}") from error
