@@ -17,6 +17,9 @@ MOST_FILES: Final = 32
 MOST_BYTES: Final = 512 * 2**20
 """What one read has on the disk. A single archive may have more; then it is there alone."""
 _MOST_FETCHES_EACH: Final = 4
+_KEPT_ROWS: Final = 64
+_KEPT_BYTES: Final = 64 * 1024
+"""Of each archive that was taken off the disk again, and there may be thousands."""
 
 
 @attrs.define(eq=False)
@@ -81,13 +84,17 @@ class ArchiveCursor(Cursor):
             self._rows, self._latest = rows, batch
 
     def leave(self) -> None:
-        """Let go of the file and of what was read ahead of need; `load` fetches it again."""
-        if self._rows is not None:
-            assert self._latest is not None
-            # Less than the key itself, so that this is loaded again before others go past it.
-            self._bound = self._rows.first_key[:1]
-            self._start = self._latest.places[self._rows.start].as_py()
-            self._rows = None
+        """Let go of the file and of most that was read ahead; `load` fetches it again."""
+        if self._rows is not None and self._latest is not None:
+            ahead = self._rows.start
+            # Rows that came late are few in each of many archives: these are not fetched for each.
+            head = self._rows.copy_head(most_rows=_KEPT_ROWS, most_bytes=_KEPT_BYTES)
+            behind = ahead + head.num_rows
+            if behind < self._latest.rows.num_rows:
+                self._start = self._latest.places[behind].as_py()
+            self._rows = SortedRows(self._selection.table, head)
+            self._bound = self._rows.last_key
+        self._latest = None
         if self._scanning is not None:
             self._scanning.file.close()
             self._scanning = None

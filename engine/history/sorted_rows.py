@@ -44,6 +44,12 @@ class SortedRows:
         self.start = bisect_left(range(self._rows.num_rows), limit, lo=start, key=self._key_at)
         return self._rows.slice(start, self.start - start)
 
+    def copy_head(self, *, most_rows: int, most_bytes: int) -> pa.RecordBatch:
+        """Return the first rows that are left, apart from the batch: at least one, and so many."""
+        left = self._rows.slice(self.start)
+        head = next(split_rows(left, most_rows=most_rows, most_bytes=most_bytes))
+        return head.take(pa.array(range(head.num_rows)))
+
     def _key_at(self, row: int) -> Key:
         return tuple(column[row].as_py() for column in self._key_columns)
 

@@ -64,6 +64,16 @@ def make_events(
     )
 
 
+def make_stored_events(keys: Sequence[tuple[int, int, int]]) -> pa.RecordBatch:
+    """Return events as the data file has them, each of a time in µs, a commit and an offset."""
+    times, commits, offsets = zip(*keys, strict=True)
+    rows = make_events(times).to_pydict()
+    rows |= {"commit_seq": commits, "offset": offsets, "partition": [0] * len(times)}
+    return pa.record_batch(
+        [pa.array(rows[field.name], field.type) for field in EVENTS.schema], schema=EVENTS.schema
+    )
+
+
 def make_predictions(times_us: Sequence[int], *, entity_key: int = 7) -> pa.RecordBatch:
     """Return predictions of these times, as they are appended."""
     schema = pa.schema([field for field in PREDICTIONS.schema if field.name != "commit_seq"])
@@ -181,6 +191,7 @@ __all__ = [
     "key_of",
     "make_events",
     "make_predictions",
+    "make_stored_events",
     "move",
     "read_all",
     "read_table",
