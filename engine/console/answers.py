@@ -105,6 +105,16 @@ class DeadLetter(msgspec.Struct, frozen=True):
     replayed_at_us: int | None
 
 
+class DeadLetterList(msgspec.Struct, frozen=True):
+    """Some refused messages, the latest first."""
+
+    letters: tuple[DeadLetter, ...]
+    pending: int
+    """How many there are in all."""
+    next_before: str
+    """What to ask for to get those before; empty: there are none."""
+
+
 class FeatureState(msgspec.Struct, frozen=True):
     """A feature, and what it was last fed with."""
 
@@ -178,6 +188,21 @@ class ModelChange(msgspec.Struct, frozen=True):
     version: int | None
     change: str
     detail: str
+
+
+class ModelSummary(msgspec.Struct, frozen=True):
+    """A model in a few words."""
+
+    name: str
+    entity: str
+    description: str
+    champion: int | None
+    trainable: bool
+    versions: int
+    changed_at_us: int
+    """When its latest version was made."""
+    metric: Metric | None
+    """The first of the champion's, by which versions are compared."""
 
 
 class Model(msgspec.Struct, frozen=True):

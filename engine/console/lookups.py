@@ -7,6 +7,7 @@ import msgspec
 
 from engine.console.answers import (
     DeadLetter,
+    DeadLetterList,
     DriftLook,
     DriftMap,
     DriftScore,
@@ -18,10 +19,11 @@ from engine.console.answers import (
     JobList,
     Model,
     ModelChange,
+    ModelSummary,
     Replacement,
     show_job,
 )
-from engine.console.models import show_model
+from engine.console.models import show_model, summarise_model
 from engine.console.parts import ConsoleParts
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from engine.features.values import FeatureValue
@@ -38,8 +40,13 @@ _REPLACEMENTS: Final = 12
 _JOBS: Final = 30
 _DEAD_LETTERS: Final = 20
 _PAYLOAD_BYTES: Final = 512
-_CHANGES: Final = 200
+_TIME_DIGITS: Final = 17
+"""Of microseconds since 1970, until the year 5138."""
+_CHANGES: Final = 30
 _LOOKS: Final = 60
+_LEAST_LOOKS: Final = 12
+_SCORES: Final = 12_000
+"""Of the looks at a model with hundreds of features: more would be megabytes."""
 _EVENTS: Final = 30
 _PREDICTIONS: Final = 25
 _STACK_CHARACTERS: Final = 16_000
@@ -81,12 +88,26 @@ async def find_job(parts: ConsoleParts, job_id: str) -> Job:
     return show_job(await parts.jobs.get(job_id), whole=True)
 
 
-async def find_dead_letters(parts: ConsoleParts) -> list[DeadLetter]:
-    """Return messages that were refused and not taken in since. Raises StoreError."""
+async def find_dead_letters(parts: ConsoleParts, before: str) -> DeadLetterList:
+    """Return messages that were refused and not taken in since.
+
+    Args:
+      before: `next_before` of the page before; empty for the latest.
+    Raises:
+      InvalidArgumentError: `before` is no such thing.
+      StoreError, DeadlineExceededError: the query failed.
+    """
     letters = await parts.dead_letters.list_dead_letters(
-        limit=_DEAD_LETTERS, state=DeadLetterState.PENDING, max_payload_bytes=_PAYLOAD_BYTES
+        limit=_DEAD_LETTERS,
+        state=DeadLetterState.PENDING,
+        max_payload_bytes=_PAYLOAD_BYTES,
+        after=_read_place(before) if before else None,
     )
-    return [
+    [(pending,)] = await parts.store.reader.fetch_rows(
+        _QUERIES["pending_dead_letters"], timeout_s=_TIMEOUT_S
+    )
+    last = letters[-1] if len(letters) == _DEAD_LETTERS else None
+    shown = tuple(
         DeadLetter(
             letter.dead_letter_id,
             letter.received_us,
@@ -97,32 +118,45 @@ async def find_dead_letters(parts: ConsoleParts) -> list[DeadLetter]:
             letter.replayed_us,
         )
         for letter in letters
-    ]
-
-
-async def find_models(parts: ConsoleParts) -> list[Model]:
-    """Return all models, those that learn first. Raises StoreError, DeadlineExceededError."""
-    rows = await parts.store.reader.fetch_rows(
-        _QUERIES["model_changes"], {"most": _CHANGES}, timeout_s=_TIMEOUT_S
     )
-    changes: dict[str, list[ModelChange]] = {}
-    for at_us, model, version, change, detail in rows:
-        changes.setdefault(model, []).append(ModelChange(at_us, version, change, detail or ""))
+    return DeadLetterList(
+        shown, pending, "" if last is None else f"{last.received_us}/{last.dead_letter_id}"
+    )
+
+
+def _read_place(text: str) -> tuple[int, str]:
+    received, _, dead_letter_id = text.partition("/")
+    if not (received.isascii() and received.isdigit() and len(received) <= _TIME_DIGITS):
+        raise InvalidArgumentError("before", "is not the place of a message")
+    return int(received), dead_letter_id
+
+
+async def find_models(parts: ConsoleParts) -> list[ModelSummary]:
+    """Return all models in a few words, those that learn first."""
     found = [
-        show_model(
-            model,
-            changes.get(model.name, []),
-            trainable=_is_trainable(parts, model.name),
-        )
+        summarise_model(model, trainable=_is_trainable(parts, model.name))
         for model in parts.models.list()
     ]
     return sorted(found, key=lambda model: not model.trainable)
 
 
+async def find_model(parts: ConsoleParts, name: str) -> Model:
+    """Return a model whole. Raises NotFoundError, StoreError, DeadlineExceededError."""
+    model = parts.models.find(name)
+    rows = await parts.store.reader.fetch_rows(
+        _QUERIES["model_changes"], {"model": name, "most": _CHANGES}, timeout_s=_TIMEOUT_S
+    )
+    changes = [
+        ModelChange(at_us, version, change, detail or "") for at_us, version, change, detail in rows
+    ]
+    return show_model(model, changes, trainable=_is_trainable(parts, name))
+
+
 async def find_drift(parts: ConsoleParts, model: str, threshold: float) -> DriftMap:
     """Return the latest looks at a model. Raises NotFoundError, StoreError."""
-    parts.models.find(model)
-    reports = await parts.checks.list(model, most=_LOOKS)
+    features = len(parts.models.find(model).default.features)
+    looks = max(_LEAST_LOOKS, min(_LOOKS, _SCORES // max(1, features)))
+    reports = await parts.checks.list(model, most=looks)
     return DriftMap(model, threshold, tuple(_show_look(report) for report in reversed(reports)))
 
 

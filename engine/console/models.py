@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from engine.console.answers import Metric, Model, ModelChange, Training, Version
+from engine.console.answers import Metric, Model, ModelChange, ModelSummary, Training, Version
 from engine.models import Measured, ModelVersion, TrainedArtifact
 from engine.models import Model as KnownModel
 
@@ -42,6 +42,22 @@ def show_model(
         ),
         versions_left_out=len(model.versions) - len(shown),
         changes=tuple(changes),
+    )
+
+
+def summarise_model(model: KnownModel, *, trainable: bool) -> ModelSummary:
+    """Return a model in a few words; with hundreds of them, all versions of all are megabytes."""
+    champion = model.champion
+    trained = None if champion is None else champion.trained
+    return ModelSummary(
+        name=model.name,
+        entity=model.entity,
+        description=model.description,
+        champion=None if champion is None else champion.version,
+        trainable=trainable,
+        versions=len(model.versions),
+        changed_at_us=model.latest.created_at_us,
+        metric=None if trained is None or not trained.metrics else _show_metric(trained.metrics[0]),
     )
 
 

@@ -41,11 +41,16 @@ LEFT JOIN outcome ON outcome.job_id = lost.job_id
 ORDER BY ended.logged_at DESC
 
 -- name: model_changes
--- The latest changes of all models.
-SELECT epoch_us(logged_at), model, version, change, detail
+-- The latest changes of a model.
+SELECT epoch_us(logged_at), version, change, detail
 FROM model_log
+WHERE model = $model
 ORDER BY logged_at DESC
 LIMIT $most
+
+-- name: pending_dead_letters
+-- How many messages were refused and not taken in since.
+SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL
 
 -- name: events_of_entity
 -- The latest events of an entity.

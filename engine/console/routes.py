@@ -114,9 +114,10 @@ def build_routes(console: Console, access: Access, drift_threshold: float) -> li
         look_up("/api/workers/{slot}/stack", _find_stack),
         look_up("/api/jobs", _find_jobs),
         look_up("/api/jobs/{job_id}", _find_job),
-        look_up("/api/dead-letters", lambda parts, _: lookups.find_dead_letters(parts)),
+        look_up("/api/dead-letters", _find_dead_letters),
         look_up("/api/features", lambda _, __: console.find_features()),
         look_up("/api/models", lambda parts, _: lookups.find_models(parts)),
+        look_up("/api/models/{name}", _find_model),
         look_up("/api/drift", partial(_find_drift, drift_threshold)),
         look_up("/api/drift/{report_id}", _find_drift_of_feature),
         look_up("/api/entity", _find_entity),
@@ -135,6 +136,14 @@ async def _find_jobs(parts: ConsoleParts, request: Request) -> Any:
 
 async def _find_job(parts: ConsoleParts, request: Request) -> Any:
     return await lookups.find_job(parts, request.path_params["job_id"])
+
+
+async def _find_dead_letters(parts: ConsoleParts, request: Request) -> Any:
+    return await lookups.find_dead_letters(parts, request.query_params.get("before", ""))
+
+
+async def _find_model(parts: ConsoleParts, request: Request) -> Any:
+    return await lookups.find_model(parts, request.path_params["name"])
 
 
 async def _find_drift(threshold: float, parts: ConsoleParts, request: Request) -> Any:

@@ -1,6 +1,7 @@
 """The Console in a real browser, on a real engine: idle, at work, and when things go wrong."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.console_browser import open_browser, visiting
-from tests.support.console_world import ConsoleWorld, console_world
+from tests.support.console_world import HOSTILE, ConsoleWorld, console_world
 from tests.support.engine_process import EngineProcess
 from tests.support.remote_world import eventually
 
@@ -19,10 +20,10 @@ MOST_BYTES = 150 * 1024
 FIRST_PAINT_MS = 1_000
 """Ten times what it takes: tests beside this one may have the processors."""
 PATIENCE_MS = 30_000
-HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 VIEWS = {
     "overview": "overview",
     "jobs": "jobs",
+    "features": "features",
     "models": "models",
     "drift": "drift/buys/look-011/views",
     "entity": "entity/7/buys",
@@ -75,6 +76,7 @@ def test_every_view_is_whole_readable_and_asks_nobody_else(
             expect(visit.page.locator("h1")).to_have_count(1)
             visit.keep_picture(f"{name}-{look}")
             assert visit.faults() == [], name
+            assert visit.violations() == [], name
             wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             assert visit.page.evaluate(wider) == 0, name
         assert visit.outside_requests() == []
@@ -106,6 +108,9 @@ def test_hostile_text_is_shown_and_not_run(world: ConsoleWorld, browser: Browser
         expect(attempts.first).to_contain_text("onerror", timeout=PATIENCE_MS)
         visit.page.locator(".fold summary").first.click()
         expect(visit.page.locator("pre").first).to_contain_text("<script>")
+        letter = visit.page.locator("tr", has=visit.find_message("world/0/9998"))
+        expect(letter).to_contain_text("<script>", timeout=PATIENCE_MS)
+        expect(visit.page.get_by_text(re.compile("10,0.. in all"))).to_be_visible()
         visit.go(f"drift/{HOSTILE}/{HOSTILE}/{HOSTILE}")
         visit.go(f"entity/{HOSTILE}/{HOSTILE}")
         assert "pwned" not in visit.page.title()
@@ -159,6 +164,8 @@ def test_a_stopped_worker_runs_out_its_lease_and_its_stack_is_shown(
         expect(story).to_contain_text("It was in sleep (job_bodies.py")
         story.get_by_text("What it was doing when it ended").click()
         expect(story.locator("pre")).to_contain_text("job_bodies.py")
+        card.get_by_text("What it was doing").click()
+        expect(card.locator("pre")).to_contain_text("job_bodies.py", timeout=PATIENCE_MS)
         visit.keep_picture("overview-stopped")
 
 
@@ -205,7 +212,7 @@ def test_the_page_can_be_walked_by_keyboard(world: ConsoleWorld, browser: Browse
         visit.go("overview")
         focused = "document.activeElement.textContent.trim()"
         walked = []
-        for _ in range(8):
+        for _ in range(9):
             visit.page.keyboard.press("Tab")
             walked.append(visit.page.evaluate(focused))
             assert visit.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") in (
@@ -213,7 +220,8 @@ def test_the_page_can_be_walked_by_keyboard(world: ConsoleWorld, browser: Browse
                 "auto",
             )
         assert walked[0] == "Skip to content"
-        assert walked[2:8] == ["Overview", "Jobs", "Models", "Drift", "Entity", "Unlock actions"]
+        assert walked[2:8] == ["Overview", "Jobs", "Features", "Models", "Drift", "Entity"]
+        assert walked[8] == "Unlock actions"
         visit.page.keyboard.press("Enter")
         expect(visit.page.get_by_label("Token")).to_be_focused()
         visit.page.keyboard.press("Escape")
@@ -259,7 +267,9 @@ def test_no_other_site_can_look_or_act(world: ConsoleWorld) -> None:
         assert client.get("/api/jobs?state=lost").status_code == 400
 
 
-def test_an_engine_that_is_gone_is_told(browser: Browser, tmp_path: Path) -> None:
+def test_an_engine_that_is_gone_is_told_and_so_is_that_it_is_back(
+    browser: Browser, tmp_path: Path
+) -> None:
     with (
         EngineProcess(tmp_path / "data", settings=("shutdown.grace_s=40",)) as engine,
         visiting(browser, engine.address("metrics")) as visit,
@@ -276,3 +286,10 @@ def test_an_engine_that_is_gone_is_told(browser: Browser, tmp_path: Path) -> Non
         expect(visit.page.locator("h1")).to_contain_text("The engine is stopping")
         visit.keep_picture("overview-lost")
         assert visit.faults() == []
+        assert visit.violations() == []
+        port = engine.address("metrics").rpartition(":")[2]
+        with EngineProcess(tmp_path / "data", settings=(f"server_ports.metrics={port}",)) as again:
+            told = visit.page.get_by_role("status")
+            expect(told).to_contain_text(f"started anew, as process {again.pid}", timeout=60_000)
+            expect(visit.page.locator(".link-state")).to_contain_text("live")
+            expect(visit.page.locator(".lost")).to_have_count(0)

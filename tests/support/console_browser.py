@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-PICTURES = ROOT / "artifacts" / "console"
+PICTURES = Path(os.environ.get("TRELLIS_PICTURES") or ROOT / "artifacts" / "console")
+_MOST_PAGES = 20
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -24,6 +25,7 @@ _FLAGS = (
     "--disable-sync",
 )
 
+_AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
 _CHECKS = (Path(__file__).parent / "console_checks.js").read_text(encoding="utf-8")
 
 
@@ -74,6 +76,17 @@ class Visit:
         self.page.locator(".link-state", has_text="live").wait_for(timeout=20_000)
         self.page.locator(".loading").first.wait_for(state="detached", timeout=20_000)
 
+    def find_message(self, dead_letter_id: str) -> Locator:
+        """Return the button of a refused message, on whatever page of the list it is."""
+        self.go("jobs")
+        button = self.page.get_by_role("button", name=f"Take in message {dead_letter_id}")
+        for _ in range(_MOST_PAGES):
+            if button.count():
+                break
+            self.page.get_by_role("link", name="Older messages").click()
+            self.page.locator(".loading").first.wait_for(state="detached", timeout=20_000)
+        return button
+
     def keep_picture(self, name: str) -> Path:
         """Keep what is shown, for people to look at."""
         PICTURES.mkdir(parents=True, exist_ok=True)
@@ -88,6 +101,18 @@ class Visit:
     def faults(self) -> list[str]:
         """Return what is wrong for those who cannot see well, or at all."""
         return list(self.page.evaluate(_CHECKS))
+
+    def violations(self) -> list[str]:
+        """Return what axe-core finds that is serious or critical."""
+        # Evaluated from outside: the page's policy lets no other script in.
+        self.page.evaluate(f"() => {{ {_AXE} }}")
+        found = self.page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+        return [
+            f"{one['id']}: {node['html'][:160]}"
+            for one in found["violations"]
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
 
     def _note(self, message: Any) -> None:
         # A refusal that a test asks for is told here, too.

@@ -9,7 +9,7 @@ import grpc
 import msgspec
 import trio
 
-from engine.clock import read_clock_us
+from engine.clock import read_clock_us, to_datetime
 from engine.learning.drift_records import (
     DRIFTED,
     Bins,
@@ -18,7 +18,7 @@ from engine.learning.drift_records import (
     row_of_refusal,
     rows_of_report,
 )
-from engine.records import WriteRequest
+from engine.records import Upsert, WriteRequest
 from engine.store import StoreSettings, open_store
 from proto.trellis.v1 import jobs_pb2, workers_pb2
 from tests.support.engine_process import EngineProcess
@@ -45,6 +45,10 @@ SETTINGS = (
     "workers.retry_first_s=0.5",
     f"workers.job_types={{{_JOB_TYPES}}}",
 )
+DEAD_LETTERS = 10_000
+HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
+BROKEN = b'{"user_id": 7, "action":'
+MENDED = b'{"user_id": 990007, "action": "view", "timestamp": 1735689600}'
 _LOOKS = 12
 _FEATURES = ("views", "spend", "(prediction)")
 
@@ -98,6 +102,7 @@ def console_world(folder: Path) -> Iterator[ConsoleWorld]:
     data = folder / "data"
     add_versions(data, configs, "buys", (CHAMPION, CHAMPION))
     trio.run(_add_looks, data)
+    trio.run(_add_dead_letters, data)
     with (
         EngineProcess(data, config_dir=configs, settings=SETTINGS, arguments=("--demo",)) as engine,
         grpc.insecure_channel(engine.address("service_d")) as channel,
@@ -113,6 +118,33 @@ async def _add_looks(data: Path) -> None:
             if report.verdict == DRIFTED:
                 refusal = row_of_refusal(report, "policy.cool_down lasts 50 s more")
                 await store.writer.submit(WriteRequest((refusal,)))
+
+
+async def _add_dead_letters(data: Path) -> None:
+    """Add refused messages: the latest would be taken in now, the one before is markup."""
+    at_us = read_clock_us()
+    payloads = [BROKEN] * (DEAD_LETTERS - 2) + [HOSTILE.encode(), MENDED]
+    rows = tuple(
+        (
+            f"world/0/{place}",
+            "world",
+            0,
+            place,
+            "world",
+            to_datetime(at_us - (DEAD_LETTERS - place) * 1_000).replace(tzinfo=None),
+            payload,
+            "invalid_json",
+            HOSTILE if payload == HOSTILE.encode() else "refused by an earlier release",
+            to_datetime(at_us).replace(tzinfo=None),
+        )
+        for place, payload in enumerate(payloads)
+    )
+    columns = (
+        *("dead_letter_id", "topic", "partition", "offset", "broker_incarnation"),
+        *("received_at", "payload", "reason", "detail", "published_at"),
+    )
+    async with open_store(StoreSettings(path=data / "trellis.duckdb")) as store:
+        await store.writer.submit(WriteRequest((Upsert("dead_letters", columns, rows),)))
 
 
 def _make_look(place: int) -> DriftReport:
@@ -135,7 +167,9 @@ def _make_look(place: int) -> DriftReport:
 
 def _feature(name: str, far: float) -> FeatureDrift:
     reference = [0.1, 0.2, 0.4, 0.2, 0.1]
-    current = [share + far * (rank - 2) / 10 for rank, share in enumerate(reference)]
+    # Towards the higher values, without any share below nothing.
+    weights = [share * (1 + far * (rank - 2) / 2) for rank, share in enumerate(reference)]
+    current = [weight / sum(weights) for weight in weights]
     return FeatureDrift(
         feature=name,
         kind="numeric",

@@ -5,11 +5,22 @@ const SVG = "http://www.w3.org/2000/svg";
 const SVG_TAGS = new Set(["svg", "g", "path", "circle", "rect", "line"]);
 const KEY = Symbol("key");
 const PROPS = Symbol("props");
+const DRAWN = Symbol("drawn");
 
 /** Describe an element. `on…` properties are listeners, `key` tells siblings apart. */
 export function h(tag, props, ...children) {
   const kept = children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false);
   return { tag, props: props ?? {}, children: kept.map((one) => (typeof one === "object" ? one : String(one))) };
+}
+
+/** Describe anew only when one of the facts is another than last time: for what is big. */
+export function kept(describe) {
+  let facts = [];
+  let described = null;
+  return (...given) => {
+    if (described === null || given.some((one, place) => one !== facts[place])) [facts, described] = [given, describe(...given)];
+    return described;
+  };
 }
 
 /** Make the children of `parent` what is described. */
@@ -61,6 +72,9 @@ function update(node, one) {
     if (node.data !== one) node.data = one;
     return;
   }
+  // What is described by the very same object has been drawn already, with all that is in it.
+  if (node[DRAWN] === one) return;
+  node[DRAWN] = one;
   const before = node[PROPS] ?? {};
   for (const name of Object.keys(before)) if (!(name in one.props)) set(node, name, null, before[name]);
   for (const [name, value] of Object.entries(one.props)) {

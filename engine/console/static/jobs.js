@@ -9,8 +9,8 @@ import { badge, empty, jobBadge, jobLink, loaded, panel, progressBar, stack, tab
 const STATES = ["", "running", "queued", "scheduled", "succeeded", "failed", "dead", "cancelled"];
 const FRESH_MS = 4000;
 
-export function jobs([id, state, before]) {
-  return id ? [job(id)] : [list(state ?? "", before ?? ""), deadLetters()];
+export function jobs([id, state, before, lettersBefore]) {
+  return id ? [job(id)] : [list(state ?? "", before ?? ""), deadLetters(`#jobs//${state ?? ""}/${before ?? ""}`, lettersBefore ?? "")];
 }
 
 function list(state, before) {
@@ -82,13 +82,14 @@ function attempt(one) {
     one.stack && stack(one.stack, "Stack", one.attempt === 1));
 }
 
-function deadLetters() {
-  const answer = ask("/api/dead-letters", "dead_letters");
-  return h("div", { key: "letters" }, panel("Refused messages", {}, h("p", { class: "quiet panel-text" }, "Messages from Kafka that are not events. They are kept with their bytes, and can be taken in after a fix."), loaded(answer, (letters) => letters.length
-    ? table("Refused messages", ["Received", "Why", "Message", ""], letters.map((one) => h("tr", { key: one.dead_letter_id },
+function deadLetters(here, before) {
+  const answer = ask(`/api/dead-letters?before=${encodeURIComponent(before)}`, "dead_letters");
+  return h("div", { key: `letters-${before}` }, panel("Refused messages", {}, h("p", { class: "quiet panel-text" }, "Messages from Kafka that are not events. They are kept with their bytes, and can be taken in after a fix."), loaded(answer, ({ letters, pending, next_before }) => letters.length
+    ? [table("Refused messages", ["Received", "Why", "Message", ""], letters.map((one) => h("tr", { key: one.dead_letter_id },
       h("td", null, time(one.received_at_us, live.pulse.at_us)),
       h("td", null, h("b", null, one.reason), h("p", { class: "quiet clip" }, one.detail)),
       h("td", null, h("code", { class: "clip payload" }, one.payload), h("span", { class: "quiet" }, ` ${bytes(one.payload_size_bytes)} · ${tail(one.dead_letter_id)}`)),
-      h("td", null, actionButton("Take in", "replay-dead-letter", { dead_letter_id: one.dead_letter_id }, null, { "aria-label": `Take in message ${one.dead_letter_id}` })))))
+      h("td", null, actionButton("Take in", "replay-dead-letter", { dead_letter_id: one.dead_letter_id }, null, { "aria-label": `Take in message ${one.dead_letter_id}` }))))),
+      h("p", { class: "pages" }, h("span", { class: "quiet" }, `${count(pending)} in all. `, pending > letters.length && ["Many at once: ", h("code", null, "python main.py dead-letters replay --all"), "."]), before && h("a", { href: here }, "Latest messages"), next_before && h("a", { href: `${here}/${encodeURIComponent(next_before)}` }, "Older messages"))]
     : empty("No message has been refused", "A broken one never holds up those beside it."))));
 }

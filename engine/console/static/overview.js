@@ -15,7 +15,7 @@ const ENDS = {
   memory: "It took more memory than it may",
   cancelled: "Its job was cancelled and did not stop",
   recycled: "It left as planned",
-  shutdown: "It left when the engine stopped",
+  shutdown: "It was told to leave",
   host_lost: "Its machine was lost",
   out_of_reach: "It could not reach the engine",
   engine_lost: "The engine before this one was lost",
@@ -131,7 +131,7 @@ function worker(one, pulse) {
       : h("p", { class: "quiet lease-text" }, one.state === "drained" ? "Taken out of work until it is resumed." : one.starts_in_s ? `next start in ${duration(one.starts_in_s)}` : "a process is being started"),
     one.job ? jobInHand(one.job, pulse) : one.state === "idle" && h("p", { class: "quiet" }, "waits for a job"),
     end && h("div", { class: "last-end" },
-      h("p", null, h("span", { class: "quiet" }, one.restarts === 1 ? "Replaced once, " : `Replaced ${one.restarts} times, last `), time(end.ended_at_us, pulse.at_us), ": ", h("b", null, end.cause), end.detail && ` – ${end.detail}`),
+      h("p", null, h("span", { class: "quiet" }, one.restarts === 0 ? "The one before ended " : one.restarts === 1 ? "Replaced once, " : `Replaced ${one.restarts} times, last `), time(end.ended_at_us, pulse.at_us), ": ", h("b", null, end.cause), end.detail && ` – ${end.detail}`),
       end.has_stack && lastStack(one)));
 }
 
