@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from engine.errors import AddressInUseError
 from engine.health import HealthBoard
 from engine.web.client_stream import ClientStream
-from engine.web.guard import Guard
+from engine.web.guard import Guard, is_loopback
 from engine.web.routes import build_app
 
 _BACKLOG: Final = 128
@@ -56,6 +56,11 @@ async def run_http(
     Cancellation: stops accepting, closes idle connections, lets requests under way finish within
       `grace_s`, then cuts them.
     """
+    if not is_loopback(host):
+        logger.warning(
+            "http without TLS: tokens and data cross the network in the clear",
+            extra={"host": host, "remedy": "a proxy with TLS, or an SSH tunnel to 127.0.0.1"},
+        )
     listening = _bind(host, port)
     bound_port: int = listening.getsockname()[1]
     guarded = Guard(build_app(health, extra_routes=extra_routes), host, _post_paths(extra_routes))

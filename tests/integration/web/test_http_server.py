@@ -245,6 +245,14 @@ async def test_a_taken_port_is_a_clear_error() -> None:
             await run_http("127.0.0.1", port, HealthBoard(), grace_s=1)
 
 
+async def test_an_address_that_others_reach_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    # One for documentation, which no machine has: nothing is opened.
+    with pytest.raises(AddressInUseError):
+        await run_http("192.0.2.1", 0, HealthBoard(), grace_s=1)
+
+    assert "http without TLS: tokens and data cross the network in the clear" in caplog.messages
+
+
 async def test_children_do_not_inherit_the_listening_socket() -> None:
     async with open_server():
         listening = [fd for fd in _sockets() if _is_listening(fd)]
