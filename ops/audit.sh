@@ -8,6 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 uv="${UV:-.venv/bin/uv}"
 python="${PYTHON:-.venv/bin/python}"
 readonly AUDITOR=pip-audit==2.10.1
+export UV_HTTP_TIMEOUT=15
 work="$(mktemp -d)"
 trap 'rm -rf -- "$work"' EXIT
 failed="" unasked=""
@@ -64,7 +65,7 @@ check_vulnerabilities() {
     done < <(grep -vE '^[[:space:]]*(#|$)' ops/audit-accepted.txt)
     # Exit code 1 says "found some" as well as "could not ask": the report is there only if it could.
     "$uv" tool run --from "$AUDITOR" pip-audit --requirement "$1.lock" --require-hashes \
-        --disable-pip --no-deps --progress-spinner off --format json --output "$report" \
+        --disable-pip --no-deps --timeout 15 --progress-spinner off --format json --output "$report" \
         "${ignored[@]}" >"$work/log" 2>&1 || true
     if [ ! -s "$report" ]; then
         pass_over "$1.lock was not compared with known vulnerabilities: nobody could be asked" \

@@ -17,6 +17,8 @@ ensure_prometheus
 if (($#)); then
   exec .venv/bin/python -m pytest "$@"
 fi
+# Says what it cannot ask, where there is no way out of this machine.
+bash ops/audit.sh
 # Tests that look at the machine's processes, or at the clock, run alone; the others, which mostly
 # wait for processes, beside each other by whole files.
 alone=(

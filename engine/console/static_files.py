@@ -70,9 +70,7 @@ def answer_file(request: Request, file: StaticFile) -> Response:
     headers = {
         "cache-control": "no-cache",
         "content-security-policy": _POLICY,
-        "cross-origin-opener-policy": "same-origin",
         "etag": file.etag,
-        "permissions-policy": "camera=(), geolocation=(), microphone=()",
         "vary": "accept-encoding",
     }
     if file.etag in request.headers.get("if-none-match", ""):

@@ -139,6 +139,37 @@ async def test_unknown_path_is_a_json_404_with_security_headers() -> None:
     assert "server" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "host", "status"),
+    [
+        ("/metrics", "GET", "localhost", 200),
+        ("/healthz", "GET", "localhost", 200),
+        ("/nothing", "GET", "localhost", 404),
+        ("/metrics", "DELETE", "localhost", 405),
+        ("/metrics", "OPTIONS", "localhost", 405),
+        ("/metrics", "GET", "rebound.example", 421),
+    ],
+)
+async def test_every_answer_keeps_other_sites_out(
+    path: str, method: str, host: str, status: int
+) -> None:
+    async with open_server() as server:
+        answer = await server.ask(path, method, host=host, origin="http://evil.example")
+
+    assert answer.status == status
+    headers = answer.headers
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"] == "no-store"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert "camera=()" in headers["permissions-policy"]
+    # No other origin is allowed anything, whatever it asks.
+    assert not [name for name in headers if name.startswith("access-control-")]
+
+
 async def test_head_has_no_body_and_other_methods_are_refused() -> None:
     async with open_server() as server:
         head = await server.ask("/healthz", "HEAD")
