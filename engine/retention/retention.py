@@ -89,8 +89,7 @@ class Retention:
         )
         moved = 0 if bound is None else await self._move_before(table, bound)
         await self._show_oldest(table)
-        if moved:
-            logger.info("rows moved to the blob store", extra={"table": table.name, "rows": moved})
+        logger.info("due rows moved to the blob store", extra={"table": table.name, "rows": moved})
         return moved
 
     async def _visit(self, table: MovableTable) -> None:

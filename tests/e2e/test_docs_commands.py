@@ -35,6 +35,7 @@ RUN_ELSEWHERE = {
     ".venv/bin/python main.py restore /var/backups/trellis/monday data-of-monday": (
         "tests/e2e/test_backup.py does"
     ),
+    "python main.py compact": "needs a stopped engine; tests/e2e/test_retention.py has one",
     "REDIS_URL=redis://127.0.0.1:6379/0 KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092 bash ops/run.sh": (
         "needs the containers; external servers are tested in tests/integration"
     ),

@@ -189,9 +189,14 @@ def _comparable(value: Any) -> Any:
 
 
 @asynccontextmanager
-async def open_world(folder: Path) -> AsyncIterator[RetentionWorld]:
+async def open_world(
+    folder: Path, *, checkpoint_wal_bytes: int = 64 * 2**20
+) -> AsyncIterator[RetentionWorld]:
     """Open the data file and the blobs of a folder."""
-    async with open_store(StoreSettings(path=folder / "trellis.duckdb")) as store:
+    settings = StoreSettings(
+        path=folder / "trellis.duckdb", checkpoint_wal_bytes=checkpoint_wal_bytes
+    )
+    async with open_store(settings) as store:
         driver = FolderDriver(open_blob_files(_made(folder / "blobs")), 10.0)
         yield RetentionWorld(folder, store, BlobStore(driver))
 
