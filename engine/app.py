@@ -33,6 +33,8 @@ from engine.console import ConsoleParts
 from engine.disk_space import run_disk_watch
 from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
+from engine.features.horizon import Horizon, fetch_kept_rules
+from engine.features.retention_rules import check_moved
 from engine.generator import GeneratorSettings
 from engine.health import HealthBoard
 from engine.history import ArchiveList, HistoryReads
@@ -302,7 +304,11 @@ async def _open_features(
     """Bring features and models into memory; from then on they follow every commit."""
     health.register("features", required=True, detail="reading history")
     feature_set = compile_feature_set(config.features)
-    online = OnlineStore(feature_set, config.online)
+    horizon = Horizon()
+    await horizon.load(store.reader)
+    check_moved(feature_set, horizon, await fetch_kept_rules(store.reader), read_clock_us())
+    online = OnlineStore(feature_set, config.online, horizon=horizon)
+    store.writer.add_commit_listener(horizon.note_commit)
     store.writer.add_commit_listener(online.apply)
     await online.rebuild(store.reader, store.writer.commit_seq)
     health.set("features", ok=True, detail="answering")
@@ -313,7 +319,7 @@ async def _open_features(
     await models.sync_declared(config.models.models)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(online.run)
-        yield FeatureStore(feature_set, online, store.reader), models
+        yield FeatureStore(feature_set, online, store.reader, horizon=horizon), models
         nursery.cancel_scope.cancel()
 
 

@@ -95,7 +95,9 @@ async def open_learning(
     writer.add_commit_listener(checks.note_commit)
     await checks.load()
     aliases = AliasMoves(models, loader)
-    quality = LiveQuality(declared, config.features, models, aliases, reader, writer)
+    quality = LiveQuality(
+        declared, config.features, models, aliases, reader, writer, features.horizon
+    )
     yield Learning(trainings, checks, aliases, quality, _row_sources(config, store, features))
 
 
@@ -117,6 +119,7 @@ async def run_learning(
         store.writer,
         learning.quality,
         features.feature_set,
+        features.horizon,
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(scheduler.run)

@@ -61,18 +61,28 @@ class Share:
 
 
 async def load_entities(
-    reader: HistoryReader, plan: KeepingPlan, share: Share, *, commit_seq: int, now_us: int
+    reader: HistoryReader,
+    plan: KeepingPlan,
+    share: Share,
+    *,
+    commit_seq: int,
+    now_us: int,
+    complete_since_us: int | None = None,
 ) -> dict[int, Entity]:
     """Load the state of entities as of a commit.
 
     Args:
       now_us: windows are needed from now on; events that only older windows hold are left out.
+      complete_since_us: events before this time may be missing; None if there are all.
     Returns: by entity key; entities without any history are not in it.
     Raises:
       StoreError: a query failed.
     Cancellation: nothing is kept.
     """
     oldest_us = plan.oldest_kept_us(now_us)
+    if complete_since_us is not None:
+        # A clock that was set back must not have windows begin among what was moved.
+        oldest_us = max(oldest_us, complete_since_us)
     recent = await reader.fetch_arrow(
         _QUERIES["recent_events"].format(restriction=share.over("user_id")),
         {"commit_seq": commit_seq, "oldest_us": oldest_us},

@@ -18,6 +18,7 @@ from engine.features.accumulators import AFTER_ALL
 from engine.features.collector import CollectorRelief
 from engine.features.entity import Entity, KeptRow
 from engine.features.eventlog import RECORD, EventColumns, pack_by_entity
+from engine.features.horizon import Horizon
 from engine.features.keeping import KeepingPlan
 from engine.features.latecomers import ROW_BYTES, Latecomers, LateRow
 from engine.features.loading import Share, fetch_extent, load_entities
@@ -56,14 +57,20 @@ class OnlineStore:
       feature_set: the definitions.
       settings: memory budget, and how many events an entity may have before they are folded.
       clock: the time, by which old tiles are let go.
+      horizon: since when the data file's events are complete; without it, they all are.
     """
 
     def __init__(
-        self, feature_set: FeatureSet, settings: OnlineConfig, clock: Clock = read_clock_us
+        self,
+        feature_set: FeatureSet,
+        settings: OnlineConfig,
+        clock: Clock = read_clock_us,
+        horizon: Horizon | None = None,
     ) -> None:
         self.plan = KeepingPlan(feature_set)
         self._settings = settings
         self._clock = clock
+        self._horizon = horizon or Horizon()
         self._fold_bytes = settings.fold_events * RECORD.size
         self._residents = Residents(settings.max_bytes)
         self._collector = CollectorRelief()
@@ -188,6 +195,7 @@ class OnlineStore:
         # Commits after this one collect here while the query runs.
         arriving = self._loading[entity_key] = Entity()
         commit_seq = self._commit_seq
+        complete_since_us = self._horizon.complete_since_us
         try:
             loaded = await load_entities(
                 reader,
@@ -195,10 +203,13 @@ class OnlineStore:
                 Share.one(entity_key),
                 commit_seq=commit_seq,
                 now_us=self._clock(),
+                complete_since_us=complete_since_us,
             )
         finally:
             # A rebuild meanwhile started from nothing, and so must whoever asks again.
             valid = self._loading.pop(entity_key, None) is arriving
+            # And what was moved meanwhile may be missing in what was read.
+            valid = valid and self._horizon.complete_since_us == complete_since_us
         if valid:
             entity = loaded.get(entity_key) or Entity()
             entity.absorb(arriving)
@@ -237,6 +248,7 @@ class OnlineStore:
                         Share.part(loaded, parts),
                         commit_seq=self._commit_seq,
                         now_us=self._clock(),
+                        complete_since_us=self._horizon.complete_since_us,
                     )
                 )
                 loaded += 1

@@ -31,6 +31,9 @@ _NEEDS: Final = {
 """What an aggregate over all time needs: every event that counts, or beside the newest of them (the
 value's event time is that one's) the first, one with the least or greatest value, one of each."""
 
+KeptRules = list[dict[str, Any]]
+"""Rules as `archives.kept` holds them."""
+
 _PLACE: Final = '(event_time, commit_seq, partition, "offset", topic)'
 """The order of an entity's events; the topic only makes the choice of equals definite."""
 
@@ -79,7 +82,7 @@ def find_rules(features: Iterable[EventFeature]) -> tuple[Rule, ...]:
     )
 
 
-def describe_rules(features: Iterable[EventFeature]) -> list[dict[str, Any]]:
+def describe_rules(features: Iterable[EventFeature]) -> KeptRules:
     """Return what must stay for features, as `archives.kept` holds it: the same for the same."""
     return [
         {"need": rule.need, "actions": list(rule.actions), "column": rule.column}
@@ -87,7 +90,7 @@ def describe_rules(features: Iterable[EventFeature]) -> list[dict[str, Any]]:
     ]
 
 
-def is_covered(feature: EventFeature, kept: Iterable[Any]) -> bool:
+def is_covered(feature: EventFeature, kept: KeptRules) -> bool:
     """Return whether rules, as `describe_rules` gives them, have all stay that a feature needs."""
     if feature.window_us is not None:
         return True

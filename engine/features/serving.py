@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import trio
 
 from engine import metrics
 from engine.clock import Clock, read_clock_us
 from engine.errors import InvalidArgumentError, ResourceExhaustedError
 from engine.features.history import fetch_cells
+from engine.features.horizon import Horizon
 from engine.features.online import Decline, OnlineStore
 from engine.features.selection import Selection
 from engine.features.source import HistoryReader
@@ -33,6 +35,7 @@ class FeatureStore:
       online: the store in memory, of the same feature set.
       reader: queries over the data file that `online` follows.
       clock: the time that a read without `as_of_us` means.
+      horizon: how far back the data file can be asked; without it, any time.
     """
 
     def __init__(
@@ -41,8 +44,10 @@ class FeatureStore:
         online: OnlineStore,
         reader: HistoryReader,
         clock: Clock = read_clock_us,
+        horizon: Horizon | None = None,
     ) -> None:
         self.feature_set = feature_set
+        self.horizon = horizon or Horizon()
         self._online = online
         self._reader = reader
         self._clock = clock
@@ -66,6 +71,7 @@ class FeatureStore:
         Raises:
           NotFoundError: a name is not a feature's.
           InvalidArgumentError: names do not go together, or the commit is still to come.
+          FailedPreconditionError: it reaches back to events that have been moved.
           StoreError: history was asked and failed.
           DeadlineExceededError: history was asked and did not answer in time.
           ResourceExhaustedError: too many reads of history wait.
@@ -105,6 +111,16 @@ class FeatureStore:
                 answers[row.entity_key] = row
         return [answers[key] for key in entity_keys]
 
+    def earliest_us(self, names: Sequence[str], look_back_us: int | None = None) -> int:
+        """Return since when reads of these features are complete, microseconds UTC; 0: always.
+
+        Args:
+          look_back_us: as `Horizon.earliest_us`.
+        Raises:
+          NotFoundError, InvalidArgumentError: as `get`.
+        """
+        return self.horizon.earliest_us(self.feature_set.select(names).base, look_back_us)
+
     async def training_set(
         self,
         keys: pa.Table,
@@ -127,17 +143,25 @@ class FeatureStore:
           for each feature.
         Raises:
           NotFoundError, InvalidArgumentError: as `get`, or `keys` has other columns or NULLs.
+          FailedPreconditionError: as `get`, for the earliest row.
           DeadlineExceededError: the query took longer than `timeout_s`.
         Cancellation: the query is interrupted.
         """
-        return await fetch_training_set(
+        selection = self.feature_set.select(names)
+        commit_seq = self._check_commit(commit_seq)
+        rows = await fetch_training_set(
             self._reader,
-            self.feature_set.select(names),
+            selection,
             keys,
-            self._check_commit(commit_seq),
+            commit_seq,
             with_status=with_status,
             timeout_s=timeout_s,
         )
+        if rows.num_rows:
+            # Not before the query: what is moved while it runs may be missing in it.
+            oldest_us = pc.min(keys["event_time"].cast(pa.int64())).as_py()
+            self.horizon.check(selection.base, oldest_us, commit_seq)
+        return rows
 
     async def _get_from_history(
         self,
@@ -147,6 +171,7 @@ class FeatureStore:
         commit_seq: int | None,
     ) -> list[FeatureRow]:
         commit_seq = self._check_commit(commit_seq)
+        self.horizon.check(selection.base, as_of_us, commit_seq)
         slots = self._history_slots
         if slots.statistics().tasks_waiting >= _HISTORY_QUEUE:
             raise ResourceExhaustedError(
@@ -165,6 +190,8 @@ class FeatureStore:
                 commit_seq,
                 timeout_s=_HISTORY_TIMEOUT_S,
             )
+        # What was moved while the queries ran may be missing in them.
+        self.horizon.check(selection.base, as_of_us, commit_seq)
         self._from_history.inc(len(entity_keys))
         return [
             FeatureRow(

@@ -1,5 +1,6 @@
 """The rows a look for drift is given: features of the window, and what was predicted in it."""
 
+import attrs
 import pyarrow as pa
 
 from engine.features import FeatureStore, HistoryReader
@@ -8,6 +9,7 @@ from engine.models.labels import fetch_observations
 from engine.store.queries import load_queries
 
 _QUERIES = load_queries("engine.learning")
+_SECOND_US = 1_000_000
 _TIMEOUT_S = 600.0
 
 SCORE_COLUMN = "__score"
@@ -30,18 +32,17 @@ async def fetch_drift_rows(
       StoreError: a query failed.
     Cancellation: the query is interrupted.
     """
+    defined = features.feature_set.features
+    names = [name for name in request.features if name in defined] or request.features
+    begin_us = features.earliest_us(names, request.observations.active * _SECOND_US)
     observed = await fetch_observations(
         reader,
         request.observations,
-        request.history,
+        attrs.evolve(request.history, begin_us=begin_us),
         seed=request.seed,
         timeout_s=_TIMEOUT_S,
     )
-    defined = features.feature_set.features
-    names = [name for name in request.features if name in defined]
-    rows = await features.training_set(
-        observed, names or request.features, request.commit_seq, timeout_s=_TIMEOUT_S
-    )
+    rows = await features.training_set(observed, names, request.commit_seq, timeout_s=_TIMEOUT_S)
     scores = await reader.fetch_arrow(
         _QUERIES["scores_of_window"],
         {

@@ -10,6 +10,7 @@ from engine.config import FeaturesFile, ModelSpec
 from engine.config.model_rules import estimator_of
 from engine.errors import FailedPreconditionError
 from engine.features import HistoryReader
+from engine.features.horizon import Horizon
 from engine.learning.alias_moves import AliasMoves
 from engine.learning.ports import LastCommit
 from engine.models import CHAMPION, ModelRegistry, ModelVersion
@@ -43,6 +44,7 @@ class LiveQuality:
         aliases: AliasMoves,
         reader: HistoryReader,
         last_commit: LastCommit,
+        horizon: Horizon | None = None,
     ) -> None:
         self._declared = declared
         self._features = features
@@ -50,6 +52,7 @@ class LiveQuality:
         self._aliases = aliases
         self._reader = reader
         self._last_commit = last_commit
+        self._horizon = horizon or Horizon()
 
     async def measure(
         self, model: str, version: int | None = None, since_us: int = 0
@@ -69,13 +72,15 @@ class LiveQuality:
             )
         commit_seq = self._last_commit.commit_seq
         history = await find_history(self._reader, commit_seq, read_clock_us())
+        history = history or History(commit_seq, 0)
         quality = await fetch_quality(
             self._reader,
             model,
             found.version,
             spec.label,
             estimator_of(spec, self._features).task,
-            history or History(commit_seq, 0),
+            # What came of earlier predictions may have been moved, and would look like nothing.
+            attrs.evolve(history, begin_us=self._horizon.earliest_us((), 0)),
             since_us,
             timeout_s=_TIMEOUT_S,
         )

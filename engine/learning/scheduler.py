@@ -12,6 +12,7 @@ from engine.clock import read_clock_us
 from engine.config import ModelSpec
 from engine.errors import TrellisError
 from engine.features import HistoryReader
+from engine.features.horizon import Horizon
 from engine.features.views import FeatureSet
 from engine.learning.drift_checks import DriftChecks, WindowTooEarlyError
 from engine.learning.enough_rows import count_rows_to_fit
@@ -67,12 +68,14 @@ class Scheduler:
         last_commit: LastCommit,
         quality: LiveQuality,
         features: FeatureSet,
+        horizon: Horizon | None = None,
     ) -> None:
         self._specs = tuple(spec for spec in declared.values() if spec.label is not None)
         self._models = models
         self._trainings = trainings
         self._checks = checks
         self._reader = reader
+        self._horizon = horizon or Horizon()
         self._last_commit = last_commit
         self._quality = quality
         self._features = features
@@ -156,7 +159,14 @@ class Scheduler:
         found = await fetch_observations(
             self._reader,
             attrs.evolve(spec.observations, most_rows=most),
-            attrs.evolve(history, end_us=history.end_us - label.within * _SECOND_US),
+            attrs.evolve(
+                history,
+                begin_us=self._horizon.earliest_us(
+                    self._features.select(spec.features).base,
+                    spec.observations.active * _SECOND_US,
+                ),
+                end_us=history.end_us - label.within * _SECOND_US,
+            ),
             seed=spec.split.seed,
             timeout_s=_TIMEOUT_S,
         )

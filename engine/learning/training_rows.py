@@ -4,6 +4,7 @@ import io
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+import attrs
 import pyarrow as pa
 import trio
 
@@ -16,6 +17,7 @@ from engine.models.labels import fetch_labels
 
 _MESSAGE_BYTES = 1024 * 1024
 _BATCH_ROWS = 4_096
+_SECOND_US = 1_000_000
 _TIMEOUT_S = 600.0
 """For each query; five million events take seconds."""
 
@@ -27,6 +29,8 @@ async def fetch_training_rows(
     uploads: Mapping[str, UploadSpec],
 ) -> pa.Table:
     """Fetch the rows of a training, the same for the same request.
+
+    Nobody is observed at a time at which his features would rest on events that have been moved.
 
     Returns: columns entity_key (int64), event_time (timestamp, microseconds, UTC) and label, then a
       column for each feature of the request, NULL where it is missing; ordered by time and entity.
@@ -41,18 +45,22 @@ async def fetch_training_rows(
     """
     feature_set = features.feature_set
     _check_defined(request, feature_set, uploads)
+    names = [name for name in request.columns if name in feature_set.features]
+    # An uploaded outcome is an observation without a look at events.
+    active_us = None if request.label.dataset else request.observations.active * _SECOND_US
+    begin_us = features.earliest_us(names, active_us)
     labels = await fetch_labels(
         reader,
         request.label,
         request.observations,
         uploads,
-        request.history,
+        attrs.evolve(request.history, begin_us=begin_us),
         seed=request.split.seed,
         timeout_s=_TIMEOUT_S,
     )
     rows = await features.training_set(
         labels.select(["entity_key", "event_time"]),
-        [name for name in request.columns if name in feature_set.features],
+        names,
         request.history.commit_seq,
         timeout_s=_TIMEOUT_S,
     )

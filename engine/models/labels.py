@@ -36,6 +36,8 @@ class History:
     commit_seq: int
     end_us: int
     """Events up to here are complete, microseconds UTC."""
+    begin_us: int = 0
+    """Nobody is observed before: what an observation rests on may have been moved."""
 
 
 async def find_history(
@@ -65,7 +67,7 @@ async def fetch_observations(
     """Fetch who is observed when, by the grid or the times of a definition.
 
     Args:
-      history: `end_us` is the latest moment at which anybody is observed.
+      history: from its begin to its end somebody may be observed.
       seed: chooses among more than `most_rows`; the same rows for the same data and seed.
     Returns: columns entity_key (int64) and event_time (timestamp, microseconds, UTC), each pair
       once, ordered by both, the time first.
@@ -171,7 +173,8 @@ async def _fetch_chosen(
     timeout_s: float | None,
 ) -> pa.Table:
     times_us = sorted({_to_us(at) for at in observations.at})
-    moments = pa.table({"t": pa.array([at for at in times_us if at <= history.end_us], pa.int64())})
+    known_us = [at for at in times_us if history.begin_us <= at <= history.end_us]
+    moments = pa.table({"t": pa.array(known_us, pa.int64())})
     return await reader.fetch_arrow(
         _QUERIES["chosen_observations"],
         {"commit_seq": history.commit_seq, "active_us": observations.active * _SECOND_US},
@@ -187,7 +190,7 @@ async def _fetch_grid(
     seed: int,
     timeout_s: float | None,
 ) -> pa.Table:
-    first_us = max(0, history.end_us - observations.last * _SECOND_US)
+    first_us = max(0, history.begin_us, history.end_us - observations.last * _SECOND_US)
     if observations.settle is not None:
         [(begin_us,)] = await reader.fetch_rows(
             _QUERIES["history_begin"], {"commit_seq": history.commit_seq}, timeout_s=timeout_s
@@ -226,6 +229,7 @@ async def _fetch_uploaded(
             "commit_seq": history.commit_seq,
             "dataset": label.dataset,
             "path": f'$."{label.column}"',
+            "begin_us": history.begin_us,
             "end_us": history.end_us,
             "within_us": label.within * _SECOND_US,
         },

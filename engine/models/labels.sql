@@ -11,7 +11,8 @@ SELECT epoch_us(greatest(
 ))
 
 -- name: history_begin
--- The time of the first event that counts, microseconds; NULL without events.
+-- The time of the first event that counts, microseconds; NULL without events. Where others have been
+-- moved, each entity's first is there still.
 SELECT epoch_us(min(event_time)) FROM events WHERE commit_seq <= $commit_seq
 
 -- name: grid_spans
@@ -128,5 +129,5 @@ SELECT entity_key, make_timestamp(at_us - $within_us) AS event_time, label
 FROM (SELECT entity_key, at_us, {label} AS label FROM (
     SELECT entity_key, at_us, TRY(json_extract(fields, $path))::VARCHAR AS text FROM outcomes
 ))
-WHERE at_us >= $within_us AND label IS NOT NULL
+WHERE at_us >= $begin_us + $within_us AND label IS NOT NULL
 ORDER BY at_us, entity_key

@@ -55,7 +55,7 @@ async def fetch_quality(
 
     Args:
       label: what was predicted; for one that is uploaded nothing is measured.
-      history: outcomes up to its end are known.
+      history: outcomes from its begin to its end are known.
       since_us: of predictions from then on, microseconds UTC.
     Raises:
       DeadlineExceededError: a query took longer than `timeout_s`.
@@ -69,7 +69,12 @@ async def fetch_quality(
     last_us = history.end_us - label.within * _SECOND_US
     predicted = await reader.fetch_arrow(
         _QUERIES["predictions_with_outcome"],
-        {**which, "last_us": max(0, last_us), "most": _MOST},
+        {
+            **which,
+            "begin_us": history.begin_us,
+            "last_us": max(0, last_us),
+            "most": _MOST,
+        },
         timeout_s=timeout_s,
     )
     if not predicted.num_rows or last_us < 0:

@@ -9,7 +9,7 @@ FROM (
         AND version = $version
         AND NOT shadow
         AND predicted_at >= make_timestamp($since_us)
-        AND as_of <= make_timestamp($last_us)
+        AND as_of BETWEEN make_timestamp($begin_us) AND make_timestamp($last_us)
     ORDER BY as_of DESC
     LIMIT $most
 )
