@@ -3,22 +3,23 @@
 import { h } from "./dom.js";
 import { count, duration } from "./format.js";
 import { ask, live } from "./live.js";
-import { badge, empty, filterBox, loaded, panel, table, time } from "./parts.js";
+import { badge, empty, filterBox, first, loaded, panel, table, time } from "./parts.js";
 
 const FRESH_MS = 3000;
 
-export function features([words]) {
+export function features([words, extent]) {
   const answer = ask("/api/features", null, FRESH_MS);
-  return [h("h1", { class: "view-title", key: "title" }, "Features"), loaded(answer, (all) => all.features.length ? list(all, words ?? "") : empty("There are no features", "Declare them in configs/features.yaml."))];
+  return [h("h1", { class: "view-title", key: "title" }, "Features"), loaded(answer, (all) => all.features.length ? list(all, words ?? "", extent === "all") : empty("There are no features", "Declare them in configs/features.yaml."))];
 }
 
-function list(all, words) {
-  const shown = all.features.filter((one) => [one.name, one.definition, ...one.models].some((text) => text.includes(words)));
+function list(all, words, whole) {
+  const found = all.features.filter((one) => [one.name, one.definition, ...one.models].some((text) => text.includes(words)));
+  const [shown, more] = first(found, whole, `#features/${encodeURIComponent(words)}/all`);
   const stale = all.features.filter((one) => one.stale).length;
   const unfed = all.features.filter((one) => one.newest_us === null).length;
   return panel("Freshness", { aside: all.features.length > 10 && filterBox("Features with", "features", words) },
     h("p", { class: "panel-text quiet" }, `${count(all.features.length)} features. `, stale ? `${stale} past their ttl for everybody. ` : "", unfed ? `${unfed} without an event or upload in the last ${all.days} days. ` : "", "A feature is as fresh as the newest event or upload that it looks at."),
-    shown.length ? table("Features by name", ["Feature", "What it is", "State", "Newest event", { text: "Answered after", class: "n" }, "Asked for by"], shown.map((one) => row(one, all.days))) : empty("No feature has that in its name, definition or models", ""));
+    shown.length ? table("Features by name", ["Feature", "What it is", "State", "Newest event", { text: "Answered after", class: "n" }, "Asked for by"], shown.map((one) => row(one, all.days))) : empty("No feature has that in its name, definition or models", ""), more);
 }
 
 function row(one, days) {

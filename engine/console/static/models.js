@@ -4,21 +4,22 @@ import { actionButton } from "./dialogs.js";
 import { h } from "./dom.js";
 import { bytes, count, moment, number, pretty } from "./format.js";
 import { ask, live } from "./live.js";
-import { badge, empty, filterBox, jobLink, loaded, panel, table, time } from "./parts.js";
+import { badge, empty, filterBox, first, jobLink, loaded, panel, table, time } from "./parts.js";
 
-export function models([name, words]) {
+export function models([name, words, extent]) {
   const answer = ask("/api/models", "models");
   return [h("h1", { class: "view-title", key: "title" }, "Models"), loaded(answer, (all) => {
     if (!all.length) return empty("There are no models", "Declare one in configs/models.yaml; docs/learning.md says how.");
     const chosen = all.find((one) => one.name === name) ?? all[0];
     const url = `/api/models/${encodeURIComponent(chosen.name)}`;
-    return [summaries(all, chosen, words ?? ""), h("div", { key: url }, loaded(ask(url, "models"), model))];
+    return [summaries(all, chosen, words ?? "", extent === "all"), h("div", { key: url }, loaded(ask(url, "models"), model))];
   })];
 }
 
-function summaries(all, chosen, words) {
+function summaries(all, chosen, words, whole) {
   if (all.length === 1) return null;
-  const shown = all.filter((one) => one.name.includes(words) || one.description.includes(words));
+  const found = all.filter((one) => one.name.includes(words) || one.description.includes(words));
+  const [shown, more] = first(found, whole, `#models/${encodeURIComponent(chosen.name)}/${encodeURIComponent(words)}/all`);
   return panel("All models", { aside: all.length > 10 && filterBox("Models with", `models/${encodeURIComponent(chosen.name)}`, words) }, shown.length
     ? table("All models", ["Model", "State", "Worth (95 %)", { text: "Versions", class: "n" }, "Latest made"], shown.map((one) => h("tr", { key: one.name },
       h("th", { scope: "row" }, h("a", { href: `#models/${encodeURIComponent(one.name)}${words && `/${encodeURIComponent(words)}`}`, "aria-current": one === chosen ? "true" : null }, one.name)),
@@ -26,7 +27,7 @@ function summaries(all, chosen, words) {
       h("td", null, one.metric ? [`${one.metric.name} ${number(one.metric.value)} `, h("span", { class: "quiet" }, `${number(one.metric.low)} to ${number(one.metric.high)}`)] : "–"),
       h("td", { class: "n" }, count(one.versions)),
       h("td", null, time(one.changed_at_us, live.pulse.at_us)))))
-    : empty("No model has that in its name or description", ""));
+    : empty("No model has that in its name or description", ""), more);
 }
 
 const champion = (one) => one.champion !== null ? badge("ok", `version ${one.champion} answers`) : badge("off", one.trainable ? "not trained yet" : "features only");

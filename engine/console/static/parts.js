@@ -126,6 +126,14 @@ function showWords(view, words) {
   redraw();
 }
 
+const MOST_ROWS = 100;
+
+/** The first of many rows, and how to get at the others: all of them at once are slow to draw. */
+export function first(rows, all, href) {
+  if (all || rows.length <= MOST_ROWS) return [rows, null];
+  return [rows.slice(0, MOST_ROWS), h("p", { class: "pages quiet" }, `The first ${MOST_ROWS} of ${rows.length}. `, h("a", { href }, "Show all"))];
+}
+
 /** On a narrow screen each row becomes a card, and each cell tells the head of its column. */
 export function table(caption, heads, rows) {
   for (const row of rows) row.children.forEach((cell, place) => { cell.props["data-head"] = heads[place]?.text ?? heads[place] ?? ""; });
