@@ -117,7 +117,8 @@ def test_documented_command_succeeds(demo: EngineProcess, command: str) -> None:
         wait_for_champion(demo)
     done = run(demo, *words[2:])
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    # For machines no row is no line.
+    assert done.stdout.strip() or "--json" in words
 
 
 def run(demo: EngineProcess, *arguments: str) -> "subprocess.CompletedProcess[str]":
