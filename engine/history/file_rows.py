@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import attrs
 import pyarrow as pa
+import trio
 
 from engine.clock import to_datetime, to_us
 from engine.history.archives import QUERIES, Archive, read_archives
@@ -34,25 +35,45 @@ class FileOutline:
     archives: Sequence[Archive]
 
 
-async def fetch_outline(reader: Reader, selection: Selection) -> FileOutline:
+class FileQueries:
+    """Puts one query at a time to the data file, whose readers are there for answers first."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._turn = trio.CapacityLimiter(1)
+
+    async def fetch_with_archives(
+        self, selection: Selection, sql: str, parameters: Mapping[str, Any]
+    ) -> tuple[list[Archive], pa.Table]:
+        """Return the archives of a selection and what a query finds, as of one commit.
+
+        Raises: StoreError.
+        Cancellation: the query is interrupted.
+        """
+        queries = [_stored_archives(selection), (sql, parameters)]
+        async with self._turn:
+            archives, found = await self._reader.fetch_snapshot(queries)
+        return read_archives(tuple(row.values()) for row in archives.to_pylist()), found
+
+
+async def fetch_outline(queries: FileQueries, selection: Selection) -> FileOutline:
     """Return how much of a selection is where.
 
     Raises: StoreError.
     """
     query = selection.query
     bounds = _bounds(selection, query.from_us, query.until_us)
-    archives, outline = await reader.fetch_snapshot(
-        [
-            _stored_archives(selection),
-            (QUERIES[f"{selection.table.name}_outline"], {**bounds, **_filter(selection)}),
-        ]
+    archives, outline = await queries.fetch_with_archives(
+        selection,
+        QUERIES[f"{selection.table.name}_outline"],
+        {**bounds, **_filter(selection)},
     )
     [found] = outline.to_pylist()
     return FileOutline(
         found["row_count"],
         to_us(found["first_time"] or to_datetime(0)),
         to_us(found["last_time"] or to_datetime(0)),
-        _read(archives),
+        archives,
     )
 
 
@@ -66,10 +87,14 @@ class FileCursor(Cursor):
     """
 
     def __init__(
-        self, reader: Reader, selection: Selection, outline: FileOutline, note: NoteArchives
+        self,
+        queries: FileQueries,
+        selection: Selection,
+        outline: FileOutline,
+        note: NoteArchives,
     ) -> None:
         super().__init__((outline.first_us,))
-        self._reader = reader
+        self._queries = queries
         self._selection = selection
         self._note = note
         self._from_us = outline.first_us
@@ -144,10 +169,10 @@ class FileCursor(Cursor):
         if query == "page":
             rest = self._after or (None,) * (len(table.key) - 1)
             parameters |= {f"after_{place}": part for place, part in enumerate(rest, 1)}
-        archives, found = await self._reader.fetch_snapshot(
-            [_stored_archives(self._selection), (QUERIES[f"{table.name}_{query}"], parameters)]
+        archives, found = await self._queries.fetch_with_archives(
+            self._selection, QUERIES[f"{table.name}_{query}"], parameters
         )
-        self._note(_read(archives), self._position)
+        self._note(archives, self._position)
         return found
 
 
@@ -169,10 +194,6 @@ def _stored_archives(selection: Selection) -> tuple[str, Mapping[str, Any]]:
         "from_time": to_datetime(selection.query.from_us),
         "until_time": to_datetime(selection.query.until_us),
     }
-
-
-def _read(archives: pa.Table) -> list[Archive]:
-    return read_archives(tuple(row.values()) for row in archives.to_pylist())
 
 
 def _to_batch(page: pa.Table, selection: Selection) -> pa.RecordBatch:

@@ -1,6 +1,7 @@
 """Rows of many sorted sources as one sorted stream, in memory for a batch of each."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 import pyarrow as pa
 
@@ -16,8 +17,18 @@ class Merge:
     its batches pass as they are.
     """
 
-    def __init__(self, table: HistoryTable) -> None:
+    def __init__(
+        self,
+        table: HistoryTable,
+        run: Callable[[Callable[[], pa.RecordBatch]], Awaitable[pa.RecordBatch]],
+    ) -> None:
+        """Make it.
+
+        Args:
+          run: runs a call that computes for milliseconds, in a thread.
+        """
         self._table = table
+        self._run = run
         self._cursors: list[Cursor] = []
         self._scanned_before = 0
 
@@ -33,20 +44,23 @@ class Merge:
     async def next_rows(self) -> pa.RecordBatch | None:
         """Return the next rows, at least one; None after the last.
 
-        Raises and cancellation: as the cursors' `load`.
+        Raises: as the cursors' `load`.
+        Cancellation: as `load`, and after a sort; what was taken by then is lost.
         """
         while self._cursors:
             # Of equal ones, one that is to be loaded: it may have rows of that very key.
             first = min(self._cursors, key=lambda cursor: (cursor.next_key, cursor.is_loaded))
             if first.is_loaded:
-                return self._take()
+                parts = self._take()
+                if len(parts) == 1:
+                    return parts[0]
+                return await self._run(partial(sort_together, self._table, parts))
             await first.load()
             if first.is_done:
                 self._cursors.remove(first)
                 self._scanned_before += first.rows_scanned
         return None
 
-    def _take(self) -> pa.RecordBatch:
+    def _take(self) -> list[pa.RecordBatch]:
         limit = min(cursor.end_key for cursor in self._cursors)
-        parts = [rows for cursor in self._cursors if (rows := cursor.take_before(limit))]
-        return sort_together(self._table, parts)
+        return [rows for cursor in self._cursors if (rows := cursor.take_before(limit))]

@@ -12,7 +12,7 @@ from engine.errors import ResourceExhaustedError
 from engine.history.archive_cursor import ArchiveCursor, Shelf
 from engine.history.archive_files import ArchiveFiles
 from engine.history.archives import Archive
-from engine.history.file_rows import FileCursor, fetch_outline
+from engine.history.file_rows import FileCursor, FileQueries, fetch_outline
 from engine.history.merging import Merge
 from engine.history.selection import HistoryQuery, Selection
 from engine.history.sorted_rows import Key
@@ -29,7 +29,7 @@ class HistoryRead:
     def __init__(self, selection: Selection, shelf: Shelf) -> None:
         self._selection = selection
         self._shelf = shelf
-        self._merge = Merge(selection.table)
+        self._merge = Merge(selection.table, shelf.files.run)
         self._known: set[str] = set()
         self._rows_left = selection.query.limit
         self.rows_to_scan = 0
@@ -44,16 +44,16 @@ class HistoryRead:
         """How many rows were looked at so far; in the end about `rows_to_scan`."""
         return self._merge.rows_scanned
 
-    async def begin(self, reader: Reader) -> None:
+    async def begin(self, queries: FileQueries) -> None:
         """Find out where the rows are.
 
         Raises: StoreError.
         """
-        outline = await fetch_outline(reader, self._selection)
+        outline = await fetch_outline(queries, self._selection)
         self._note(outline.archives, ())
         if outline.row_count:
             self.rows_to_scan += outline.row_count
-            self._merge.add([FileCursor(reader, self._selection, outline, self._note)])
+            self._merge.add([FileCursor(queries, self._selection, outline, self._note)])
 
     async def next_rows(self) -> pa.RecordBatch | None:
         """Return the next rows in the order of the table's key, at least one; None after the last.
@@ -101,7 +101,7 @@ class HistoryReads:
             of the largest archives.
           latest_commit: returns the latest commit of the data file.
         """
-        self._reader = reader
+        self._queries = FileQueries(reader)
         self._files = ArchiveFiles(store, folder, threads=_THREADS)
         self._latest_commit = latest_commit
         self._most_reads = most_reads
@@ -125,7 +125,7 @@ class HistoryReads:
         shelf = Shelf(self._files)
         try:
             read = HistoryRead(Selection(query, self._latest_commit()), shelf)
-            await read.begin(self._reader)
+            await read.begin(self._queries)
             yield read
         finally:
             shelf.clear()

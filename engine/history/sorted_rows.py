@@ -73,8 +73,6 @@ def is_sorted(table: HistoryTable, rows: pa.RecordBatch) -> bool:
 
 def sort_together(table: HistoryTable, parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Return the rows of sorted parts, sorted; at least one part."""
-    if len(parts) == 1:
-        return parts[0]
     rows = pa.Table.from_batches(parts)
     order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in table.key])
     [batch] = rows.take(order).combine_chunks().to_batches()

@@ -8,6 +8,7 @@ from engine.errors import ResourceExhaustedError
 from engine.history import HistoryQuery, HistoryRead
 from engine.history.archive_cursor import Shelf
 from engine.history.archive_files import ArchiveFiles
+from engine.history.file_rows import FileQueries
 from engine.history.selection import Selection
 from tests.support.archived_rows import (
     DAY_US,
@@ -46,7 +47,7 @@ async def read_with(world, **bounds):
     shelf = Shelf(files, **bounds)
     selection = Selection(HistoryQuery(EVENTS), world.store.writer.commit_seq)
     read = HistoryRead(selection, shelf)
-    await read.begin(world.store.reader)
+    await read.begin(FileQueries(world.store.reader))
     rows = []
     try:
         while (batch := await read.next_rows()) is not None:

@@ -1,7 +1,8 @@
 """A merge gives all rows of all sources, in order, however they are cut into batches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+import pyarrow as pa
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,9 +38,14 @@ class ListCursor(Cursor):
             self._bound = self._rows.last_key
 
 
+async def run_here(call: Callable[[], pa.RecordBatch]) -> pa.RecordBatch:
+    await trio.lowlevel.checkpoint()
+    return call()
+
+
 def merged(cursors: Iterable[Cursor]) -> list[tuple[int, int, int]]:
     async def run() -> list[tuple[int, int, int]]:
-        merge = Merge(EVENTS)
+        merge = Merge(EVENTS, run_here)
         merge.add(cursors)
         keys: list[tuple[int, int, int]] = []
         while (rows := await merge.next_rows()) is not None:
