@@ -1,6 +1,5 @@
 """`backup`: a copy of the data while the engine runs."""
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -13,6 +12,8 @@ import click
 
 from engine.cli.byte_progress import show_bytes
 from engine.cli.control_port import open_control_service
+from engine.cli.examples import examples
+from engine.cli.json_output import print_json
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import find_engine
 from engine.errors import TrellisError
@@ -48,7 +49,7 @@ class _Keeper:
             self._kept_s = time.monotonic()
 
 
-@click.command("backup", epilog="Example: python main.py backup /backups/monday")
+@click.command("backup", epilog=examples("backup /backups/monday", "backup monday --json"))
 @common_options
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -117,7 +118,7 @@ def _show(path: Path, manifest: Manifest, took_s: float, as_json: bool) -> None:
             "rows": sum(manifest.rows.values()),
             "took_s": round(took_s, 3),
         }
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     click.echo(
         f"{path}: commit {manifest.commit_seq:,}, {sum(manifest.rows.values()):,} rows, "

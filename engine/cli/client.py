@@ -61,7 +61,8 @@ def open_service(
         where = f"{host}:{number}"
         if status.status_code is StatusCode.UNAVAILABLE:
             raise UnavailableError(
-                f"the engine at {where} is not available: {status.status_message}"
+                f"the engine at {where} is not available: {status.status_message}; "
+                "how it is: python main.py status"
             ) from error
         if status.status_code is StatusCode.DEADLINE_EXCEEDED:
             raise DeadlineExceededError(

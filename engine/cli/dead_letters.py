@@ -1,6 +1,5 @@
 """`dead-letters`: what the intake refused, and another try after a fix."""
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -8,6 +7,9 @@ from typing import Any, Final
 import click
 
 from engine.cli.client import open_service
+from engine.cli.examples import examples
+from engine.cli.json_output import print_json
+from engine.cli.known_names import complete_dead_letters, complete_reasons
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import find_engine
 from engine.cli.tables import print_table
@@ -29,11 +31,31 @@ _PAYLOAD_BYTES: Final = 256
 _SHOWN_PAYLOAD_CHARS: Final = 60
 
 
-@click.command("dead-letters")
+@click.command(
+    "dead-letters",
+    epilog=examples(
+        "dead-letters",
+        "dead-letters list --reason bad_json --limit 5",
+        "dead-letters replay --reason unknown_field",
+        "dead-letters replay --all",
+    ),
+)
 @common_options
 @click.argument("action", type=click.Choice(["list", "replay"]), default="list")
-@click.option("--reason", metavar="CODE", help="Only those with this reason.")
-@click.option("--id", "ids", multiple=True, metavar="ID", help="Replay this one; repeatable.")
+@click.option(
+    "--reason",
+    metavar="CODE",
+    shell_complete=complete_reasons,
+    help="Only those with this reason.",
+)
+@click.option(
+    "--id",
+    "ids",
+    multiple=True,
+    metavar="ID",
+    shell_complete=complete_dead_letters,
+    help="Replay this one; repeatable.",
+)
 @click.option(
     "--all",
     "everything",
@@ -109,7 +131,7 @@ def _list_pages(service: Any, reason: str | None, everything: bool, limit: int) 
 
 def _show_list(letters: Sequence[DeadLetter], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([_describe(letter) for letter in letters], indent=2))
+        print_json([_describe(letter) for letter in letters])
         return
     if not letters:
         click.echo("no dead letters")
@@ -163,7 +185,7 @@ def _show_replay(response: ReplayDeadLettersResponse, as_json: bool) -> None:
                 for f in response.failures
             ],
         }
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
     else:
         click.echo(
             f"{response.replayed} taken in, {response.already_replayed} had been before, "

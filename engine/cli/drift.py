@@ -1,16 +1,19 @@
 """`drift`: whether models still see what they were trained on."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
 from engine.cli.client import open_service
+from engine.cli.examples import examples
+from engine.cli.json_output import print_json
+from engine.cli.known_names import complete_models
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import find_engine
 from engine.cli.tables import print_table
 from engine.cli.times import show_time
+from engine.cli.waiting import show_waiting
 from proto.trellis.v1.monitor_grpc import MonitorServiceServicer
 from proto.trellis.v1.monitor_pb2 import (
     DetectDriftRequest,
@@ -38,10 +41,11 @@ _MEASURES: Final = (
 
 
 @click.command(
-    "drift", epilog="Example: python main.py drift buys_soon --check, then: python main.py drift"
+    "drift",
+    epilog=examples("drift", "drift buys_soon --check", "drift buys_soon --limit 5 --json"),
 )
 @common_options
-@click.argument("model", metavar="[MODEL]", required=False)
+@click.argument("model", metavar="[MODEL]", required=False, shell_complete=complete_models)
 @click.option("--check", is_flag=True, help="Look at MODEL now, and wait for the report.")
 @click.option(
     "--limit",
@@ -77,12 +81,13 @@ def drift(
         timeout_s=_CHECK_TIMEOUT_S,
     ) as service:
         if check:
-            reports = [service.DetectDrift(DetectDriftRequest(model=model)).report]
+            with show_waiting(f"looking at {model}"):
+                reports = [service.DetectDrift(DetectDriftRequest(model=model)).report]
         else:
             reports = _list_pages(service, model or "", limit or 20)
     if as_json:
         described = [_describe(report) for report in reports]
-        click.echo(json.dumps(described[0] if check else described, indent=2))
+        print_json(described[0] if check else described)
         return
     if not check:
         _print_reports(reports)

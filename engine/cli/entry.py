@@ -10,7 +10,12 @@ import click
 
 from engine import early_stop
 from engine.cli.group import LazyCommand, LazyGroup
-from engine.cli.options import DEBUG_VARIABLE, VALUE_OPTIONS, common_options
+from engine.cli.options import (
+    COMPLETE_VARIABLE,
+    DEBUG_VARIABLE,
+    VALUE_OPTIONS,
+    common_options,
+)
 from engine.cli.streams import OutputLostError, discard, open_streams, settle_streams
 from engine.errors import InvalidArgumentError, TrellisError
 from engine.logs import REDACTOR, escape_controls
@@ -19,6 +24,8 @@ from engine.version import VERSION
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+"""As of a program that SIGINT has ended, by which shells know not to go on with what is next."""
 
 _COMMANDS: Final = {
     "run": LazyCommand("engine.cli.run", "run", "Run the engine (the default)."),
@@ -59,7 +66,7 @@ _COMMANDS: Final = {
         "engine.cli.jobs", "jobs", "List jobs; submit, show, watch, cancel or retry one."
     ),
     "workers": LazyCommand(
-        "engine.cli.workers", "workers", "List the workers, show one, or replace them."
+        "engine.cli.workers", "workers", "List the workers; show, replace or drain them."
     ),
     "worker": LazyCommand(
         "engine.cli.worker", "worker", "Run workers on this machine for an engine elsewhere."
@@ -69,6 +76,9 @@ _COMMANDS: Final = {
     ),
     "restore": LazyCommand(
         "engine.cli.restore", "restore", "Make a data folder of a backup, and check it."
+    ),
+    "completion": LazyCommand(
+        "engine.cli.completion", "completion", "Print what makes a shell complete this line."
     ),
     "check-config": LazyCommand(
         "engine.cli.check_config", "check_config", "Check and show the effective configuration."
@@ -95,7 +105,8 @@ def _prepare_signals(command: str) -> None:
     before_import=_prepare_signals,
     value_options=VALUE_OPTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Without a command the engine runs; `--demo` gives it traffic of its own.",
+    epilog="Without a command the engine runs; `--demo` gives it traffic of its own. "
+    "COMMAND --help shows its options and examples.",
 )
 @click.version_option(VERSION, message="trellis %(version)s")
 @common_options
@@ -104,7 +115,9 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the program and exit: 0 after a clean stop, 2 for bad usage or configuration, else 1.
+    """Run the program and exit.
+
+    0 after a clean stop, 2 for bad usage or configuration, 130 when it was interrupted, else 1.
 
     Args:
       arguments: the command line without the program's name; by default the process's own.
@@ -112,9 +125,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     keep_to_itself(debuggable=os.environ.get(DEBUG_VARIABLE) == "1")
     open_streams()
     try:
+        if COMPLETE_VARIABLE in os.environ:
+            _complete()
         sys.exit(_run(arguments))
     finally:
         settle_streams()
+
+
+def _complete() -> NoReturn:
+    from engine.cli.completion import print_completions  # noqa: PLC0415  only who completes needs it
+
+    print_completions(cli)
+    sys.exit(0)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -138,6 +160,8 @@ def _report(error: BaseException) -> int:
         discard(sys.stderr)
     if isinstance(error, click.ClickException):
         return error.exit_code
+    if isinstance(error, click.Abort) or _is_interrupt(error):
+        return EXIT_INTERRUPTED
     return EXIT_USAGE if _is_usage(error) else EXIT_FAILURE
 
 

@@ -7,7 +7,9 @@ from typing import Any, Final
 import click
 
 from engine.cli.client import open_service
+from engine.cli.examples import examples
 from engine.cli.features import read_value, show_event_time
+from engine.cli.json_output import print_json
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import find_engine
 from engine.cli.tables import print_table
@@ -23,7 +25,10 @@ _EVENTS: Final = 20
 
 
 @click.command(
-    "explain", epilog="Example: python main.py explain 01M849Q9VF5TMT7EZ2B1J9QYGY --events 100"
+    "explain",
+    epilog=examples(
+        "explain 01M849Q9VF5TMT7EZ2B1J9QYGY", "explain 01M849Q9VF5TMT7EZ2B1J9QYGY --events 100"
+    ),
 )
 @common_options
 @click.argument("prediction_id", metavar="PREDICTION_ID")
@@ -51,7 +56,7 @@ def explain(options: CommonOptions, /, *, prediction_id: str, events: int, as_js
             ExplainPredictionRequest(prediction_id=prediction_id)
         )
     if as_json:
-        click.echo(json.dumps(_describe(found), indent=2))
+        print_json(_describe(found))
     else:
         _show(found, events)
     sys.exit(0 if found.reproduced else 1)

@@ -8,6 +8,9 @@ import click
 
 from engine.cli.client import open_service
 from engine.cli.entity_keys import ENTITY_KEY, VERSION, KeyCommand
+from engine.cli.examples import examples
+from engine.cli.json_output import print_json
+from engine.cli.known_names import complete_features, complete_models
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import find_engine
 from engine.cli.tables import print_table
@@ -23,12 +26,29 @@ from proto.trellis.v1.features_pb2 import (
 _STATUS_PREFIX: Final = "FEATURE_STATUS_"
 
 
-@click.command("features", cls=KeyCommand)
+@click.command(
+    "features",
+    cls=KeyCommand,
+    epilog=examples(
+        "features 7",
+        "features 7 --model buys_soon",
+        "features 7 --feature views_1m --feature plan --as-of 2026-01-31T08:30:00+02:00",
+    ),
+)
 @common_options
 @click.argument("entity_key", type=ENTITY_KEY)
-@click.option("--model", metavar="NAME", help="The features of a model.")
+@click.option(
+    "--model", metavar="NAME", shell_complete=complete_models, help="The features of a model."
+)
 @click.option("--version", type=VERSION, metavar="N", help="Version of the model.")
-@click.option("--feature", "names", multiple=True, metavar="NAME", help="A feature; repeatable.")
+@click.option(
+    "--feature",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_features,
+    help="A feature; repeatable.",
+)
 @click.option(
     "--as-of", metavar="TIME", help="ISO 8601 time to look at; UTC without an offset; default: now."
 )
@@ -63,7 +83,7 @@ def features(
     ) as service:
         response: GetFeaturesResponse = service.GetFeatures(request)
     if as_json:
-        click.echo(json.dumps(_describe(response), indent=2))
+        print_json(_describe(response))
         return
     origin = f"model {response.model} version {response.model_version}, " if response.model else ""
     click.echo(

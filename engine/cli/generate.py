@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engine.cli.console import compute_summary
+from engine.cli.examples import examples
 from engine.cli.options import CommonOptions, Duration, common_options, given, traffic_options
 from engine.cli.running import find_engine
 from engine.config import KafkaConfig
@@ -32,7 +33,14 @@ class _Target:
     incarnation: str | None = None
 
 
-@click.command("generate")
+@click.command(
+    "generate",
+    epilog=examples(
+        "generate --events 10000",
+        "generate --events-per-second 500 --duration 5m --drift-at 2m",
+        "generate --bootstrap-servers kafka.internal:9092 --events 100 --log sent.jsonl",
+    ),
+)
 @common_options
 @traffic_options
 @click.option("--events", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")

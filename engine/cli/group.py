@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 import click
+from click.shell_completion import CompletionItem
 
 
 @attrs.frozen
@@ -66,9 +67,38 @@ class LazyGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Such as --help: options that answer themselves, with or without a command.
         answering = {option for one in self.get_params(ctx) if one.is_eager for option in one.opts}
-        if not self._names_command(answering, args):
+        if not self._names_command(answering, args) and self._is_meant(ctx, args):
             args = [self._default, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Complete commands, without importing them, and options, the default command's, too."""
+        if not incomplete.startswith("-"):
+            return [
+                CompletionItem(name, help=command.summary)
+                for name, command in self._lazy_commands.items()
+                if name.startswith(incomplete)
+            ]
+        default = self.get_command(ctx, self._default)
+        assert default is not None
+        others = click.Context(default, parent=ctx, resilient_parsing=True)
+        found = [
+            *click.Command.shell_complete(self, ctx, incomplete),
+            *default.shell_complete(others, incomplete),
+        ]
+        return [*{item.value: item for item in reversed(found)}.values()][::-1]
+
+    def _is_meant(self, ctx: click.Context, args: Sequence[str]) -> bool:
+        """Tell whether the default command is meant where none is named.
+
+        On a line that is being completed a command's name may be yet to come, unless an option
+        says that it will not.
+        """
+        if not ctx.resilient_parsing:
+            return True
+        own = {option for one in self.get_params(ctx) for option in one.opts}
+        named = {argument.partition("=")[0] for argument in args if argument.startswith("-")}
+        return not named <= own
 
     def _names_command(self, answering: Collection[str], args: Sequence[str]) -> bool:
         """Tell whether a command is named, rightly or wrongly, or none is wanted."""

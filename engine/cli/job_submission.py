@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from engine.cli.json_output import print_json
 from engine.cli.options import Duration
 from engine.errors import InvalidArgumentError
 from proto.trellis.v1.jobs_pb2 import SubmitJobRequest, SubmitJobResponse
@@ -76,5 +77,5 @@ def show_submitted(submitted: SubmitJobResponse, as_json: bool, *, wait: bool) -
         known = "" if submitted.created else ", known already"
         click.echo(f"job {submitted.job_id}{known}")
     elif not wait:
-        click.echo(json.dumps({"job_id": submitted.job_id, "created": submitted.created}))
+        print_json({"job_id": submitted.job_id, "created": submitted.created})
     sys.stdout.flush()

@@ -3,11 +3,13 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, Final
 
 import click
 
 from engine.cli.client import open_service
+from engine.cli.examples import examples
 from engine.cli.job_submission import read_submission, show_submitted, submission_options
 from engine.cli.job_text import (
     STATE_NAMES,
@@ -19,8 +21,11 @@ from engine.cli.job_text import (
     read_state,
     show_change,
 )
+from engine.cli.json_output import print_json
+from engine.cli.known_names import complete_job_types, complete_jobs_or_types, complete_pools
 from engine.cli.options import CommonOptions, common_options, given
 from engine.cli.running import find_engine
+from engine.cli.waiting import show_waiting
 from engine.errors import UnavailableError
 from engine.rpc import RpcFailedError, StatusCode
 from proto.trellis.v1.jobs_grpc import JobServiceServicer
@@ -42,7 +47,14 @@ _SUBMIT: Final = "submit"
 
 @click.command(
     "jobs",
-    epilog="Example: python main.py jobs list --state dead, then: python main.py jobs retry ID",
+    epilog=examples(
+        "jobs",
+        "jobs list --state dead --limit 10",
+        "jobs show 01M84DBB15A5N50T10892X02FR",
+        "jobs watch 01M84DBB15A5N50T10892X02FR --json",
+        "jobs retry 01M84DBB15A5N50T10892X02FR",
+        """jobs submit purchase_totals --payload '{"file": "purchases.csv"}' --wait""",
+    ),
 )
 @common_options
 @click.argument(
@@ -50,10 +62,20 @@ _SUBMIT: Final = "submit"
     type=click.Choice([_LIST, _SUBMIT, "show", "watch", "cancel", "retry"]),
     default=_LIST,
 )
-@click.argument("target", metavar="[ID|TYPE]", required=False)
+@click.argument(
+    "target", metavar="[ID|TYPE]", required=False, shell_complete=complete_jobs_or_types
+)
 @click.option("--state", type=click.Choice(STATE_NAMES), help="list: only those in this state.")
-@click.option("--type", "job_type", metavar="TYPE", help="list: only those of this type.")
-@click.option("--pool", metavar="POOL", help="list: only those of this pool.")
+@click.option(
+    "--type",
+    "job_type",
+    metavar="TYPE",
+    shell_complete=complete_job_types,
+    help="list: only those of this type.",
+)
+@click.option(
+    "--pool", metavar="POOL", shell_complete=complete_pools, help="list: only those of this pool."
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -125,7 +147,7 @@ def jobs(
             case _:
                 job = service.RetryJob(RetryJobRequest(job_id=target)).job
     if as_json:
-        click.echo(json.dumps(describe_job(job), indent=2))
+        print_json(describe_job(job))
     elif action == "show":
         print_job(job)
     else:
@@ -142,19 +164,43 @@ def watch_job(service: Any, job_id: str, show: Callable[[Job], str] | None) -> J
       UnavailableError: the engine stopped telling before that.
       RpcFailedError: it refused, or has not answered in the time of a call.
     """
+    try:
+        return _show_until_ended(service, job_id, show)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nthe job goes on; to watch it again: python main.py jobs watch {job_id}", err=True
+        )
+        raise
+
+
+def _show_until_ended(service: Any, job_id: str, show: Callable[[Job], str] | None) -> Job:
     shown = ""
-    for job in _follow(service, job_id):
-        line = "" if show is None else show(job)
-        if line != shown:
-            click.echo(line)
-            # A pipe is not flushed by lines, and the next one may be long in coming.
-            sys.stdout.flush()
-            shown = line
-        if has_ended(job):
-            return job
-    raise UnavailableError(
-        f"the engine stopped watching the job; go on with: python main.py jobs watch {job_id}"
-    )
+    # Somebody who looks on sees how it moves, and of all that only the last line is to stay.
+    is_seen = show is None or sys.stdout.isatty()
+    with show_waiting(f"job {job_id}") if is_seen else nullcontext() as draw:
+        for job in _follow(service, job_id):
+            line = "" if show is None else show(job)
+            if has_ended(job):
+                break
+            if draw is not None:
+                draw(show_change(job), job.progress, job.progress_total)
+            elif line != shown:
+                _tell(line)
+                shown = line
+        else:
+            raise UnavailableError(
+                "the engine stopped watching the job; go on with: python main.py jobs watch "
+                f"{job_id}"
+            )
+    if line != shown:
+        _tell(line)
+    return job
+
+
+def _tell(line: str) -> None:
+    click.echo(line)
+    # A pipe is not flushed by lines, and the next one may be long in coming.
+    sys.stdout.flush()
 
 
 def _follow(service: Any, job_id: str) -> Iterator[Job]:
@@ -199,6 +245,6 @@ def _list_pages(service: Any, request: ListJobsRequest, limit: int) -> list[Job]
 
 def _show_list(found: list[Job], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([describe_job(job) for job in found], indent=2))
+        print_json([describe_job(job) for job in found])
     else:
         print_jobs(found)

@@ -1,12 +1,14 @@
 """`models`: the models, their versions, which one answers, and how good it is."""
 
-import json
 from typing import Any, Final
 
 import click
 
 from engine.cli.client import open_service
 from engine.cli.entity_keys import VERSION
+from engine.cli.examples import examples
+from engine.cli.json_output import print_json
+from engine.cli.known_names import complete_models
 from engine.cli.models_text import (
     aliases_of,
     describe_metrics,
@@ -39,8 +41,13 @@ _PAGE_SIZE: Final = 500
 
 @click.command(
     "models",
-    epilog="Example: python main.py models promote buys_soon --version 3, and if that was wrong: "
-    "python main.py models rollback buys_soon",
+    epilog=examples(
+        "models",
+        "models show buys_soon",
+        "models promote buys_soon --version 3",
+        "models rollback buys_soon",
+        "models quality buys_soon --json",
+    ),
 )
 @common_options
 @click.argument(
@@ -48,7 +55,7 @@ _PAGE_SIZE: Final = 500
     type=click.Choice([_LIST, "show", "promote", "rollback", "quality"]),
     default=_LIST,
 )
-@click.argument("model", metavar="[MODEL]", required=False)
+@click.argument("model", metavar="[MODEL]", required=False, shell_complete=complete_models)
 @click.option(
     "--version",
     type=VERSION,
@@ -118,7 +125,7 @@ def _move(service: Any, action: str, name: str, version: int | None, as_json: bo
             "champion": version,
             "previous_version": moved.previous_version or None,
         }
-        click.echo(json.dumps(facts))
+        print_json(facts)
     elif moved.previous_version == version:
         click.echo(f"{name}: version {version} is the champion already")
     else:
@@ -162,14 +169,14 @@ def _list_pages(service: Any) -> list[Model]:
 
 def _show_list(found: list[Model], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([describe_model(model) for model in found], indent=2))
+        print_json([describe_model(model) for model in found])
     else:
         print_models(found)
 
 
 def _show(model: Model, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(describe_model(model), indent=2))
+        print_json(describe_model(model))
     else:
         print_model(model)
 
@@ -184,7 +191,7 @@ def _show_quality(quality: GetQualityResponse, as_json: bool) -> None:
             "metrics": describe_metrics(quality.metrics),
             "trained_metrics": describe_metrics(quality.trained_metrics),
         }
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     click.echo(
         f"model {quality.model} version {quality.model_version}: {quality.predictions:,} "

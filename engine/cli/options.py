@@ -18,6 +18,9 @@ DEFAULT_CONFIG_DIR: Final = Path(__file__).resolve().parents[2] / "configs"
 DEBUG_VARIABLE: Final = "TRELLIS_DEBUG"
 """Set to 1, it makes the program show the traceback of what it reports."""
 
+COMPLETE_VARIABLE: Final = "_TRELLIS_COMPLETE"
+"""Names the shell that asks for completions."""
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -66,7 +69,7 @@ _COMMON: Final = (
     click.option(
         "--config",
         metavar="DIR",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, file_okay=False),
         expose_value=False,
         callback=_keep_config,
         help="Folder of the configuration; default: configs beside main.py.",
@@ -74,7 +77,7 @@ _COMMON: Final = (
     click.option(
         "--data",
         metavar="DIR",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, file_okay=False),
         expose_value=False,
         callback=_keep_data,
         help="Folder of the data file; default: paths.data of the configuration.",

@@ -8,7 +8,10 @@ import click
 
 from engine.cli.client import open_service
 from engine.cli.entity_keys import ENTITY_KEY, VERSION, KeyCommand
+from engine.cli.examples import examples
 from engine.cli.features import read_value, show_event_time, show_status
+from engine.cli.json_output import print_json
+from engine.cli.known_names import complete_given_features, complete_models
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import find_engine
 from engine.cli.tables import print_table
@@ -26,11 +29,21 @@ _MISSING = "null"
 @click.command(
     "predict",
     cls=KeyCommand,
-    epilog="Example: python main.py predict 7 --model buys_soon --set-feature carts_1m=3",
+    epilog=examples(
+        "predict 7 --model buys_soon",
+        "predict 7 --model buys_soon --version 2 --json",
+        "predict 7 --model buys_soon --set-feature carts_1m=3 --set-feature plan=null",
+    ),
 )
 @common_options
 @click.argument("entity_key", type=ENTITY_KEY)
-@click.option("--model", required=True, metavar="NAME", help="The model; it has to be trained.")
+@click.option(
+    "--model",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_models,
+    help="The model; it has to be trained.",
+)
 @click.option(
     "--version", type=VERSION, metavar="N", help="Version of the model; default: the champion."
 )
@@ -39,6 +52,7 @@ _MISSING = "null"
     "given",
     multiple=True,
     metavar="NAME=VALUE",
+    shell_complete=complete_given_features,
     help="Use this value instead of the stored feature, null for a missing one; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -70,7 +84,7 @@ def predict(
     ) as service:
         response: PredictResponse = service.Predict(request)
     if as_json:
-        click.echo(json.dumps(_describe(response), indent=2))
+        print_json(_describe(response))
     else:
         _show(response)
 

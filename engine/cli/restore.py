@@ -1,11 +1,12 @@
 """`restore`: a backup becomes a data folder."""
 
-import json
 from pathlib import Path
 
 import click
 
 from engine.cli.byte_progress import show_bytes
+from engine.cli.examples import examples
+from engine.cli.json_output import print_json
 from engine.errors import TrellisError
 from engine.store.backup_files import read_manifest
 from engine.store.restoring import restore_backup
@@ -13,7 +14,7 @@ from engine.store.restoring import restore_backup
 _FOLDER = click.Path(path_type=Path)
 
 
-@click.command("restore", epilog="Example: python main.py restore /backups/monday data-of-monday")
+@click.command("restore", epilog=examples("restore /backups/monday data-of-monday"))
 @click.argument("backup", metavar="BACKUP", type=_FOLDER)
 @click.argument("folder", metavar="NEW_FOLDER", type=_FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -36,7 +37,7 @@ def restore(*, backup: Path, folder: Path, as_json: bool) -> None:
             "rows": restored.rows,
             "files": restored.files,
         }
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     click.echo(
         f"{folder}: commit {restored.commit_seq:,}, {restored.rows:,} rows, "

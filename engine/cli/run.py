@@ -12,6 +12,7 @@ from rich.console import Console
 from engine.app import run_engine
 from engine.cli.checks import check_formulas
 from engine.cli.console import print_banner, read_stats, run_live_line
+from engine.cli.examples import examples
 from engine.cli.options import CommonOptions, common_options, given, traffic_options
 from engine.cli.streams import OutputLostError, discard
 from engine.config import EngineConfig
@@ -24,7 +25,12 @@ _DEMO_USERS: Final = 50
 """So few that whichever user is asked for has done something within seconds."""
 
 
-@click.command("run")
+@click.command(
+    "run",
+    epilog=examples(
+        "", "run --demo", "--data /srv/trellis --set log.format=json", "--demo --users 200"
+    ),
+)
 @common_options
 @click.option("--demo", is_flag=True, help="Give the engine synthetic traffic of its own.")
 @traffic_options

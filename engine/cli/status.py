@@ -9,6 +9,8 @@ from typing import Any, Final
 import click
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.cli.examples import examples
+from engine.cli.json_output import print_json
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import RunningEngine, find_engine
 from engine.cli.tables import print_table
@@ -34,7 +36,7 @@ _SHOWN: Final = {
 _WORKERS: Final = "trellis_workers"
 
 
-@click.command("status")
+@click.command("status", epilog=examples("status", "status --json", "--data data status"))
 @common_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
@@ -49,7 +51,7 @@ def status(options: CommonOptions, /, *, as_json: bool) -> None:
     counters, workers = sum_metrics(exposition), count_workers(exposition)
     if as_json:
         facts = {**health, "engine": engine.facts, "workers": workers, "metrics": counters}
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
     else:
         _print(engine, health, workers, counters)
     sys.exit(0 if health["ready"] else 1)
@@ -65,7 +67,7 @@ def _get(engine: RunningEngine, path: str) -> bytes:
     except (OSError, http.client.HTTPException) as error:
         raise UnavailableError(
             f"the engine (pid {engine.facts['pid']}) does not answer at "
-            f"http://{host}:{port}{path}: {error or type(error).__name__}"
+            f"http://{host}:{port}{path}: {error or type(error).__name__}; its log says more"
         ) from error
     finally:
         connection.close()

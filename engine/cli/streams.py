@@ -51,7 +51,8 @@ def open_streams() -> None:
     sys.stdout = io.TextIOWrapper(
         output,
         encoding=None if before is None else before.encoding,
-        errors=None if before is None else before.errors,
+        # What the locale has no character for is spelt out, as on standard error.
+        errors="backslashreplace",
         line_buffering=output.isatty(),
     )
     if sys.stderr is None:

@@ -1,14 +1,16 @@
 """`train`: a training by call, and what became of it."""
 
-import json
 import sys
 from typing import Any, Final
 
 import click
 
 from engine.cli.client import open_service
+from engine.cli.examples import examples
 from engine.cli.job_text import describe_job, has_succeeded, show_change, show_state
 from engine.cli.jobs import PORT, watch_job
+from engine.cli.json_output import print_json
+from engine.cli.known_names import complete_models
 from engine.cli.models import PORT as MODELS_PORT
 from engine.cli.models import get_model
 from engine.cli.models_text import aliases_of, describe_model, print_metrics
@@ -25,9 +27,9 @@ from proto.trellis.v1.monitor_pb2 import RetrainRequest, RetrainResponse
 _CHAMPION: Final = "champion"
 
 
-@click.command("train", epilog="Example: python main.py train buys_soon --wait")
+@click.command("train", epilog=examples("train buys_soon", "train buys_soon --wait"))
 @common_options
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", shell_complete=complete_models)
 @click.option("--wait", is_flag=True, help="Wait until it has ended, and show what became of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
@@ -45,14 +47,14 @@ def train(options: CommonOptions, /, *, model: str, wait: bool, as_json: bool) -
         click.echo(f"job {started.job_id}{known}")
         sys.stdout.flush()
     elif not wait:
-        click.echo(json.dumps({"job_id": started.job_id, "created": started.created}))
+        print_json({"job_id": started.job_id, "created": started.created})
     if not wait:
         return
     with open_service(engine, PORT, JobServiceServicer, config.security) as jobs:
         job = watch_job(jobs, started.job_id, None if as_json else show_change)
     version = _find_version(engine, config.security, model, job) if has_succeeded(job) else None
     if as_json:
-        click.echo(json.dumps(_describe(started, job, version), indent=2))
+        print_json(_describe(started, job, version))
     elif version is not None:
         _show(version)
     sys.exit(0 if version is not None else 1)

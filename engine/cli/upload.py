@@ -1,21 +1,24 @@
 """`upload`: a file whose rows become feature values."""
 
 import hashlib
-import json
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
 import attrs
 import click
 
+from engine.cli.byte_progress import show_bytes
 from engine.cli.client import open_service
+from engine.cli.examples import examples
 from engine.cli.job_text import show_change
 from engine.cli.jobs import PORT as JOBS_PORT
 from engine.cli.jobs import watch_job
+from engine.cli.json_output import print_json
+from engine.cli.known_names import complete_datasets
 from engine.cli.options import CommonOptions, Duration, common_options
 from engine.cli.running import find_engine
 from engine.cli.tables import print_table
@@ -41,11 +44,21 @@ _STATUS_PREFIX: Final = "UPLOAD_STATUS_"
 
 
 @click.command(
-    "upload", epilog="Example: python main.py upload profiles.csv --dataset profiles --wait"
+    "upload",
+    epilog=examples(
+        "upload docs/examples/profiles.csv --dataset profiles --wait",
+        "upload docs/examples/profiles.csv --dataset profiles --key monday --json",
+    ),
 )
 @common_options
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--dataset", required=True, metavar="NAME", help="The dataset of features.yaml.")
+@click.option(
+    "--dataset",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_datasets,
+    help="The dataset of features.yaml.",
+)
 @click.option("--content-type", metavar="TYPE", help="Such as text/csv; default: told from FILE.")
 @click.option("--key", metavar="KEY", help="Uploads with the same key are the same upload.")
 @click.option("--wait", is_flag=True, help="Wait for the outcome and show the rows not taken.")
@@ -91,10 +104,13 @@ def upload(
             size_bytes = sending.size_bytes
             most_bytes = config.uploads.max_bytes
             timeout_s = sending_time_s(most_bytes if size_bytes is None else size_bytes)
-        with open_service(
-            engine, _PORT, IngestServiceServicer, config.security, timeout_s=timeout_s
-        ) as service:
-            receipt: UploadFileResponse = service.UploadFile(sending.messages())
+        with (
+            open_service(
+                engine, _PORT, IngestServiceServicer, config.security, timeout_s=timeout_s
+            ) as service,
+            show_bytes(f"sending {file.name}", sending.size_bytes) as show,
+        ):
+            receipt: UploadFileResponse = service.UploadFile(sending.messages(show))
     if receipt.sha256 != sending.sha256.hexdigest() and sending.is_complete:
         raise FailedPreconditionError(
             f"the engine knows another file as this upload ({receipt.upload_id}); "
@@ -136,9 +152,11 @@ class _Sending:
         status = os.fstat(self.content.fileno())
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
-    def messages(self) -> Iterator[UploadFileRequest]:
+    def messages(self, show: Callable[[int], None]) -> Iterator[UploadFileRequest]:
         """Yield the header, then the content.
 
+        Args:
+          show: is told how many more bytes are on their way.
         Raises:
           TrellisError: the file cannot be read.
         """
@@ -148,6 +166,7 @@ class _Sending:
         while chunk := self._read():
             self.sha256.update(chunk)
             yield UploadFileRequest(chunk=chunk)
+            show(len(chunk))
         self.is_complete = True
 
     def _read(self) -> bytes:
@@ -178,7 +197,7 @@ def _show_receipt(receipt: UploadFileResponse, as_json: bool) -> None:
             "duplicate": receipt.duplicate,
             "received_at": show_time(receipt.received_at),
         }
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     known = ", known already" if receipt.duplicate else ""
     click.echo(
@@ -188,7 +207,7 @@ def _show_receipt(receipt: UploadFileResponse, as_json: bool) -> None:
 
 def _show_outcome(outcome: Upload, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_describe(outcome), indent=2))
+        print_json(_describe(outcome))
         return
     status = _status(outcome)
     click.echo(

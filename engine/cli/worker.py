@@ -14,6 +14,7 @@ import click
 import trio
 
 from engine import early_stop
+from engine.cli.examples import examples
 from engine.config import LogConfig
 from engine.config.kinds import SecretToken
 from engine.config.mismatch import MismatchError
@@ -35,8 +36,10 @@ _POOL: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 
 @click.command(
     "worker",
-    epilog="Example: python main.py worker --engine trellis.internal:50050 --pool train "
-    "--token-file /etc/trellis/control-token --tls-ca /etc/trellis/ca.pem",
+    epilog=examples(
+        "worker --engine trellis.internal:50050 --pool train --workers 4 --tls",
+        "worker --engine 127.0.0.1:50050 --pool train",
+    ),
 )
 @click.option(
     "--engine", "address", required=True, metavar="HOST:PORT", help="The engine's control port."

@@ -1,6 +1,5 @@
 """`workers`: the slots of a running engine and the worker processes in them."""
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -9,6 +8,9 @@ from typing import Any, Final
 import click
 
 from engine.cli.client import open_service
+from engine.cli.examples import examples
+from engine.cli.json_output import print_json
+from engine.cli.known_names import complete_hosts, complete_pools, complete_slots
 from engine.cli.options import CommonOptions, common_options
 from engine.cli.running import find_engine
 from engine.cli.worker_text import describe_worker, print_worker, print_workers, show_worker
@@ -28,16 +30,33 @@ _LOOK_S: Final = 0.3
 _EMPTYING: Final = ("drain", "resume")
 
 
-@click.command("workers", epilog="Example: python main.py workers drain any-0 --wait")
+@click.command(
+    "workers",
+    epilog=examples(
+        "workers",
+        "workers show any-0",
+        "workers restart --pool serve",
+        "workers drain any-0 --wait",
+        "workers resume --host local",
+    ),
+)
 @common_options
 @click.argument(
     "action", type=click.Choice(["list", "show", "restart", *_EMPTYING]), default="list"
 )
-@click.argument("slot", metavar="[SLOT]", required=False)
+@click.argument("slot", metavar="[SLOT]", required=False, shell_complete=complete_slots)
 @click.option(
-    "--pool", metavar="POOL", help="list, restart: only the workers of this pool; default: all."
+    "--pool",
+    metavar="POOL",
+    shell_complete=complete_pools,
+    help="list, restart: only the workers of this pool; default: all.",
 )
-@click.option("--host", metavar="NAME", help="drain, resume: all slots of this host.")
+@click.option(
+    "--host",
+    metavar="NAME",
+    shell_complete=complete_hosts,
+    help="drain, resume: all slots of this host.",
+)
 @click.option("--force", is_flag=True, help="drain: also the last worker that predictions have.")
 @click.option("--wait", is_flag=True, help="drain: wait until no worker is left there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -116,7 +135,7 @@ def _find(found: Sequence[Worker], slot: str) -> Worker:
 def _restart(service: Any, pool: str, as_json: bool) -> None:
     response: RestartWorkersResponse = service.RestartWorkers(RestartWorkersRequest(pool=pool))
     if as_json:
-        click.echo(json.dumps({"workers": response.workers}))
+        print_json({"workers": response.workers})
     else:
         click.echo(f"{response.workers} workers will be replaced, each at the end of its job")
 
@@ -151,13 +170,13 @@ def _show_changed(chosen: Sequence[Worker], as_json: bool, *, wait: bool = False
 
 def _show_list(found: Sequence[Worker], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([describe_worker(worker) for worker in found], indent=2))
+        print_json([describe_worker(worker) for worker in found])
     else:
         print_workers(found)
 
 
 def _show(worker: Worker, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(describe_worker(worker), indent=2))
+        print_json(describe_worker(worker))
     else:
         print_worker(worker)

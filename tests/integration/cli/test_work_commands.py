@@ -385,6 +385,48 @@ def test_who_watches_a_job_does_not_hold_up_the_stop(tmp_path: Path) -> None:
     assert desk.log_lines("calls cut off") == []
 
 
+def test_who_interrupts_a_wait_is_told_that_the_job_goes_on(desk: Desk) -> None:
+    job_id = desk.run("jobs", "submit", "sleep", "--delay", "1h", "--json").json["job_id"]
+    watching = watch(desk, job_id)
+    watching.send_signal(signal.SIGINT)
+    _, told = watching.communicate(timeout=20)
+
+    assert watching.returncode == 130
+    assert f"python main.py jobs watch {job_id}" in told
+    assert "Traceback" not in told
+    assert desk.job(job_id)["state"] == "scheduled"
+    assert desk.run("jobs", "cancel", job_id).code == 0
+
+
+def test_an_engine_that_is_killed_in_the_middle_is_one_clear_line(tmp_path: Path) -> None:
+    settings = ["workers.job_types={sleep: {handler: 'tests.support.job_bodies:sleep'}}"]
+    with EngineProcess(tmp_path / "data", settings=settings) as engine:
+        desk = Desk(engine)
+        job_id = desk.run("jobs", "submit", "sleep", "--delay", "1h", "--json").json["job_id"]
+        watching = watch(desk, job_id)
+        engine.kill()
+        _, told = watching.communicate(timeout=20)
+        assert watching.returncode == 1
+        assert re.fullmatch(r"error: the engine at \S+ is not available: .+\n", told)
+        # Its file still says where it was.
+        after = desk.run("status")
+        assert (after.code, after.out) == (1, "")
+        assert "start it with: python main.py" in after.err
+
+
+def watch(desk: Desk, job_id: str) -> "subprocess.Popen[str]":
+    watching = subprocess.Popen(
+        [sys.executable, "main.py", "jobs", "watch", job_id, "--data", str(desk.engine.data_dir)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert watching.stdout is not None
+    assert watching.stdout.readline().startswith("scheduled")
+    return watching
+
+
 def test_what_jobs_count_and_workers_use_are_metrics_of_the_engine(desk: Desk) -> None:
     before = counted(desk.metrics(), 'trellis_job_counter_total{job_type="purchase_totals"')
     done = desk.run(

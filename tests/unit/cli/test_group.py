@@ -118,8 +118,8 @@ def test_every_command_exists_and_can_explain_itself() -> None:
         result = CliRunner().invoke(cli, [name, "--help"])
 
         assert result.exit_code == 0, name
-        # A machine that only has workers has no configuration, and a backup needs none.
-        needs_none = name in ("worker", "restore")
+        # A machine that only has workers has no configuration; a backup and a shell need none.
+        needs_none = name in ("worker", "restore", "completion")
         assert ("--config DIR" in result.output) != needs_none, name
 
 
