@@ -59,6 +59,7 @@ from engine.services import (
 )
 from engine.signals import run_restart_signals, run_stop_signals
 from engine.store import Store, StoreSettings, open_store
+from engine.tracing import TraceSettings, open_tracing
 from engine.uploads import (
     UPLOAD_JOB_TYPE,
     make_upload_rules,
@@ -71,6 +72,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LOOP_LAG_INTERVAL_S = 0.1
+_TRACES_S = 1.0
+"""To send the last spans; there is nothing left then that this could hold up."""
 _GC_THRESHOLD = 10_000
 """Allocations between collections of the youngest objects, each of which takes some 2 ms.
 
@@ -84,6 +87,7 @@ async def run_engine(
     *,
     on_ready: Callable[[ReadyInfo], None],
     demo: GeneratorSettings | None = None,
+    traces: TraceSettings | None = None,
 ) -> None:
     """Run the engine until it is signalled to stop, then stop it in order.
 
@@ -94,6 +98,7 @@ async def run_engine(
       config: the effective configuration.
       on_ready: called once, when every address is bound and features are answered.
       demo: also run the generator with these settings.
+      traces: where to send spans, and which; None: nowhere.
     Raises:
       TrellisError: in a group; a part cannot be started, or the data file failed.
     Cancellation: as a second signal.
@@ -102,11 +107,20 @@ async def run_engine(
     keep_memory_together()
     gc.set_threshold(_GC_THRESHOLD)
     stop = trio.Event()
-    with keep_out("pandas", "sklearn"):
+    with (
+        keep_out("pandas", "sklearn"),
+        open_tracing(
+            traces,
+            {"service.instance.id": f"engine-{os.getpid()}"},
+            on_sent=metrics.TRACE_SPANS_SENT.inc,
+            on_dropped=lambda reason, spans: metrics.TRACE_SPANS_DROPPED.labels(reason).inc(spans),
+            close_s=_TRACES_S,
+        ),
+    ):
         async with trio.open_nursery() as root:
             await root.start(run_stop_signals, stop, root.cancel_scope)
             root.start_soon(_watch_loop_lag)
-            await _run_parts(config, stop, on_ready, demo)
+            await _run_parts(config, stop, on_ready, demo, traces)
             root.cancel_scope.cancel()
 
 
@@ -115,6 +129,7 @@ async def _run_parts(
     stop: trio.Event,
     on_ready: Callable[[ReadyInfo], None],
     demo: GeneratorSettings | None,
+    traces: TraceSettings | None,
 ) -> None:
     health = HealthBoard()
     health.register("engine", required=True)
@@ -158,6 +173,7 @@ async def _run_parts(
             uploads,
             tls,
             health,
+            traces=traces,
             more_servicers=lambda supervisor: (
                 serving.data_service(supervisor, models, learning.row_sources),
             ),

@@ -21,6 +21,7 @@ from engine.rpc.tls import read_certificates
 from engine.services import BackupService, WorkerService
 from engine.serving.residents import SCORE
 from engine.store import Store
+from engine.tracing import TraceSettings
 from engine.uploads import Uploads
 from engine.workers.host import EngineAddress, TlsTrust
 from engine.workers.late_host import LateHost
@@ -60,12 +61,14 @@ async def open_workforce(
     tls: ssl.SSLContext | None,
     health: HealthBoard,
     *,
+    traces: TraceSettings | None = None,
     more_servicers: Callable[[Supervisor], tuple[Servicer, ...]] = lambda _: (),
     check_support: Callable[[], None] = require_linux,
 ) -> AsyncIterator[Workforce]:
     """Run workers while the block runs; then let them finish, within `shutdown.grace_s`.
 
     Args:
+      traces: where workers send their spans.
       more_servicers: returns what else the control port offers, under the leases of a supervisor.
       check_support: raises FailedPreconditionError where worker processes cannot be held to their
         promises; there are none then, and jobs wait for those of other machines.
@@ -79,7 +82,7 @@ async def open_workforce(
         config.paths.data, None if configured is None else configured.reveal()
     )
     REDACTOR.add([token])
-    host_settings = _host_settings(config)
+    host_settings = _host_settings(config, traces)
     host = LateHost()
     supervisor = Supervisor(
         _supervisor_settings(config), jobs, host, store.writer, _welcome(host_settings)
@@ -101,6 +104,7 @@ async def open_workforce(
                 stop=closing,
                 grace_s=_LAST_CALLS_S,
                 bearer_token=Secret(token),
+                begins_traces=False,
                 tls=tls,
             )
         )
@@ -186,7 +190,7 @@ def plan_slots(workers: int, pools: Mapping[str, int]) -> tuple[tuple[str, str |
     return (*slots, *((f"any-{number}", None) for number in range(workers - len(slots))))
 
 
-def _host_settings(config: EngineConfig) -> LocalHostSettings:
+def _host_settings(config: EngineConfig, traces: TraceSettings | None) -> LocalHostSettings:
     workers = config.workers
     return LocalHostSettings(
         data_dir=config.paths.data,
@@ -201,6 +205,7 @@ def _host_settings(config: EngineConfig) -> LocalHostSettings:
             if job_type.handler is not None
         },
         log_level=config.log.levels.get("workers", config.log.level),
+        traces=traces,
     )
 
 

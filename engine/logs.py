@@ -18,6 +18,9 @@ from types import TracebackType
 from typing import Any, Protocol, TextIO
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
+from engine.request_context import REQUEST_ID
+from engine.tracing.spans import current_trace_id
+
 MASK = "***"
 
 _MIN_SECRET_CHARS = 4  # masking shorter ones would shred every line and hide nothing
@@ -140,11 +143,16 @@ class _Formatter(logging.Formatter):
             return f'{{"event": "log record unreadable", "error": "{type(error).__name__}"}}'
 
     def _facts(self, record: logging.LogRecord) -> dict[str, Any]:
-        return {
+        facts = {
             f"{name}_" if name in _LINE_FIELDS else self._text(name): self._clean(value)
             for name, value in record.__dict__.items()
             if name not in _RECORD_FIELDS
         }
+        # What is logged on behalf of a call is found by the call's id.
+        for name, identity in (("request_id", REQUEST_ID.get()), ("trace_id", current_trace_id())):
+            if identity:
+                facts.setdefault(name, identity)
+        return facts
 
     def _event(self, record: logging.LogRecord) -> str:
         try:

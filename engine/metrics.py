@@ -269,6 +269,12 @@ DISK_FREE_BYTES = Gauge(
 )
 DISK_SIZE_BYTES = Gauge("trellis_disk_size_bytes", "Size of the disk of a folder.", ["folder"])
 
+# Traces
+TRACE_SPANS_SENT = Counter("trellis_trace_spans_sent", "Spans that the collector has taken.")
+TRACE_SPANS_DROPPED = Counter(
+    "trellis_trace_spans_dropped", "Spans that did not reach the collector, by why.", ["reason"]
+)
+
 # Engine
 LOOP_LAG_SECONDS = Histogram(
     "trellis_loop_lag_seconds", "How late the event loop woke a sleeping task.", buckets=_FAST_S

@@ -1,6 +1,7 @@
 """`run`: the engine, until it is told to stop."""
 
 import logging
+import os
 import sys
 from functools import partial
 from typing import Any, Final
@@ -18,6 +19,7 @@ from engine.cli.streams import OutputLostError, discard
 from engine.config import EngineConfig
 from engine.generator import GeneratorSettings
 from engine.ready import ReadyInfo
+from engine.tracing import TraceSettings, read_trace_settings
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +52,13 @@ def run(options: CommonOptions, /, *, demo: bool, **traffic: Any) -> None:
     # The demo's broker is the engine's own: when it restarts, traffic goes on afterwards.
     wanted = {"users": _DEMO_USERS, **wanted, "give_up_after_s": None}
     settings = GeneratorSettings(**wanted) if demo else None
-    trio.run(partial(_run, options.load([check_formulas]), settings))
+    config = options.load([check_formulas])
+    trio.run(partial(_run, config, settings, read_trace_settings(os.environ)))
 
 
-async def _run(config: EngineConfig, demo: GeneratorSettings | None) -> None:
+async def _run(
+    config: EngineConfig, demo: GeneratorSettings | None, traces: TraceSettings | None
+) -> None:
     """Run the engine, and beside it the live line where somebody watches."""
     console = Console(stderr=True)
     async with trio.open_nursery() as nursery:
@@ -64,7 +69,7 @@ async def _run(config: EngineConfig, demo: GeneratorSettings | None) -> None:
             if console.is_terminal:
                 nursery.start_soon(_show_life, console, info)
 
-        await run_engine(config, demo=demo, on_ready=announce)
+        await run_engine(config, demo=demo, on_ready=announce, traces=traces)
         nursery.cancel_scope.cancel()
 
 

@@ -21,6 +21,7 @@ from engine.config.mismatch import MismatchError
 from engine.errors import InvalidArgumentError, TrellisError
 from engine.logs import configure_logging
 from engine.rpc.tls import open_pinned_tls, read_certificates
+from engine.tracing import read_trace_settings, require_library
 from engine.workers.agent_folder import open_agent_folder
 from engine.workers.host import EngineAddress, TlsTrust
 from engine.workers.host_agent import AgentSettings, run_host_agent
@@ -87,7 +88,10 @@ def worker(
             "--pool", "is 1 to 63 lower-case letters, digits and underscores, a letter first"
         )
     token = _read_token(token_file)
-    configure_logging(LogConfig(), secrets=[token])
+    traces = read_trace_settings(os.environ)
+    configure_logging(LogConfig(), secrets=[token, *([] if traces is None else traces.secrets)])
+    if traces is not None:
+        require_library()
     trust = _read_trust(tls_ca, host) if tls_ca or tls else None
     if trust is None and not is_loopback(host):
         logger.warning(
@@ -101,6 +105,7 @@ def worker(
             pool=pool,
             workers=workers or len(os.sched_getaffinity(0)),
             data_dir=folder,
+            traces=traces,
         )
         trio.run(partial(_run, settings))
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import trio
 
-from engine import metrics
+from engine import metrics, tracing
 from engine.clock import Clock, read_clock_us
 from engine.errors import InvalidArgumentError, ResourceExhaustedError
 from engine.features.history import fetch_cells
@@ -18,6 +18,8 @@ from engine.features.training import fetch_training_set
 from engine.features.values import Cell, FeatureRow
 from engine.features.views import FeatureSet
 
+_SOURCE = "trellis.features.source"
+"""`online`, or `history` if that was asked for any entity."""
 _HISTORY_READS = 4
 """Reads of history at a time: more would only share the cores of the queries under way."""
 _HISTORY_QUEUE = 256
@@ -77,20 +79,24 @@ class FeatureStore:
           ResourceExhaustedError: too many reads of history wait.
         Cancellation: a checkpoint only when the data file is asked; its query is interrupted.
         """
-        selection = self.feature_set.select(names)
-        if as_of_us is None:
-            as_of_us = self._clock()
-        online = self._online
-        if commit_seq is None or commit_seq == online.commit_seq:
-            answer = online.read(entity_key, selection, as_of_us)
-            if answer is Decline.NOT_RESIDENT:
-                await online.load(self._reader, entity_key)
-                if commit_seq is None or commit_seq == online.commit_seq:
-                    answer = online.read(entity_key, selection, as_of_us)
-            if isinstance(answer, FeatureRow):
-                return answer
-        [row] = await self._get_from_history((entity_key,), selection, as_of_us, commit_seq)
-        return row
+        with tracing.start("read features") as span:
+            selection = self.feature_set.select(names)
+            if as_of_us is None:
+                as_of_us = self._clock()
+            online = self._online
+            if commit_seq is None or commit_seq == online.commit_seq:
+                answer = online.read(entity_key, selection, as_of_us)
+                if answer is Decline.NOT_RESIDENT:
+                    span.add_event("load entity")
+                    await online.load(self._reader, entity_key)
+                    if commit_seq is None or commit_seq == online.commit_seq:
+                        answer = online.read(entity_key, selection, as_of_us)
+                if isinstance(answer, FeatureRow):
+                    span.set(_SOURCE, "online")
+                    return answer
+            span.set(_SOURCE, "history")
+            [row] = await self._get_from_history((entity_key,), selection, as_of_us, commit_seq)
+            return row
 
     async def get_many(
         self, entity_keys: Sequence[int], names: Sequence[str], as_of_us: int | None = None
@@ -99,17 +105,20 @@ class FeatureStore:
 
         All rows hold at the same commit. Raises and cancellation: as `get`.
         """
-        selection = self.feature_set.select(names)
-        if as_of_us is None:
-            as_of_us = self._clock()
-        rows = {key: self._online.read(key, selection, as_of_us) for key in entity_keys}
-        answers = {key: row for key, row in rows.items() if isinstance(row, FeatureRow)}
-        declined = tuple(key for key in rows if key not in answers)
-        if declined:
-            commit_seq = self._online.commit_seq
-            for row in await self._get_from_history(declined, selection, as_of_us, commit_seq):
-                answers[row.entity_key] = row
-        return [answers[key] for key in entity_keys]
+        with tracing.start("read features") as span:
+            selection = self.feature_set.select(names)
+            if as_of_us is None:
+                as_of_us = self._clock()
+            rows = {key: self._online.read(key, selection, as_of_us) for key in entity_keys}
+            answers = {key: row for key, row in rows.items() if isinstance(row, FeatureRow)}
+            declined = tuple(key for key in rows if key not in answers)
+            span.set(_SOURCE, "history" if declined else "online")
+            span.set("trellis.entities", len(rows))
+            if declined:
+                commit_seq = self._online.commit_seq
+                for row in await self._get_from_history(declined, selection, as_of_us, commit_seq):
+                    answers[row.entity_key] = row
+            return [answers[key] for key in entity_keys]
 
     def earliest_us(self, names: Sequence[str], look_back_us: int | None = None) -> int:
         """Return since when reads of these features are complete, microseconds UTC; 0: always.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 import trio
 
-from engine import metrics
+from engine import metrics, tracing
 from engine.clock import to_datetime
 from engine.errors import DataFileFailedError, TrellisError
 from engine.intake.position import Fingerprint
@@ -183,7 +183,7 @@ class Committer:
         try:
             # A request that is queued is written even if its sender is cancelled, so its end is
             # awaited: bounded, since the writer answers every request, also when it stops.
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), _trace(batch):
                 await self._writer.submit(request)
         except DataFileFailedError:
             raise
@@ -207,3 +207,14 @@ class Committer:
         if batch.rejected:
             committed, self._rejects_committed = self._rejects_committed, trio.Event()
             committed.set()
+
+
+def _trace(batch: Batch) -> tracing.Span:
+    span = tracing.start(f"process {batch.topic}", tracing.Kind.CONSUMER)
+    if span.is_recording:
+        span.set("messaging.system", "kafka")
+        span.set("messaging.operation.type", "process")
+        span.set("messaging.destination.name", batch.topic)
+        span.set("messaging.batch.message_count", batch.row_count)
+        span.set("trellis.rejected", batch.rejected.total())
+    return span

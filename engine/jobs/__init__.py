@@ -1,5 +1,6 @@
 """Jobs: accepted in the data file, queued and leased in Redis, finished in the data file."""
 
+from engine import redis_import  # noqa: F401 - before anything that imports redis
 from engine.jobs.history import JobFilter, PastAttempt
 from engine.jobs.hooks import EndedJob, JobHooks, RetriedJob
 from engine.jobs.jobs import BackTo, Jobs, open_jobs

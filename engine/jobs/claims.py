@@ -11,6 +11,7 @@ from engine import metrics
 from engine.errors import BackendUnavailableError
 from engine.jobs.job_changes import JobChanges
 from engine.jobs.job_clock import JobClock
+from engine.jobs.job_spans import begin_attempt
 from engine.jobs.lease_queue import MOST_PER_CLAIM, Claimed, Leased, LeaseQueue
 from engine.jobs.leases import Lease, LeaseTable, lease_of
 from engine.jobs.queue_link import QueueLink
@@ -141,6 +142,9 @@ class Claims:
             bar.strays.append(_undo(job))
             return None
         lease = lease_of(job.job_id, job.record, job.spec, slot=slot, claimed_at_us=now_us)
+        lease.span = begin_attempt(lease.job, slot)
+        if lease.span.is_recording:
+            lease.job = attrs.evolve(lease.job, traceparent=lease.span.traceparent)
         self._leases.add(lease)
         self._changes.tell(job.job_id)
         return lease

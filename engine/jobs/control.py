@@ -95,6 +95,7 @@ class Control:
         job = lease.job
         if not lease.cancel_requested:
             lease.cancel_requested = True
+            lease.span.add_event("cancel requested")
             note = write_note(job.job_id, job.run, "cancel_requested", self._clock.now_us())
             # Kept, so that an engine that is killed now does not run the job again.
             with trio.CancelScope(shield=True):

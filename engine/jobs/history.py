@@ -43,6 +43,8 @@ class JobFacts:
     """Until when the next attempt was put off then, if it was."""
     cancel_requested: bool
     outcome: Outcome | None
+    traceparent: str = ""
+    """Of the span that accepted it."""
 
 
 @attrs.frozen

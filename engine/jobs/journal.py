@@ -27,6 +27,7 @@ _ACCEPTED = pa.schema(
         ("idempotency_key", pa.string()),
         ("request_id", pa.string()),
         ("due_at", _TIME),
+        ("detail", pa.string()),
     ]
 )
 _NOTED = pa.schema(
@@ -103,9 +104,19 @@ class EndedAttempt:
 
 
 def write_accepted(
-    job_id: str, spec: JobSpec, payload_json: str, at_us: int, due_at_us: int | None
+    job_id: str,
+    spec: JobSpec,
+    payload_json: str,
+    at_us: int,
+    due_at_us: int | None,
+    traceparent: str = "",
 ) -> Operation:
-    """Return the row that makes a job one that will not be lost."""
+    """Return the row that makes a job one that will not be lost.
+
+    Args:
+      traceparent: of the span that accepts it, which its attempts are children of, in whatever
+        life of the engine; kept as the row's detail.
+    """
     row = {
         "logged_at": at_us,
         "job_id": job_id,
@@ -119,6 +130,7 @@ def write_accepted(
         "idempotency_key": spec.idempotency_key,
         "request_id": spec.request_id,
         "due_at": due_at_us,
+        "detail": traceparent or None,
     }
     return _append("job_log", _ACCEPTED, [row])
 

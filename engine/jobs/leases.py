@@ -9,6 +9,7 @@ from engine.errors import StaleTokenError
 from engine.jobs.queue_records import LiveRecord, LiveState, Spec
 from engine.jobs.retries import AttemptFacts
 from engine.jobs.spec import ClaimedJob, Progress
+from engine.tracing import NO_SPAN, Span
 
 
 @attrs.define(eq=False)
@@ -27,6 +28,8 @@ class Lease:
     """Set once its end is written; while there is one, nothing else may end it."""
     worker_id: str = ""
     progress: Progress | None = None
+    span: Span = NO_SPAN
+    """Of the attempt."""
 
     @property
     def facts(self) -> AttemptFacts:
@@ -100,6 +103,7 @@ def lease_of(
         pool=record.pool,
         max_attempts=spec.max_attempts,
         priority=spec.priority,
+        traceparent=spec.traceparent,
     )
     return Lease(job, slot, record.token, record, spec, claimed_at_us)
 

@@ -66,6 +66,7 @@ SELECT
     epoch_us(coalesce(e.logged_at, r.logged_at)) AS put_off_at_us,
     epoch_us(CASE WHEN e.attempt IS NULL THEN r.due_at ELSE e.due_at END) AS due_at_us,
     f.job_id IS NOT NULL AS cancel_requested,
+    coalesce(a.detail, '') AS traceparent,
     o.state,
     o.attempt,
     o.failures,

@@ -53,6 +53,8 @@ class Spec(msgspec.Struct, array_like=True, frozen=True):
     max_attempts: int
     accepted_at_us: int
     request_id: str
+    traceparent: str = ""
+    """Of the span that accepted it; not there in what earlier versions have written."""
 
 
 class Enqueue(msgspec.Struct, array_like=True, tag="enqueue", frozen=True):

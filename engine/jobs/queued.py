@@ -10,12 +10,18 @@ from engine.jobs.spec import JobSpec
 
 
 def enqueue_new(
-    job_id: str, spec: JobSpec, payload_json: str, accepted_at_us: int, due_us: int
+    job_id: str,
+    spec: JobSpec,
+    payload_json: str,
+    accepted_at_us: int,
+    due_us: int,
+    traceparent: str = "",
 ) -> Enqueue:
     """Return what puts a job in that has just been accepted.
 
     Args:
       due_us: when it becomes ready; 0 for at once.
+      traceparent: as in `write_accepted`.
     """
     record = LiveRecord(
         state=LiveState.DELAYED if due_us else LiveState.READY,
@@ -33,6 +39,7 @@ def enqueue_new(
         max_attempts=spec.max_attempts,
         accepted_at_us=accepted_at_us,
         request_id=spec.request_id,
+        traceparent=traceparent,
     )
     return Enqueue(job_id, record, write_spec(request))
 
@@ -68,5 +75,6 @@ def spec_of(facts: JobFacts) -> str:
             max_attempts=facts.max_attempts,
             accepted_at_us=facts.accepted_at_us,
             request_id=facts.request_id,
+            traceparent=facts.traceparent,
         )
     )

@@ -12,6 +12,7 @@ from engine.jobs.endings import ended_unheld
 from engine.jobs.history import JobHistory
 from engine.jobs.hooks import Hooks
 from engine.jobs.job_clock import JobClock
+from engine.jobs.job_spans import tell_lost_attempt
 from engine.jobs.journal import write_ended, write_outcomes
 from engine.jobs.lease_queue import LeaseQueue
 from engine.jobs.leases import LeaseTable
@@ -123,6 +124,7 @@ class Rebuilding:
         with trio.CancelScope(shield=True):
             await submit_or_without(self._writer, rows, of_hooks)
         for attempt in plan.lost:
+            tell_lost_attempt(attempt)
             metrics.JOB_ATTEMPTS.labels(str(attempt.end.cause)).inc()
         for facts, outcome in plan.cancelled:
             metrics.JOBS_FINISHED.labels(facts.job_type, str(outcome.state)).inc()

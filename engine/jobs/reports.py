@@ -11,7 +11,7 @@ import attrs
 import msgspec
 import trio
 
-from engine import metrics
+from engine import metrics, tracing
 from engine.errors import StaleTokenError, TrellisError
 from engine.jobs.endings import (
     Ending,
@@ -151,7 +151,8 @@ class Reports:
         """Return the end that a result means: a good one, if it is what it should be."""
         try:
             value = _read_result(result)
-            operations = await self._hooks.run_completion(lease.job, value)
+            with tracing.under(lease.span):
+                operations = await self._hooks.run_completion(lease.job, value)
         except (ResultRefusedError, HookError) as error:
             return self._refuse(lease, result, error)
         return end_with_result(

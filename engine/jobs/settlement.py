@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import attrs
 import trio
 
-from engine import metrics
+from engine import metrics, tracing
 from engine.errors import TrellisError
 from engine.jobs.endings import Ending
 from engine.jobs.job_changes import JobChanges
 from engine.jobs.job_clock import JobClock
+from engine.jobs.job_spans import end_attempt
 from engine.jobs.journal import write_ended, write_outcomes
 from engine.jobs.leases import Lease, LeaseTable
 from engine.jobs.queue_link import QueueLink
@@ -61,7 +62,9 @@ class Settlement:
         Cancellation: none until all is written; the writer answers in bounded time.
         """
         try:
-            with trio.CancelScope(shield=True):
+            # A commit is told whom it was for.
+            only = endings[0].lease.span if len(endings) == 1 else tracing.NO_SPAN
+            with trio.CancelScope(shield=True), tracing.under(only):
                 settled = await self._write_all(endings)
                 self._conclude(settled)
         finally:
@@ -113,6 +116,7 @@ class Settlement:
         for one in settled:
             ending = one.ending
             self._leases.remove(ending.lease)
+            end_attempt(ending.lease.span, ending)
             if ending.attempt is not None:
                 causes[str(ending.attempt.end.cause)] += 1
             elif ending.outcome is not None:

@@ -37,6 +37,8 @@ class JobSpec:
     max_attempts: int = 3
     """Attempts charged to the job after which it is given up."""
     request_id: str = ""
+    traced: bool = True
+    """Whether its attempts are spans. One without an end of its own had better not be."""
 
     def check(self) -> str:
         """Return the payload as JSON text.
@@ -92,6 +94,8 @@ class ClaimedJob:
     pool: str
     max_attempts: int
     priority: int
+    traceparent: str = ""
+    """The span that what its worker does is part of; empty if it is not traced."""
 
 
 @attrs.frozen

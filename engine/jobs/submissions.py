@@ -8,6 +8,7 @@ from engine import metrics
 from engine.jobs.history import JobHistory
 from engine.jobs.job_clock import JobClock
 from engine.jobs.job_ids import JobIds
+from engine.jobs.job_spans import begin_acceptance
 from engine.jobs.journal import write_accepted
 from engine.jobs.queue_link import QueueLink
 from engine.jobs.queued import enqueue_new
@@ -66,12 +67,16 @@ class Submissions:
     ) -> Submission:
         now_us = self._clock.now_us()
         due_us = now_us + round(spec.delay_s * 1e6) if spec.delay_s else 0
-        accepted = write_accepted(job_id, spec, payload_json, now_us, due_us or None)
-        # Were the wait given up, the job could be accepted all the same, and nobody would tell the
-        # queue before it is built again.
-        with trio.CancelScope(shield=True):
-            await self._writer.submit(WriteRequest((*operations, accepted)))
+        with begin_acceptance(spec, job_id) as span:
+            traceparent = span.traceparent
+            accepted = write_accepted(
+                job_id, spec, payload_json, now_us, due_us or None, traceparent
+            )
+            # Were the wait given up, the job could be accepted all the same, and nobody would tell
+            # the queue before it is built again.
+            with trio.CancelScope(shield=True):
+                await self._writer.submit(WriteRequest((*operations, accepted)))
         metrics.JOBS_ACCEPTED.labels(spec.job_type).inc()
         self._link.add_pool(spec.pool)
-        self._link.put(enqueue_new(job_id, spec, payload_json, now_us, due_us))
+        self._link.put(enqueue_new(job_id, spec, payload_json, now_us, due_us, traceparent))
         return Submission(job_id, created=True)

@@ -2,6 +2,7 @@
 
 from typing import Final, Literal, Protocol
 
+from engine import tracing
 from engine.errors import FailedPreconditionError, TrellisError
 from engine.models import CHAMPION, ModelRegistry
 
@@ -45,12 +46,19 @@ class AliasMoves:
         Cancellation: a checkpoint before the alias is moved; then nothing is changed.
         """
         before = self._models.check_alias(name, alias, version, expected)
-        if alias == CHAMPION and version is not None and version != before:
-            try:
-                await self._loader.preload(name, version, _LOAD_WITHIN_S)
-            except TrellisError as error:
-                raise FailedPreconditionError(
-                    f"version {version} of {name!r} cannot answer, so it is not made champion: "
-                    f"{error}"
-                ) from error
-        return await self._models.set_alias(name, alias, version, expected=expected, reason=reason)
+        with tracing.start("move alias") as span:
+            span.set("trellis.model", name)
+            span.set("trellis.model.alias", alias)
+            span.set("trellis.model.version", version or 0)
+            span.set("trellis.reason", reason)
+            if alias == CHAMPION and version is not None and version != before:
+                try:
+                    await self._loader.preload(name, version, _LOAD_WITHIN_S)
+                except TrellisError as error:
+                    raise FailedPreconditionError(
+                        f"version {version} of {name!r} cannot answer, so it is not made champion: "
+                        f"{error}"
+                    ) from error
+            return await self._models.set_alias(
+                name, alias, version, expected=expected, reason=reason
+            )

@@ -7,6 +7,7 @@ from typing import Any
 
 import trio
 
+from engine import tracing
 from engine.clock import read_clock_us
 from engine.config import ThresholdsConfig
 from engine.errors import FailedPreconditionError, NotFoundError, TrellisError
@@ -149,15 +150,18 @@ class DriftChecks:
             )
             if cause is not Cause.CALL:  # a person knows what he asks for
                 _check_window(request, champion)
-            submission = await self._jobs.submit(
-                JobSpec(
-                    DETECT_DRIFT,
-                    write_drift_check(request),
-                    pool=self._plan.pool,
-                    max_attempts=self._plan.max_attempts,
-                    request_id=request_id,
+            with tracing.start("start drift check") as span:
+                span.set("trellis.model", model)
+                span.set("trellis.cause", cause)
+                submission = await self._jobs.submit(
+                    JobSpec(
+                        DETECT_DRIFT,
+                        write_drift_check(request),
+                        pool=self._plan.pool,
+                        max_attempts=self._plan.max_attempts,
+                        request_id=request_id,
+                    )
                 )
-            )
             self._job_ids[model] = submission.job_id
             self._started_s[model] = trio.current_time()
         return submission.job_id

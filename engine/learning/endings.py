@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from engine import tracing
 from engine.clock import read_clock_us
 from engine.config import ModelSpec, PolicySpec
 from engine.errors import InvalidArgumentError
@@ -98,8 +99,12 @@ class TrainingEndings:
             raise InvalidArgumentError("result", f"is not one of a training: {error}") from error
         self._note_definitions(request, read)
         trained = _to_artifact(job.job_id, request, read)
-        promotion = self._decide(request, trained)
-        change = self._models.plan_training(request.model, request.features, trained, promotion)
+        with tracing.start("decide promotion") as span:
+            promotion = self._decide(request, trained)
+            span.set("trellis.model", request.model)
+            span.set("trellis.promotion.role", promotion.role)
+            span.set("trellis.reason", promotion.reason)
+            change = self._models.plan_training(request.model, request.features, trained, promotion)
         return change.operations
 
     def fail(self, ended: EndedJob) -> tuple[Operation, ...]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
+from engine import tracing
 from engine.clock import read_clock_us
 from engine.config import FeaturesFile, ModelSpec
 from engine.config.model_rules import estimator_of
@@ -145,9 +146,12 @@ class Trainings:
             )
             if refusal is not None:
                 return TrainingStart(known.job_id if under_way and known.job_id else "", refusal)
-            job_id = await self._submit(
-                spec, cause, drift_report_id, operations, job_id, request_id
-            )
+            with tracing.start("start training") as span:
+                span.set("trellis.model", model)
+                span.set("trellis.cause", cause)
+                job_id = await self._submit(
+                    spec, cause, drift_report_id, operations, job_id, request_id
+                )
             known.job_id = job_id
             known.accepted_s = trio.current_time()
             if cause in COOLING:

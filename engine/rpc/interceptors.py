@@ -20,9 +20,11 @@ import trio
 from prometheus_client import Histogram
 from purerpc import Cardinality, RpcFailedError, RPCSignature, Service, StatusCode
 
+from engine import tracing
 from engine.metrics import RPC_SECONDS
 from engine.rpc.request_ids import begin_request
 from engine.rpc.statuses import failed_with, internal_status, status_of
+from engine.rpc.traced_calls import begin_call_span, end_call_span
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +57,12 @@ class CallPolicy:
 
     `bearer_token` set: calls must carry it as metadata `authorization: Bearer <token>`.
     `enforce_deadlines` false: the transport itself cancels calls whose time is up.
+    `begins_traces` false: a call is traced only if its caller is.
     """
 
     bearer_token: Token | None = None
     enforce_deadlines: bool = True
+    begins_traces: bool = True
 
 
 def wrap_service(service: Service, policy: CallPolicy) -> Service:
@@ -87,6 +91,7 @@ class _Method:
         self._handler = handler
         self._reply_type: type = signature.response_type
         self._deadlines = policy.enforce_deadlines
+        self._begins_traces = policy.begins_traces
         token = policy.bearer_token
         self._token = None if token is None else token.reveal().encode()
         self._seconds: dict[str, Histogram] = {}
@@ -146,6 +151,16 @@ class _Method:
             facts = {"duration_s": round(duration_s, 6), "status": code.name}
             logger.debug("call", extra={**facts, "request_id": request_id, "rpc": self._full_name})
 
+    def begin_span(self, context: CallContext, request_id: str) -> tracing.Span:
+        """Begin the span of a call."""
+        return begin_call_span(
+            self._service,
+            self._name,
+            context.custom_metadata,
+            request_id,
+            begins_traces=self._begins_traces,
+        )
+
     @property
     def _full_name(self) -> str:
         return f"{self._service}/{self._name}"
@@ -187,11 +202,14 @@ class _Method:
 class _Observation:
     """Watches one call from start to end and decides what comes out of it."""
 
-    __slots__ = ("_method", "_request_id", "_started_s")
+    __slots__ = ("_method", "_request_id", "_span", "_started_s")
 
     def __init__(self, method: _Method, context: CallContext) -> None:
         self._method = method
         self._request_id = begin_request(context.custom_metadata)
+        self._span = tracing.NO_SPAN
+        if tracing.is_on():
+            self._span = method.begin_span(context, self._request_id)
         self._started_s = time.perf_counter()
 
     def __enter__(self) -> None:
@@ -209,6 +227,8 @@ class _Observation:
         if failure is not None:
             code = failure.status.status_code
         self._method.record(code, time.perf_counter() - self._started_s, self._request_id)
+        if self._span is not tracing.NO_SPAN:
+            end_call_span(self._span, code, None if failure is None else failure.status)
         if failure is not None and failure is not error:
             try:
                 raise failure from None

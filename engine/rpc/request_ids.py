@@ -4,15 +4,15 @@ import itertools
 import re
 import secrets
 from collections.abc import Iterable
-from contextvars import ContextVar
 from typing import Final
+
+from engine.request_context import REQUEST_ID
 
 METADATA_NAME: Final = "x-request-id"
 _GIVEN: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 _prefix: Final = secrets.token_hex(4)  # tells the calls of this process from those of others
 _numbers: Final = itertools.count(1)
-_current: Final[ContextVar[str]] = ContextVar("request_id", default="")
 
 
 def begin_request(metadata: Iterable[tuple[str, str | bytes]]) -> str:
@@ -28,7 +28,7 @@ def begin_request(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     request_id = next((value for value in given if _GIVEN.fullmatch(value)), None)
     if request_id is None:
         request_id = f"{_prefix}-{next(_numbers)}"
-    _current.set(request_id)
+    REQUEST_ID.set(request_id)
     return request_id
 
 
@@ -37,4 +37,4 @@ def current_request_id() -> str:
 
     It is empty where there was no call.
     """
-    return _current.get()
+    return REQUEST_ID.get()

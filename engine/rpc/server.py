@@ -31,6 +31,7 @@ async def serve(
     grace_s: float,
     host: str = "127.0.0.1",
     bearer_token: Token | None = None,
+    begins_traces: bool = True,
     tls: ssl.SSLContext | None = None,
     limits: TransportLimits | None = None,
     overload: AdmissionLimits | None = None,
@@ -49,6 +50,7 @@ async def serve(
       grace_s: time for calls under way, in seconds from `stop`; then they are cancelled.
       host: an IP address; other than loopback only with a token or TLS.
       bearer_token: what callers must send as `authorization: Bearer <token>`.
+      begins_traces: whether calls are traced whose callers are not.
       tls: encrypts connections; made by `open_server_tls`.
       limits: what one peer may take. overload: when calls are shed, of all peers.
     Raises:
@@ -59,7 +61,14 @@ async def serve(
     authorized = bearer_token is not None or tls is not None
     listener = await open_listener(host, port, setting=setting, authorized=authorized)
     async with listener:
-        services = _wrapped(servicers, board, stop, bearer_token)
+        services = _wrapped(
+            servicers,
+            board,
+            stop,
+            CallPolicy(
+                bearer_token=bearer_token, enforce_deadlines=False, begins_traces=begins_traces
+            ),
+        )
         admission = Admission(
             overload or AdmissionLimits(), exempt=frozenset([f"/{HEALTH_SERVICE}/Check"])
         )
@@ -78,13 +87,13 @@ def _wrapped(
     servicers: Iterable[Servicer],
     board: HealthBoard,
     stop: trio.Event,
-    bearer_token: Token | None,
+    policy: CallPolicy,
 ) -> dict[str, Service]:
-    policy = CallPolicy(bearer_token=bearer_token, enforce_deadlines=False)
     services = {}
     for servicer in servicers:
         service = servicer.service
         services[service.name] = wrap_service(service, policy)
+    policy = attrs.evolve(policy, begins_traces=False)
     for name in REFLECTION_SERVICES:
         reflection = ReflectionServicer(name, [*services, HEALTH_SERVICE])
         services[name] = wrap_service(reflection.service, policy)

@@ -147,6 +147,7 @@ class WorkerService(WorkerViewService):
                 run=job.run,
                 attempt=job.attempt,
                 request_id=job.request_id,
+                traceparent=job.traceparent,
             )
             for job in reply.jobs
         ]

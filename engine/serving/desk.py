@@ -92,6 +92,7 @@ class ScoringDesk:
         if batch is not None:
             for row in batch.rows:
                 row.out += 1
+                row.handed_s = now_s
         return batch
 
     def deliver(

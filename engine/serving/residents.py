@@ -93,7 +93,13 @@ class Residents:
     async def _settle(self, nursery: trio.Nursery) -> None:
         wanted = self._count_wanted()
         for _ in range(wanted - len(self._alive)):
-            spec = JobSpec(SCORE, {}, pool=self._spec.pool, max_attempts=self._spec.max_attempts)
+            spec = JobSpec(
+                SCORE,
+                {},
+                pool=self._spec.pool,
+                max_attempts=self._spec.max_attempts,
+                traced=False,
+            )
             self._adopt((await self._jobs.submit(spec)).job_id, nursery)
         surplus = len(self._alive) - wanted
         for job_id in self._least_useful()[: max(0, surplus)]:

@@ -43,7 +43,16 @@ class Asker(Protocol):
 class Row:
     """A row of features, in the order of its version's; scored once, however often it is tried."""
 
-    __slots__ = ("asker", "attempts", "done", "out", "position", "queued_s", "values")
+    __slots__ = (
+        "asker",
+        "attempts",
+        "done",
+        "handed_s",
+        "out",
+        "position",
+        "queued_s",
+        "values",
+    )
 
     def __init__(
         self, values: tuple[Any, ...], asker: Asker, position: int, queued_s: float
@@ -52,6 +61,8 @@ class Row:
         self.asker = asker
         self.position = position
         self.queued_s = queued_s
+        self.handed_s = queued_s
+        """When it was last given to a worker; before that, when it was queued."""
         self.attempts = 0
         """How often it was lost with a worker, or with an error."""
         self.out = 0

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import attrs
 import trio
 
-from engine import metrics
+from engine import metrics, tracing
 from engine.serving.desk import ScoringDesk
 from engine.serving.failures import no_worker_in_time
 from engine.serving.rows import Asker, Request, Row, Score, VersionKey, VersionRows
 from engine.serving.scorers import Batch, Scorer
+from engine.serving.scoring_spans import told_scoring
 from engine.serving.settings import ServingSettings
 from engine.serving.wire import BadPredictionsError, decode_scores
 
@@ -91,15 +92,19 @@ class Scoring:
         Cancellation: a checkpoint; rows that are not under way are dropped.
         """
         request = Request(len(rows))
-        self.ask(of, rows, request)
-        return await request.wait()
+        queued = self.ask(of, rows, request)
+        if not tracing.is_on():
+            return await request.wait()
+        with told_scoring(of.key, queued):
+            return await request.wait()
 
-    def ask(self, of: VersionRows, rows: Sequence[tuple[Any, ...]], asker: Asker) -> None:
+    def ask(self, of: VersionRows, rows: Sequence[tuple[Any, ...]], asker: Asker) -> Sequence[Row]:
         """Have rows scored for an asker, who is told later. Raises as `ScoringDesk.add`."""
         now_s = trio.current_time()
         queued = [Row(values, asker, place, now_s) for place, values in enumerate(rows)]
         self._desk.add(of, queued, now_s)
         self._wake_one()
+        return queued
 
     def has_room_for_more(self) -> bool:
         """Return whether few enough rows wait for some that are not urgent."""

@@ -14,7 +14,7 @@ import duckdb
 import outcome
 import trio
 
-from engine import metrics
+from engine import metrics, tracing
 from engine.errors import (
     DataFileFailedError,
     ResourceExhaustedError,
@@ -42,6 +42,8 @@ class _Pending:
     request: WriteRequest
     rows: int
     size_bytes: int
+    link: tracing.SpanLink | None
+    """To the span of whoever waits for it."""
     answered: trio.Event = attrs.field(factory=trio.Event)
     result: outcome.Maybe[Receipt] | None = None
 
@@ -103,7 +105,7 @@ class Writer:
         """
         for operation in request.operations:
             check_operation(self._catalog, operation)
-        pending = _Pending(request, request.row_count, request.size_bytes)
+        pending = _Pending(request, request.row_count, request.size_bytes, tracing.current_link())
         await self._budget.acquire(pending.rows, pending.size_bytes)
         self._show_queue()
         try:
@@ -231,17 +233,34 @@ class Writer:
                 "disk, then start again: what was acknowledged is in the file"
             ) from error
         except duckdb.Error as error:
+            self._trace(group, started_s, {"error.type": type(error).__name__}, str(error))
             return error
         self._commit_seq = commit_seq
         metrics.COMMIT_SEQ.set(commit_seq)
         metrics.WRITER_COMMIT_SECONDS.observe(trio.current_time() - started_s)
-        metrics.WRITER_BATCH_ROWS.observe(sum(pending.rows for pending in group))
+        rows = sum(pending.rows for pending in group)
+        metrics.WRITER_BATCH_ROWS.observe(rows)
+        self._trace(group, started_s, {"trellis.rows": rows, "trellis.commit_seq": commit_seq})
         commit = Commit(commit_seq, requests)
         for listener in self._listeners:
             listener(commit)
         for pending in group:
             self._answer(pending, outcome.Value(Receipt(commit_seq, pending.rows)))
         return None
+
+    def _trace(
+        self,
+        group: Sequence[_Pending],
+        started_s: float,
+        facts: dict[str, str | int],
+        error: str = "",
+    ) -> None:
+        """Tell of a transaction, to those who trace what it was for: it is no one's alone."""
+        links = [pending.link for pending in group if pending.link is not None]
+        if links:
+            now_s = trio.current_time()
+            attributes = {"db.system.name": "duckdb", "trellis.requests": len(group), **facts}
+            tracing.record("commit", started_s, now_s, now_s, attributes, links=links, error=error)
 
     def _write(self, requests: Sequence[WriteRequest], commit_seq: int) -> None:
         write_group(self._connection, self._catalog, requests, commit_seq)

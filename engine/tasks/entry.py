@@ -18,6 +18,7 @@ from engine.tasks.rpc_link import RpcLink
 from engine.tasks.runtime import Runtime, RuntimeLimits
 from engine.tasks.settings import settings_of
 from engine.tasks.worker_log import configure_worker_log
+from engine.tracing import open_tracing
 from engine.workers.exits import WorkerExit
 from engine.workers.page import PageWriter
 from engine.workers.zygote_fork import WorkerStart
@@ -25,6 +26,8 @@ from engine.workers.zygote_fork import WorkerStart
 logger = logging.getLogger(__name__)
 
 _LAST_REPORT_S: Final = 1.0
+_TRACES_S: Final = 0.5
+"""To send spans that have queued, for one that leaves: its successor waits."""
 _BETWEEN_CHECKS: Final = 0.25
 """What another call of the checking thread may take of the time in which the next check is due."""
 
@@ -54,6 +57,7 @@ def main(start: WorkerStart) -> int:
             memory_soft_bytes=settings.memory_soft_bytes,
             recycle_after_jobs=settings.recycle_after_jobs,
         ),
+        settings.worker_id,
     )
     report = functools.partial(_report, runtime, progress, own_state)
     checks = CheckingThread(
@@ -67,8 +71,15 @@ def main(start: WorkerStart) -> int:
         deadline_s=settings.check_deadline_s,
         gone_after_s=settings.engine_gone_after_s,
     )
-    checks.start()
-    reason = runtime.run()
+    with open_tracing(
+        settings.traces,
+        {"service.instance.id": settings.worker_id, "trellis.worker.slot": settings.slot},
+        on_sent=lambda _: None,
+        on_dropped=lambda reason, spans: progress.count(f"traces/spans_dropped_{reason}", spans),
+        close_s=_TRACES_S,
+    ):
+        checks.start()
+        reason = runtime.run()
     if reason is not WorkerExit.LEASE_LOST:
         _report_last(link, report())
     return reason

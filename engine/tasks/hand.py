@@ -23,6 +23,7 @@ class Job:
     payload_json: bytes
     attempt: int = 1
     request_id: str = ""
+    traceparent: str = ""
 
 
 @attrs.frozen

@@ -133,6 +133,7 @@ class RpcLink:
                 payload_json=job.payload_json,
                 attempt=job.attempt,
                 request_id=job.request_id,
+                traceparent=job.traceparent,
             )
             for job in response.jobs
         ]

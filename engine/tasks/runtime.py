@@ -22,6 +22,7 @@ from engine.tasks.errors import (
 )
 from engine.tasks.hand import Done, Failed, Hand, Job, Outcome
 from engine.tasks.handlers import HandlerTable
+from engine.tasks.job_span import JobSpan
 from engine.tasks.link import EngineLink, EngineUnreachableError, GivenUpError, Order, hand_in
 from engine.tasks.orders import Orders
 from engine.tasks.own_state import OwnState
@@ -59,6 +60,7 @@ class Runtime:
         page: PageWriter,
         own_state: OwnState,
         limits: RuntimeLimits,
+        worker_id: str = "",
     ) -> None:
         """Speak through `link`, which is the main thread's alone."""
         self._link = link
@@ -70,6 +72,7 @@ class Runtime:
         self._page = page
         self._own_state = own_state
         self._limits = limits
+        self._worker_id = worker_id
         self._batch = BatchSize()
         self._pid = os.getpid()
         self.jobs_done = 0
@@ -149,7 +152,7 @@ class Runtime:
             self._hand.running = job
             self._progress.begin(job.token)
             self._orders.begin_job()
-            with self._cancellation.running(job.token):
+            with JobSpan(job, self._worker_id), self._cancellation.running(job.token):
                 result = self._call(job)
             return Done(job, result)
         except JobHandedBack:
@@ -180,6 +183,7 @@ class Runtime:
                 "bad_payload", f"the payload is no JSON object: {error}"
             ) from None
         handler = self._table.find(job.job_type)
+        logger.debug("attempt %d begins", job.attempt)
         context = JobContext(
             job,
             payload,

@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 
+from engine.tracing import TraceSettings
 from engine.workers.host import EngineAddress, TlsTrust
 from engine.workers.zygote_fork import WorkerStart
 
@@ -25,6 +26,7 @@ class WorkerSettings:
     recycle_after_jobs: int | None
     handlers: Mapping[str, str]
     log_level: str
+    traces: TraceSettings | None = None
 
 
 def settings_of(start: WorkerStart) -> WorkerSettings:
@@ -43,6 +45,7 @@ def settings_of(start: WorkerStart) -> WorkerSettings:
         recycle_after_jobs=shared["recycle_after_jobs"],
         handlers=shared["handlers"],
         log_level=shared["log_level"],
+        traces=None if shared["traces"] is None else TraceSettings(**shared["traces"]),
     )
 
 

@@ -38,4 +38,6 @@ def _mark(job: Job | None) -> str:
     if job is None:
         return ""
     request = f" request {job.request_id}" if job.request_id else ""
-    return f" [job {job.job_id}{request}]"
+    # The second part of a traceparent.
+    trace = f" trace {job.traceparent.split('-')[1]}" if job.traceparent else ""
+    return f" [job {job.job_id}{request}{trace}]"

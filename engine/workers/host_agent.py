@@ -16,6 +16,7 @@ from engine.rpc import RpcFailedError, StatusCode
 from engine.rpc.client import Channel, ChannelOptions, bind, open_channel
 from engine.rpc.client.options import backoff_delays
 from engine.rpc.tls import open_pinned_tls
+from engine.tracing import TraceSettings
 from engine.workers.agent_session import AgentSession
 from engine.workers.host import EngineAddress
 from engine.workers.linux import require_linux
@@ -56,6 +57,7 @@ class AgentSettings:
     data_dir: Path
     preload: tuple[str, ...] = PRELOAD
     log_level: str = "INFO"
+    traces: TraceSettings | None = None
 
 
 async def run_host_agent(settings: AgentSettings, stop: trio.Event) -> None:
@@ -104,6 +106,7 @@ async def _run_session(settings: AgentSettings, channel: Channel, stop: trio.Eve
         handlers=welcome.handlers,
         preload=settings.preload,
         log_level=settings.log_level,
+        traces=settings.traces,
         # Where this process cannot kill them, being stopped itself, they leave by themselves.
         engine_gone_after_s=welcome.check_deadline_s,
     )

@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from engine.errors import StartFailedError
+from engine.tracing import LIBRARY, TraceSettings
 from engine.workers.host import LOCAL_HOST, EngineAddress, SpawnSpec
 from engine.workers.host_resources import open_resources
 from engine.workers.linux import is_child_subreaper, require_linux, set_child_subreaper
@@ -71,6 +72,8 @@ class LocalHostSettings:
     handlers: Mapping[str, str] = attrs.field(factory=dict)
     preload: tuple[str, ...] = PRELOAD
     log_level: str = "INFO"
+    traces: TraceSettings | None = None
+    """Where workers send their spans themselves. By the zygote's socket: no environment has it."""
     engine_gone_after_s: float | None = None
     """A worker whose checks nobody has answered for this long leaves. None: long after the
     deadline, as on the engine's machine the kernel tells when the engine dies."""
@@ -105,7 +108,8 @@ async def open_local_host(
         config = ZygoteConfig(
             mark=mark.limit,
             import_paths=_import_paths(),
-            preload=list(settings.preload),
+            # Loaded once, before the forks; it starts no thread.
+            preload=[*settings.preload, *([] if settings.traces is None else [LIBRARY])],
             entry=settings.entry,
             worker=_worker_settings(settings, connect),
         )
@@ -150,6 +154,7 @@ def _worker_settings(settings: LocalHostSettings, connect: EngineAddress) -> dic
         "recycle_after_jobs": settings.recycle_after_jobs,
         "handlers": dict(settings.handlers),
         "log_level": settings.log_level,
+        "traces": None if settings.traces is None else attrs.asdict(settings.traces),
         # Against what is faster than the looks at its memory. Of address space, so generous: a
         # thread's stack alone takes 8 MB of it.
         "data_bytes_max": None if hard is None else _VIRTUAL_FACTOR * hard + _VIRTUAL_SLACK_BYTES,

@@ -22,7 +22,10 @@ _TAIL_LINES: Final = 20
 _TAIL_LINE_CHARS: Final = 1_000  # they go into a row of the data file
 
 _LEVEL: Final = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
-_JOB: Final = re.compile(r"(\S+ \S+) \[job ([0-9A-Z]{26})(?: request ([A-Za-z0-9._:-]{1,64}))?\]:")
+_JOB: Final = re.compile(
+    r"(\S+ \S+) \[job ([0-9A-Z]{26})"
+    r"(?: request ([A-Za-z0-9._:-]{1,64}))?(?: trace ([0-9a-f]{32}))?\]:"
+)
 """How `engine.tasks.worker_log` begins a line while there is a job."""
 
 
@@ -105,4 +108,5 @@ def _read_line(text: str) -> dict[str, str]:
     if match is None:
         return {"line": text}
     facts = {"job_id": match[2], "line": f"{match[1]}:{text[match.end() :]}"}
-    return facts if match[3] is None else {"request_id": match[3], **facts}
+    ids = {"request_id": match[3], "trace_id": match[4]}
+    return {**{name: given for name, given in ids.items() if given is not None}, **facts}

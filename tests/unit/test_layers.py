@@ -24,6 +24,9 @@ LAYERS = [
         "disk_space",
         "imports",
         "plain_json",
+        "redis_import",
+        "request_context",
+        "tracing",
         "early_stop",
         "signals",
     },
@@ -47,6 +50,7 @@ ONLY_MODULE_FOR = {
     "trio_asyncio": "engine/intake",
     "duckdb": "engine/store",
     "hypercorn": "engine/web",
+    "opentelemetry": "engine/tracing",
     "purerpc": "engine/rpc",
 }
 """Libraries that one package alone may import."""

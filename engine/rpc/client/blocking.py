@@ -17,6 +17,7 @@ from engine.rpc.client.blocking_link import BlockingLink, LostError, TimeUpError
 from engine.rpc.client.options import ChannelOptions, backoff_delays
 from engine.rpc.client.request import Metadata, RequestHeaders
 from engine.rpc.client.response import Response, failure_of
+from engine.rpc.traced_calls import add_parent
 
 M = TypeVar("M", bound=Message)
 _UNSET: Any = object()
@@ -141,7 +142,7 @@ class BlockingChannel:
         with self._turn:
             link = self._connect(deadline_s, wait_for_ready=wait_for_ready)
             remaining_s = None if timeout_s is None else max(deadline_s - time.monotonic(), 0.0)
-            headers = self._headers.encode(path, remaining_s, metadata)
+            headers = self._headers.encode(path, remaining_s, add_parent(metadata))
             response = link.begin(headers, limit)
             try:
                 self._send_all(link, response, requests, deadline_s, limit)

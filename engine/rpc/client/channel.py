@@ -14,6 +14,7 @@ from engine.rpc.client.groups import raising_single_errors
 from engine.rpc.client.options import ChannelOptions, backoff_delays
 from engine.rpc.client.request import Metadata, RequestHeaders
 from engine.rpc.client.response import failure_of
+from engine.rpc.traced_calls import add_parent
 from engine.rpc.transport.flusher import Flusher
 from engine.rpc.transport.wire import Wire, WireClosedError
 
@@ -171,7 +172,9 @@ class Channel:
             raise failure_of(Status(StatusCode.DEADLINE_EXCEEDED, detail))
         remaining_s = min(own_deadline_s, trio.current_effective_deadline()) - trio.current_time()
         headers = self._headers.encode(
-            path, None if remaining_s == float("inf") else max(remaining_s, 0.0), metadata
+            path,
+            None if remaining_s == float("inf") else max(remaining_s, 0.0),
+            add_parent(metadata),
         )
         call = connection.begin(
             headers,

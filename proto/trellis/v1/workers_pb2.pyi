@@ -75,7 +75,7 @@ class TakeJobsRequest(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ..., most: _Optional[int] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class WorkerJob(_message.Message):
-    __slots__ = ("job_id", "token", "job_type", "payload_json", "run", "attempt", "request_id")
+    __slots__ = ("job_id", "token", "job_type", "payload_json", "run", "attempt", "request_id", "traceparent")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     JOB_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class WorkerJob(_message.Message):
     RUN_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     token: str
     job_type: str
@@ -90,7 +91,8 @@ class WorkerJob(_message.Message):
     run: int
     attempt: int
     request_id: str
-    def __init__(self, job_id: _Optional[str] = ..., token: _Optional[str] = ..., job_type: _Optional[str] = ..., payload_json: _Optional[bytes] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, job_id: _Optional[str] = ..., token: _Optional[str] = ..., job_type: _Optional[str] = ..., payload_json: _Optional[bytes] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., request_id: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class TakeJobsResponse(_message.Message):
     __slots__ = ("jobs", "verdict")
