@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from proto.trellis.v1 import features_pb2, ingest_pb2, jobs_pb2, workers_pb2
+from proto.trellis.v1 import features_pb2, ingest_pb2, jobs_pb2, monitor_pb2, workers_pb2
 from tests.support.engine_process import EngineProcess
 
 _CALL_S = 60.0
@@ -63,6 +63,14 @@ class EngineCalls:
             workers_pb2.ListWorkersResponse,
         )
         return list(response.workers)
+
+    def retrain(self, model: str) -> str:
+        """Ask for a training and return its job's id."""
+        request = monitor_pb2.RetrainRequest(model=model)
+        response = self._call(
+            self._jobs, "MonitorService/Retrain", request, monitor_pb2.RetrainResponse
+        )
+        return str(response.job_id)
 
     def upload(self, header: ingest_pb2.UploadHeader, chunks: Iterable[bytes]) -> str:
         """Send a file and return the upload's id."""

@@ -9,7 +9,7 @@ import attrs
 from benchmarks.measure import describe_machine, describe_spread, percentile
 from benchmarks.noop_server import noop_server
 from benchmarks.startup import fill
-from benchmarks.unary_load import Target, drive, drive_h2load, has_h2load
+from benchmarks.unary_load import Target, drive, drive_h2load, has_h2load, spread_keys
 from proto.trellis.v1 import features_pb2
 from tests.support.engine_process import EngineProcess
 
@@ -28,10 +28,8 @@ def main() -> None:
     options = parser.parse_args()
     print(describe_machine())
     requests = [
-        features_pb2.GetFeaturesRequest(
-            model="ten_features", entity_key=number * 7919 % options.users
-        )
-        for number in range(1, options.users + 1)
+        features_pb2.GetFeaturesRequest(model="ten_features", entity_key=key)
+        for key in spread_keys(options.users, options.users)
     ]
     messages = [request.SerializeToString() for request in requests]
     ours, theirs, p99s, ours_h2load, theirs_h2load = [], [], [], [], []

@@ -19,7 +19,14 @@ from benchmarks.mlserver import mlserver
 from benchmarks.noop_server import noop_server
 from benchmarks.peer_venv import find_python
 from benchmarks.startup import fill
-from benchmarks.unary_load import Target, call_once, drive, drive_h2load, has_h2load
+from benchmarks.unary_load import (
+    Target,
+    call_once,
+    drive,
+    drive_h2load,
+    has_h2load,
+    spread_keys,
+)
 from proto.trellis.v1 import features_pb2
 from tests.support.engine_process import EngineProcess
 from tests.support.trained_version import add_versions
@@ -103,8 +110,8 @@ def main() -> None:
     options = parser.parse_args()
     print(describe_machine())
     requests = [
-        features_pb2.PredictRequest(model=MODEL, entity_key=number * 7919 % options.users)
-        for number in range(1, options.users + 1)
+        features_pb2.PredictRequest(model=MODEL, entity_key=key)
+        for key in spread_keys(options.users, options.users)
     ]
     messages = [request.SerializeToString() for request in requests]
     with contextlib.ExitStack() as running:

@@ -12,13 +12,11 @@ import threading
 import time
 from pathlib import Path
 
-import grpc
-
 from benchmarks.engine_calls import EngineCalls
 from benchmarks.measure import describe_machine, describe_spread, percentile
 from benchmarks.startup import CONFIGS, fill
-from benchmarks.unary_load import Target, drive
-from proto.trellis.v1 import features_pb2, monitor_pb2
+from benchmarks.unary_load import Target, drive, spread_keys
+from proto.trellis.v1 import features_pb2
 from tests.support.engine_process import EngineProcess
 
 MODEL = "ten_features"
@@ -29,7 +27,6 @@ LEARNING = """
     drift: {every: 24h}
     policy: {metric: log_loss, on_drift: false, promote: manual}
 """
-_CALL_S = 30.0
 _POLL_S = 0.05
 _GIVE_UP_S = 600.0
 
@@ -39,17 +36,6 @@ def write_configs(folder: Path) -> None:
     shutil.copytree(CONFIGS, folder)
     models = folder / "models.yaml"
     models.write_text(models.read_text().rstrip() + LEARNING)
-
-
-def retrain(engine: EngineProcess) -> str:
-    """Ask for a training; return its job."""
-    with grpc.insecure_channel(engine.address("service_d")) as channel:
-        call = channel.unary_unary(
-            "/trellis.v1.MonitorService/Retrain",
-            request_serializer=monitor_pb2.RetrainRequest.SerializeToString,
-            response_deserializer=monitor_pb2.RetrainResponse.FromString,
-        )
-        return str(call(monitor_pb2.RetrainRequest(model=MODEL), timeout=_CALL_S).job_id)
 
 
 def wait_for(calls: EngineCalls, job_id: str) -> None:
@@ -97,10 +83,8 @@ def main() -> None:
     options = parser.parse_args()
     print(describe_machine())
     messages = [
-        features_pb2.GetFeaturesRequest(
-            model=MODEL, entity_key=number * 7919 % options.users
-        ).SerializeToString()
-        for number in range(1, 20_001)
+        features_pb2.GetFeaturesRequest(model=MODEL, entity_key=key).SerializeToString()
+        for key in spread_keys(20_000, options.users)
     ]
     times_s, before_ms, during_ms, ratios = [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -113,14 +97,14 @@ def main() -> None:
         ):
             target = Target(engine.address("service_b"), METHOD, messages)
             # A model without a champion is trained at once: this waits for it, and counts it not.
-            wait_for(calls, retrain(engine))
+            wait_for(calls, calls.retrain(MODEL))
             for _ in range(options.runs):
                 with SteadyReads(target, options.calls_per_s) as reads:
                     time.sleep(10.0)
                 before_ms.append(percentile(reads.latencies_s, 0.99) * 1e3)
                 with SteadyReads(target, options.calls_per_s) as reads:
                     began_s = time.perf_counter()
-                    wait_for(calls, retrain(engine))
+                    wait_for(calls, calls.retrain(MODEL))
                     times_s.append(time.perf_counter() - began_s)
                 during_ms.append(percentile(reads.latencies_s, 0.99) * 1e3)
                 ratios.append(during_ms[-1] / before_ms[-1])

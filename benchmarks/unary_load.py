@@ -17,6 +17,8 @@ import grpc
 
 _CALL_S = 30.0
 _WARM_UP_S = 1
+_STEP = 7_919
+"""A prime, so that it leads to every user."""
 
 
 @attrs.frozen
@@ -27,6 +29,16 @@ class Target:
     method: str
     """Its path: /package.Service/Method."""
     messages: Sequence[bytes]
+
+
+def spread_keys(count: int, users: int) -> list[int]:
+    """Return keys of entities, each far from the one before, so that none is warm by its neighbour.
+
+    Args:
+      count: how many; the same users come again after all have been.
+      users: how many there are, from 0; not a multiple of the step.
+    """
+    return [number * _STEP % users for number in range(1, count + 1)]
 
 
 def call_once(target: Target, timeout_s: float) -> bytes:
