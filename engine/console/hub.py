@@ -10,9 +10,10 @@ import trio
 from engine.errors import ResourceExhaustedError
 
 _RETRY_S = 5.0
-_SPREAD_S = 0.5
-_GROUPS = 16
-"""Woken at once, a hundred followers would hold up every answer for tens of milliseconds."""
+_SPREAD_S = 0.8
+_GOLDEN = 0.618034
+"""Woken at once, a hundred followers would hold up every answer for tens of milliseconds. Multiples
+of this, without their whole part, lie far from each other however many there are."""
 
 
 @attrs.frozen
@@ -84,7 +85,7 @@ class Hub:
         self._came.set()
         self._came = trio.Event()
         try:
-            yield Follower(self, _SPREAD_S * (place % _GROUPS) / _GROUPS)
+            yield Follower(self, _SPREAD_S * (place * _GOLDEN % 1.0))
         finally:
             self._places.remove(place)
             self._left.set()
