@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,13 @@ from tests.support.archived_rows import (
     spread,
 )
 from tests.support.engine_process import ROOT, EngineProcess
+
+FEATURES = """
+entities: {user: {key: user_id, type: int64}}
+features:
+  clicks_5m: {from: events, where: {action: click}, aggregate: count, window: 5m}
+"""
+"""None without a window: all events before the bounds have moved."""
 
 FIRST_DAY = "2023-11-14T22:13:20"
 
@@ -78,10 +86,15 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    data = tmp_path_factory.mktemp("history") / "data"
+    folder = tmp_path_factory.mktemp("history")
+    config_dir = shutil.copytree(ROOT / "configs", folder / "configs")
+    (config_dir / "features.yaml").write_text(FEATURES)
+    (config_dir / "models.yaml").write_text("models: {}\n")
+    data = folder / "data"
     data.mkdir(mode=0o700)
     events, predictions, blobs = trio.run(_prepare, data)
-    with EngineProcess(data, settings=["workers.max_python_workers=2"]) as engine:
+    settings = ["workers.max_python_workers=2"]
+    with EngineProcess(data, config_dir=config_dir, settings=settings) as engine:
         yield Desk(engine, events, predictions, blobs)
         assert engine.stop() == 0
     assert "Traceback" not in engine.log_path.read_text()
