@@ -291,6 +291,8 @@ class Entity(msgspec.Struct, frozen=True):
     features: tuple[EntityFeature, ...]
     events: tuple[EntityEvent, ...]
     predictions: tuple[EntityPrediction, ...]
+    moved_before_us: int
+    """Events before it may have been moved to the blob store; 0 if none have."""
 
 
 class Done(msgspec.Struct, frozen=True):

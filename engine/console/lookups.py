@@ -202,6 +202,7 @@ async def find_entity(parts: ConsoleParts, key: str, model: str) -> Entity:
             for at_us, action, value, properties, commit_seq in events
         ),
         predictions=tuple(EntityPrediction(*prediction) for prediction in predictions),
+        moved_before_us=parts.features.horizon.complete_since_us or 0,
     )
 
 

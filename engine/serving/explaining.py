@@ -7,12 +7,13 @@ from typing import Final
 
 import attrs
 
+from engine.clock import to_datetime
 from engine.errors import FailedPreconditionError, NotFoundError
 from engine.features import FeatureRow, HistoryReader
 from engine.features.definitions import EventFeature
 from engine.features.values import Value
 from engine.features.views import FeatureSet
-from engine.jobs.job_ids import is_job_id
+from engine.jobs.job_ids import is_job_id, read_order_ms
 from engine.models import ModelRegistry
 from engine.serving.plans import OVERRIDDEN
 from engine.serving.prediction_log import PredictionLog
@@ -52,6 +53,16 @@ class PredictionNotKeptError(NotFoundError):
     def __init__(self, prediction_id: str) -> None:
         super().__init__("prediction", prediction_id)
         self.args = (f"{self}; it was never made, or not kept: see log_share in models.yaml",)
+
+
+class PredictionMovedError(NotFoundError):
+    """A prediction lies before those that the data file holds."""
+
+    def __init__(self, prediction_id: str, until_us: int) -> None:
+        super().__init__("prediction", prediction_id)
+        until = f"{to_datetime(until_us).isoformat()}Z"
+        moved = f"predictions before {until} have been moved to the blob store"
+        self.args = (f"{self}; {moved}: `main.py history` reads it if it was kept",)
 
 
 @attrs.frozen
@@ -101,7 +112,9 @@ class Explainer:
 
         Raises:
           PredictionNotKeptError: no such prediction is kept.
-          FailedPreconditionError: a feature of it is not defined any more.
+          PredictionMovedError: it is from a time of which predictions have been moved.
+          FailedPreconditionError: a feature of it is not defined any more, or rests on events that
+            have been moved.
           DeadlineExceededError, StoreError: history was asked and did not answer.
         Cancellation: a checkpoint; queries are interrupted.
         """
@@ -112,7 +125,7 @@ class Explainer:
             _QUERIES["prediction"], {"prediction_id": prediction_id}, timeout_s=_TIMEOUT_S
         )
         if not rows:
-            raise PredictionNotKeptError(prediction_id)
+            raise await self._find_reason(prediction_id)
         [(model, number, at_us, entity_key, as_of_us, commit_seq, inputs, statuses, *kept)] = rows
         names = self._models.find(model).find(number).features
         try:
@@ -138,6 +151,15 @@ class Explainer:
             ),
             await self._fetch_events(entity_key, names, as_of_us, commit_seq),
         )
+
+    async def _find_reason(self, prediction_id: str) -> NotFoundError:
+        """Return why a prediction is not there."""
+        [(until_us,)] = await self._reader.fetch_rows(
+            _QUERIES["predictions_moved"], timeout_s=_TIMEOUT_S
+        )
+        if until_us is not None and read_order_ms(prediction_id) * 1_000 < until_us:
+            return PredictionMovedError(prediction_id, until_us)
+        return PredictionNotKeptError(prediction_id)
 
     async def _fetch_events(
         self, entity_key: int, names: Sequence[str], as_of_us: int, commit_seq: int

@@ -7,6 +7,12 @@ SELECT
 FROM predictions
 WHERE prediction_id = $prediction_id AND NOT shadow
 
+-- name: predictions_moved
+-- Before which time predictions have been moved, microseconds; NULL if none has been.
+SELECT epoch_us(max(until_time))
+FROM archives
+WHERE table_name = 'predictions' AND state = 'stored'
+
 -- name: events_behind
 -- The latest events of an entity that features can rest on, up to a moment and a commit: each from
 -- the time on that holds for its action, or for any. Microseconds.

@@ -37,5 +37,6 @@ function whole(one) {
         : empty("Nothing was predicted for this user", "FeatureService.Predict, or python main.py predict."))),
     h("div", { class: "column" }, panel("Events", {}, one.events.length
       ? h("ol", { class: "events" }, one.events.map((event, place) => h("li", { key: `${event.event_time_us}/${place}` }, time(event.event_time_us, now), h("b", null, event.action), event.value !== null && h("span", { class: "mono" }, number(event.value)), event.properties && event.properties !== "{}" && h("code", { class: "clip payload" }, event.properties))))
-      : empty("No events", "This user has not been heard of, or long ago."))));
+      : empty("No events", "This user has not been heard of, or long ago."),
+      one.moved_before_us > 0 && h("p", { class: "quiet panel-text" }, "Of events before ", time(one.moved_before_us, now), " only those are here that features without a window rest on; the others have been moved, and python main.py history reads them."))));
 }

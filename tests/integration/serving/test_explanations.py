@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from engine import metrics
+from engine.clock import to_datetime
 from engine.config import (
     EntitySpec,
     FeaturesFile,
@@ -23,9 +24,15 @@ from engine.config import (
 )
 from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
+from engine.jobs.job_ids import read_order_ms
 from engine.models import ModelRegistry
-from engine.records import EVENTS_SCHEMA, FEATURE_HISTORY_SCHEMA, Append, WriteRequest
-from engine.serving.explaining import Explainer, Explanation, PredictionNotKeptError
+from engine.records import EVENTS_SCHEMA, FEATURE_HISTORY_SCHEMA, Append, Upsert, WriteRequest
+from engine.serving.explaining import (
+    Explainer,
+    Explanation,
+    PredictionMovedError,
+    PredictionNotKeptError,
+)
 from engine.serving.plans import Plans
 from engine.serving.prediction_log import PredictionLog
 from engine.serving.predictor import Prediction, Predictor
@@ -298,6 +305,36 @@ async def test_a_prediction_that_was_not_kept_says_what_decides_about_that(tmp_p
         made = await world.predict()
         with pytest.raises(PredictionNotKeptError, match="log_share"):
             await world.explainer.explain(made.prediction_id)
+
+
+async def test_a_prediction_that_was_moved_says_where_it_can_be_read(tmp_path: Path) -> None:
+    async with open_world(tmp_path, log_share=0.0) as world:
+        await world.fill()
+        made = await world.predict()
+        made_us = read_order_ms(made.prediction_id) * 1_000
+        await note_archive(world.store, "1", "events", made_us + 60 * SECOND)
+        await note_archive(world.store, "2", "predictions", made_us)
+        with pytest.raises(PredictionNotKeptError):
+            await world.explainer.explain(made.prediction_id)
+        await note_archive(world.store, "3", "predictions", made_us + SECOND)
+        until = to_datetime(made_us + SECOND).isoformat()
+        with pytest.raises(PredictionMovedError, match=f"before {until}Z .*`main.py history`"):
+            await world.explainer.explain(made.prediction_id)
+
+
+async def note_archive(store: Store, archive_id: str, table: str, until_us: int) -> None:
+    row = {
+        "archive_id": archive_id,
+        "table_name": table,
+        "state": "stored",
+        "planned_at": to_datetime(until_us),
+        "until_time": to_datetime(until_us),
+        "last_commit_seq": 1,
+        "blob": "b",
+        "kept": "[]",
+    }
+    upsert = Upsert("archives", tuple(row), [tuple(row.values())])
+    await store.writer.submit(WriteRequest((upsert,)))
 
 
 async def test_rows_of_a_caller_who_leaves_are_counted(tmp_path: Path) -> None:
