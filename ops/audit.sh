@@ -92,7 +92,7 @@ PYTHON
 )
 }
 
-for name in requirements requirements-dev; do
+for name in requirements requirements-dev requirements-traces; do
     check_hashes "$name.lock"
     check_agreement "$name"
     check_vulnerabilities "$name"
