@@ -40,6 +40,15 @@ RUN_ELSEWHERE = {
         "needs the containers; external servers are tested in tests/integration"
     ),
     "cat data/console-token": "tests/e2e/test_console.py acts with what is in that file",
+    ".venv/bin/python -m pip install --require-hashes -r requirements-traces.lock": (
+        "tests/unit/test_requirements.py looks at the lock; its packages are those of the tests"
+    ),
+    "docker run --rm -p 127.0.0.1:4318:4318 -p 127.0.0.1:16686:16686 jaegertracing/jaeger:latest": (
+        "there is no Docker here; tests/support/otlp_receiver.py is the collector of the tests"
+    ),
+    "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 bash ops/run.sh": (
+        "tests/e2e/test_traces.py runs the engine with that variable"
+    ),
     "TRELLIS_SECURITY__CONTROL_TOKEN=… python main.py worker --engine trellis.internal:50050 "
     "--pool train --tls-ca ca.pem": "tests/e2e/test_remote_workers.py has a machine of its own",
     **dict.fromkeys(
