@@ -17,7 +17,7 @@ from engine.retention.movable import MovableTable
 
 logger = logging.getLogger(__name__)
 
-_PAGE_STEPS: Final = 4
+_PAGE_STEPS: Final = 8
 """Steps whose keys are found by one query, which reads everything that is due each time."""
 _SECOND_US: Final = 1_000_000
 
@@ -26,7 +26,7 @@ _SECOND_US: Final = 1_000_000
 class Pace:
     """How much is moved at once, and how often."""
 
-    step_rows: int = 200_000
+    step_rows: int = 100_000
     """What is deleted together is a wait for every other commit: a tenth of a second."""
     step_bytes: int = 64 * 2**20
     """What a step has in memory at once, beside what has a fixed size in a row."""
