@@ -8,6 +8,7 @@ import pytest
 from engine.clock import read_clock_us
 from engine.config import ModelSpec, PolicySpec
 from engine.errors import FailedPreconditionError, UnavailableError
+from engine.features.horizon import Horizon
 from engine.learning.alias_moves import AliasMoves
 from engine.learning.live_quality import LiveQuality
 from engine.services import ModelService
@@ -136,3 +137,22 @@ async def test_without_a_bound_nothing_is_rolled_back(tmp_path: Path) -> None:
         await loop.train()
         await add_outcomes(loop, 2, good=False)
         assert await quality_of(loop, MODEL).roll_back_if_worse(MODEL) is None
+
+
+async def test_predictions_whose_outcomes_have_moved_are_not_measured(tmp_path: Path) -> None:
+    async with open_loop(tmp_path, ROLLED) as loop:
+        await loop.add_events((1, "view", 10))
+        await loop.train()
+        await add_outcomes(loop, 2, good=True)
+        store, declared = loop.store, {"buyer": ROLLED}
+        aliases = AliasMoves(loop.models, PlayedLoader())
+
+        async def count_outcomes(horizon: Horizon) -> int:
+            quality = LiveQuality(
+                declared, FEATURES, loop.models, aliases, store.reader, store.writer, horizon
+            )
+            return (await quality.measure("buyer")).quality.outcomes
+
+        assert await count_outcomes(Horizon()) == 4
+        assert await count_outcomes(Horizon(100 * SECOND, 1)) == 4
+        assert await count_outcomes(Horizon(100 * SECOND + 1, 1)) == 0
