@@ -7,7 +7,7 @@ from engine.records import Append, Commit, Upsert
 _BY_TABLE: Final = {
     "job_log": ("jobs", "replacements"),
     "job_outcomes": ("jobs", "replacements"),
-    "worker_log": ("replacements",),
+    "worker_log": ("replacements", "workers"),
     "dead_letters": ("dead_letters",),
     "models": ("models",),
     "model_versions": ("models",),

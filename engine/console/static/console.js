@@ -7,9 +7,9 @@ import { entity } from "./entity.js";
 import { features } from "./features.js";
 import { duration } from "./format.js";
 import { jobs } from "./jobs.js";
-import { ask, live, lock, onChange, start, token } from "./live.js";
+import { live, lock, onChange, start, token } from "./live.js";
 import { models } from "./models.js";
-import { overview, summary } from "./overview.js";
+import { askEnds, overview, summary } from "./overview.js";
 import { badge, empty } from "./parts.js";
 
 const VIEWS = { overview, jobs, features, models, drift, entity };
@@ -77,7 +77,7 @@ function waiting() {
 // What is read aloud is the engine's state in a sentence, when it becomes another one.
 function speak() {
   if (!live.pulse) return;
-  const { title } = summary(live.pulse, ask("/api/replacements", "replacements").data ?? []);
+  const { title } = summary(live.pulse, askEnds().data ?? []);
   const text = title.replace(/ \d.* ago$/, "");
   if (text === spoken) return;
   spoken = text;

@@ -75,8 +75,8 @@ export function ask(url, revision, every_ms = Infinity) {
   return one;
 }
 
-/** Whether somebody has asked that; it is not asked by that. */
-export const isAsked = (url) => answers.has(url);
+/** What has been asked before, without asking again; undefined if nobody has. */
+export const known = (url) => answers.get(url);
 
 async function load(url, one, seen) {
   one.busy = true;

@@ -3,7 +3,7 @@
 import { actionButton } from "./dialogs.js";
 import { h } from "./dom.js";
 import { ago, bytes, count, duration, number, rate } from "./format.js";
-import { ask, isAsked, live } from "./live.js";
+import { ask, known, live } from "./live.js";
 import { badge, empty, jobBadge, jobLink, loaded, panel, place, progressBar, shape, sparkline, stack, stackText, table, time, workerState } from "./parts.js";
 
 const RECENT_S = 60;
@@ -34,7 +34,7 @@ const NO_WORKERS = {
 
 export function overview() {
   const pulse = live.pulse;
-  const replaced = ask("/api/replacements", "replacements");
+  const replaced = askEnds();
   return [
     headline(pulse, replaced.data ?? []),
     numbers(pulse),
@@ -42,6 +42,15 @@ export function overview() {
       h("div", { class: "column wide" }, workers(pulse), replacements(pulse, replaced), queue(pulse)),
       h("div", { class: "column" }, tree(pulse), totals(pulse))),
   ];
+}
+
+/** Ask how workers ended. What became of their jobs is looked at closely only for a while: each
+ * answer costs the engine tens of milliseconds, and jobs come and go all the time. */
+export function askEnds() {
+  const url = "/api/replacements";
+  const ends = known(url)?.data;
+  const isRecent = !ends || ends.some((one) => live.pulse.at_us - one.ended_at_us < RECENT_S * 1e6);
+  return ask(url, isRecent ? "replacements" : "workers", 60_000);
 }
 
 /** The engine in a sentence or two. Also what is read aloud when it changes. */
@@ -144,7 +153,7 @@ function drainButton(one) {
 function lastStack(one) {
   const url = `/api/workers/${encodeURIComponent(one.slot)}/stack?of=${one.last_end.ended_at_us}`;
   return h("details", { class: "fold", ontoggle: (event) => event.target.open && ask(url) }, h("summary", null, "What it was doing"),
-    isAsked(url) && loaded(ask(url), (answer) => stackText(answer.stack)));
+    known(url) && loaded(ask(url), (answer) => stackText(answer.stack)));
 }
 
 function jobInHand(job, pulse) {
