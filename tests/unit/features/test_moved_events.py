@@ -285,6 +285,21 @@ async def test_a_read_that_a_move_overtakes_is_refused_and_not_half_empty() -> N
         world.close()
 
 
+async def test_memory_filled_after_a_move_does_not_answer_for_half_empty_windows() -> None:
+    world = MovingWorld(now_us=START_US)
+    try:
+        world.commit([view(START_US - s * SECOND, s) for s in range(20)])
+        # As only a clock that was set back makes it: the configuration keeps whole windows.
+        assert world.move(START_US - 5 * SECOND, world.commit_seq) > 0
+        [_, count, *_] = (await world.store.get(1, ("since_view", "views_10s"))).values
+        assert count.value == 11
+        await world.restart()
+        with pytest.raises(FailedPreconditionError, match="views_10s"):
+            await world.store.get(1, ("views_10s",))
+    finally:
+        world.close()
+
+
 async def test_a_training_set_that_a_move_overtakes_is_refused() -> None:
     world = MovingWorld(now_us=START_US)
     try:
