@@ -20,7 +20,7 @@ from playwright.sync_api import Browser
 
 from benchmarks.measure import describe_machine, describe_spread, percentile
 from benchmarks.startup import fill
-from benchmarks.unary_load import Target, drive
+from benchmarks.unary_load import Target, drive, spread_keys
 from proto.trellis.v1 import features_pb2
 from tests.support.console_browser import open_browser, visiting
 from tests.support.engine_process import ROOT, EngineProcess
@@ -139,13 +139,11 @@ def call_beside_pages(
     engine: EngineProcess, pages: int, turns: int, seconds: float, calls_per_s: float
 ) -> tuple[list[float], list[float]]:
     """Return p99 in milliseconds by turn, without pages and with them."""
-    requests = [
-        features_pb2.GetFeaturesRequest(model="ten_features", entity_key=number * 7919 % _USERS)
-        for number in range(1, _USERS + 1)
+    messages = [
+        features_pb2.GetFeaturesRequest(model="ten_features", entity_key=key).SerializeToString()
+        for key in spread_keys(_USERS, _USERS)
     ]
-    target = Target(
-        engine.address("service_b"), METHOD, [request.SerializeToString() for request in requests]
-    )
+    target = Target(engine.address("service_b"), METHOD, messages)
 
     def sample() -> float:
         time.sleep(_SETTLE_S)

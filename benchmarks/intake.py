@@ -5,6 +5,7 @@ import asyncio
 import tempfile
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.measure import describe_machine, describe_spread, resident_mib
@@ -24,12 +25,16 @@ def metric(engine: EngineProcess, name: str) -> float:
     return 0.0
 
 
-def measure_once(events: int, users: int, seed: int) -> tuple[float, list[float]]:
+def measure_once(
+    events: int, users: int, seed: int, environment: Mapping[str, str] | None = None
+) -> tuple[float, list[float]]:
     """Return committed events per second, and resident MiB at each quarter of the run."""
     with tempfile.TemporaryDirectory() as folder, BrokerProcess() as broker:
         asyncio.run(fill_topic(broker.bootstrap_servers, events, users=users, seed=seed))
         settings = (f"kafka.bootstrap_servers={broker.bootstrap_servers}", "kafka.group_id=null")
-        with EngineProcess(Path(folder) / "data", config_dir=CONFIGS, settings=settings) as engine:
+        with EngineProcess(
+            Path(folder) / "data", config_dir=CONFIGS, settings=settings, environment=environment
+        ) as engine:
             started_s = time.perf_counter()
             memory: list[float] = []
             while (done := metric(engine, "trellis_intake_events_total")) < events:

@@ -40,3 +40,8 @@ def percentile(samples: Sequence[float], share: float) -> float:
 def resident_mib(pid: int) -> float:
     """Return a process's resident memory, without its children."""
     return float(psutil.Process(pid).memory_info().rss) / 2**20
+
+
+def cpu_s(*processes: psutil.Process) -> float:
+    """Return the CPU time that processes have used, their children's apart."""
+    return float(sum(sum(process.cpu_times()[:2]) for process in processes))

@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 import psutil
 
-from benchmarks.measure import describe_machine, describe_spread, percentile
+from benchmarks.measure import cpu_s, describe_machine, describe_spread, percentile
 from benchmarks.mlserver import mlserver
 from benchmarks.noop_server import noop_server
 from benchmarks.peer_venv import find_python
@@ -39,11 +39,6 @@ _FIRST_S = 60.0
 _WARM_UP_S = 2.0
 
 
-def cpu_s(processes: list[psutil.Process]) -> float:
-    """Return the CPU time that processes have used."""
-    return float(sum(sum(process.cpu_times()[:2]) for process in processes))
-
-
 @attrs.define
 class Server:
     """A server under test, and what was measured of it, a sample a run."""
@@ -60,10 +55,10 @@ class Server:
 
     def measure(self, *, in_flight: int, seconds: float) -> None:
         """Ask as fast as it answers, then half as fast, then by h2load."""
-        before_s = {name: cpu_s(those) for name, those in self.processes.items()}
+        before_s = {name: cpu_s(*those) for name, those in self.processes.items()}
         rate, latencies_s = drive(self.target, in_flight=in_flight, seconds=seconds)
         for name, those in self.processes.items():
-            used_us = (cpu_s(those) - before_s[name]) / len(latencies_s) * 1e6
+            used_us = (cpu_s(*those) - before_s[name]) / len(latencies_s) * 1e6
             self.cpu_us.setdefault(name, []).append(used_us)
         self.rates.append(rate)
         self.p50s_ms.append(percentile(latencies_s, 0.5) * 1e3)

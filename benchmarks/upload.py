@@ -21,7 +21,13 @@ import attrs
 import psutil
 
 from benchmarks.engine_calls import EngineCalls
-from benchmarks.measure import describe_machine, describe_spread, percentile, resident_mib
+from benchmarks.measure import (
+    cpu_s,
+    describe_machine,
+    describe_spread,
+    percentile,
+    resident_mib,
+)
 from proto.trellis.v1 import ingest_pb2
 from tests.support.engine_process import EngineProcess
 
@@ -159,12 +165,7 @@ class CpuTimes:
     def read(cls, pid: int) -> "CpuTimes":
         """Read those of an engine and of what it has started and is still there."""
         engine = psutil.Process(pid)
-        return cls(_cpu_s(engine), sum(_cpu_s(child) for child in engine.children(recursive=True)))
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+        return cls(cpu_s(engine), cpu_s(*engine.children(recursive=True)))
 
 
 @attrs.frozen
