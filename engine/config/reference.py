@@ -50,7 +50,8 @@ YAML reads as something else (`no`, `2024-01-01`) goes in quotes.
 Secrets are never shown: not in logs, not by `check-config`, not in a message about them. Set them
 in the environment or in an env file that is kept out of version control.
 
-Traces are turned on by OpenTelemetry's own variables, which are in no file: see [traces](traces.md).
+Traces are turned on by OpenTelemetry's own variables, which are in no file: see
+[traces](traces.md).
 
 Durations are written `500ms`, `90s`, `5m`, `24h`, `30d`; keys that end in `_s` also take a plain
 number of seconds. Sizes are written `64KiB`, `256MB`, `1GiB` or as a plain number of bytes.
