@@ -201,7 +201,7 @@ def measure_once(path: Path, rows: int, users: int) -> Run:
     """
     with (
         tempfile.TemporaryDirectory() as folder,
-        EngineProcess(Path(folder) / "data", environment={"TRELLIS_DEBUG": "1"}) as engine,
+        EngineProcess(Path(folder) / "data", environment={"TRELLIS_DEBUG": "memory"}) as engine,
         EngineCalls(engine) as to,
     ):
         here, there = multiprocessing.Pipe()

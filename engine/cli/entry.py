@@ -13,6 +13,7 @@ from engine.cli.group import LazyCommand, LazyGroup
 from engine.cli.options import (
     COMPLETE_VARIABLE,
     DEBUG_VARIABLE,
+    OPEN_FOR_DEBUGGERS,
     VALUE_OPTIONS,
     common_options,
 )
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
       arguments: the command line without the program's name; by default the process's own.
     """
-    keep_to_itself(debuggable=os.environ.get(DEBUG_VARIABLE) == "1")
+    keep_to_itself(debuggable=os.environ.get(DEBUG_VARIABLE) in OPEN_FOR_DEBUGGERS)
     open_streams()
     try:
         if COMPLETE_VARIABLE in os.environ:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:  # the overview needs the options, not what they lead to
 DEFAULT_CONFIG_DIR: Final = Path(__file__).resolve().parents[2] / "configs"
 
 DEBUG_VARIABLE: Final = "TRELLIS_DEBUG"
-"""Set to 1, it makes the program show the traceback of what it reports."""
+"""Set to 1, it makes the program show the traceback of what it reports, and opens its memory."""
+OPEN_FOR_DEBUGGERS: Final = ("1", "memory")
+"""Values of it that leave the memory open to debuggers; the second does nothing else."""
 
 COMPLETE_VARIABLE: Final = "_TRELLIS_COMPLETE"
 """Names the shell that asks for completions."""

@@ -4,11 +4,14 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from engine.rpc.client import BlockingChannel
 from engine.tasks.link import EngineUnreachableError
 
 logger = logging.getLogger(__name__)
+
+_STANDARD_ERROR: Final = 2
 
 
 class GuardedConnection:
@@ -65,6 +68,14 @@ class GuardedConnection:
     def _forget(self) -> None:
         self.channel.abandon()
         self._known = None
+        _occupy_standard_streams()
+
+
+def _occupy_standard_streams() -> None:
+    """Have numbers 0 to 2 taken: a connection that got one of them would be sent what is logged."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        pass
+    os.close(number)
 
 
 def _identify(descriptor: int) -> tuple[int, int] | None:

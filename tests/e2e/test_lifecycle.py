@@ -69,7 +69,7 @@ def test_a_signal_stops_a_loaded_engine_in_order_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     # To be looked into from outside.
-    with EngineProcess(tmp_path / "data", environment={"TRELLIS_DEBUG": "1"}) as engine:
+    with EngineProcess(tmp_path / "data", environment={"TRELLIS_DEBUG": "memory"}) as engine:
         children = [child.pid for child in psutil.Process(engine.pid).children(recursive=True)]
         assert len(children) >= 2
         with EventSource(engine.ready["kafka"], engine.ready["topic"], seed=1) as source:

@@ -107,7 +107,7 @@ async def open_world(
             *(setting for one in installed.values() for setting in one.settings),
         ]
         # Open to those who count its descriptors.
-        environment = {"TRELLIS_DEBUG": "1"}
+        environment = {"TRELLIS_DEBUG": "memory"}
         for one in installed.values():
             environment |= one.environment
         engine = EngineProcess(

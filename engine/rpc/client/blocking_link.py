@@ -1,6 +1,7 @@
 """One connection of a blocking channel."""
 
 import contextlib
+import os
 import select
 import socket
 import ssl
@@ -52,6 +53,7 @@ class BlockingLink:
             self._socket = _connect(host, port, options, timeout_s)
         except OSError as error:
             raise LostError(f"cannot connect to {host}:{port}: {error}") from None
+        self._identity = _identify(self._socket.fileno())
         self.codec: Codec[ResponseHead] = open_client_codec(options)
         self.going_away = False
         self._stream_id = 0
@@ -183,8 +185,11 @@ class BlockingLink:
         return remaining_s
 
     def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
+        """Close the socket; if somebody else has, leave alone what has its number now."""
+        if _identify(self._socket.fileno()) == self._identity:
+            self._socket.close()
+        else:
+            self._socket.detach()
 
     @property
     def descriptor(self) -> int:
@@ -194,6 +199,15 @@ class BlockingLink:
     def abandon(self) -> None:
         """Forget the socket without closing what has its number."""
         self._socket.detach()
+
+
+def _identify(descriptor: int) -> tuple[int, int] | None:
+    """Return what tells the file of a descriptor from all others, None if there is none."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connect(host: str, port: int, options: ChannelOptions, timeout_s: float) -> socket.socket:

@@ -276,7 +276,8 @@ def test_a_delayed_job_and_a_running_one_are_cancelled(desk: Desk) -> None:
     watched = desk.run("jobs", "watch", running)
 
     assert (first.code, first.out.split()[1]) == (0, "cancelled")
-    assert second.json["cancel_requested"] is True
+    # A quick worker has left the job before the answer is made.
+    assert second.json["cancel_requested"] or second.json["state"] == "cancelled"
     assert watched.code == 1
     assert watched.out.splitlines()[-1].startswith("cancelled")
     refused = desk.run("jobs", "retry", desk.submit("sleep", {"seconds": 5}))

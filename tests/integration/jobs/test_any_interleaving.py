@@ -28,7 +28,7 @@ from engine.store import StoreSettings, open_store
 from tests.integration.jobs.world import UnreliableClient, World, effect, eventually
 from tests.support.redis_servers import running_server
 
-EXAMPLES = int(os.environ.get("TRELLIS_QUEUE_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("TRELLIS_QUEUE_EXAMPLES", "25"))
 """Deeper runs: TRELLIS_QUEUE_EXAMPLES=2000."""
 
 SLOTS = ("a", "b", "c")

@@ -117,6 +117,34 @@ async def test_it_calls_also_where_many_files_are_open() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+async def test_a_descriptor_closed_by_others_amid_a_call_is_not_closed_again() -> None:
+    """Its number may mean another file by then, which is somebody else's."""
+    async with open_port() as port:
+        channel = BlockingChannel("127.0.0.1", port.number)
+        failures: list[Exception] = []
+
+        def call() -> None:
+            try:
+                bind(SERVICE, channel).Echo(value(b"sleep 0.3"), timeout_s=5)
+            except purerpc.UnavailableError as error:
+                failures.append(error)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(in_thread, call)
+            await until(lambda: port.servicer.running == 1)
+            number = channel.descriptor
+            assert number is not None
+            foreign = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(foreign, number)
+            os.close(foreign)
+        os.fstat(number)  # still open
+        os.close(number)
+        assert len(failures) == 1
+        echoed = await in_thread(bind(SERVICE, channel).Echo, value(b"again"))
+        assert echoed.value == b"again"
+        channel.close()
+
+
 async def test_it_waits_for_a_server_if_told_to() -> None:
     async with open_port() as port:
         number = port.number

@@ -13,6 +13,7 @@ import pytest
 from engine.cli.json_output import print_json
 
 ROOT = Path(__file__).resolve().parents[3]
+SIZE_VARIABLES = {"COLUMNS", "LINES"}
 TABLE = """
 from engine.cli.streams import open_streams, settle_streams
 from engine.cli.tables import print_table
@@ -28,12 +29,14 @@ def on_terminal(script: str, width: int, **environment: str) -> str:
     """Return what a Python script prints on a terminal of a width."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (40, width))
+    # Would be believed rather than the terminal.
+    inherited = {name: text for name, text in os.environ.items() if name not in SIZE_VARIABLES}
     try:
         process = subprocess.Popen(
             [sys.executable, "-c", script],
             cwd=ROOT,
             stdout=slave,
-            env={**os.environ, "TERM": "xterm-256color", **environment},
+            env={**inherited, "TERM": "xterm-256color", **environment},
         )
         os.close(slave)
         said = b""

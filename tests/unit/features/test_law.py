@@ -22,7 +22,7 @@ from tests.unit.features.world import (
     training_answers,
 )
 
-EXAMPLES = int(os.environ.get("TRELLIS_LAW_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("TRELLIS_LAW_EXAMPLES", "30"))
 """Deeper runs: TRELLIS_LAW_EXAMPLES=5000."""
 
 START_US = 1_000_000_000 * SECOND
