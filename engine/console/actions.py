@@ -7,7 +7,6 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from engine.console.answers import Done
 from engine.console.parts import ConsoleParts
 from engine.errors import InvalidArgumentError
 from engine.intake.dead_letters import Selection
@@ -17,6 +16,13 @@ from engine.models.policy import Cause
 logger = logging.getLogger(__name__)
 
 _REASON: Final = "from the Console"
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What an action did, in a sentence."""
+
+    message: str
+    job_id: str = ""
 
 
 class _Job(msgspec.Struct, forbid_unknown_fields=True):

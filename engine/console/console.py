@@ -10,9 +10,8 @@ import trio
 
 from engine import metrics
 from engine.clock import read_clock_us
-from engine.console.answers import FeatureStates
 from engine.console.feature_times import FeatureTimes
-from engine.console.features import show_features
+from engine.console.features import FeatureStates, show_features
 from engine.console.hub import Frame, Hub
 from engine.console.parts import ConsoleParts
 from engine.console.readings import PointHistory, read_by_label, read_sum, take_reading

@@ -1,13 +1,38 @@
-"""Features as the Console shows them. Pure."""
+"""Features as the Console shows them, times in microseconds, UTC. Pure."""
 
 from collections.abc import Iterable, Mapping
 
-from engine.console.answers import FeatureState, FeatureStates
+import msgspec
+
 from engine.console.feature_times import DAYS_LOOKED_BACK, FeatureTimes
 from engine.features.definitions import EventFeature, ExpressionFeature, Feature, UploadFeature
 from engine.models import Model
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+class FeatureState(msgspec.Struct, frozen=True):
+    """A feature, and what it was last fed with."""
+
+    name: str
+    entity: str
+    definition: str
+    newest_us: int | None
+    """The newest event or upload that it looks at; None: there was none for a long time."""
+    delay_s: float | None
+    """From then to when reads reflected it; None if that was before the engine's start."""
+    ttl_s: float | None
+    stale: bool
+    """Nobody's value can be within its ttl."""
+    models: tuple[str, ...]
+    """Whose champion, or else latest version, asks for it."""
+
+
+class FeatureStates(msgspec.Struct, frozen=True):
+    """All features by name, and how many days back "newest" looks."""
+
+    features: tuple[FeatureState, ...]
+    days: int
 
 
 def show_features(

@@ -3,35 +3,29 @@
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
-from engine.console.answers import (
-    DeadLetter,
+from engine.console.dead_letters import (
     DeadLetterList,
-    DriftLook,
-    DriftMap,
-    DriftScore,
+    format_place,
+    read_place,
+    show_dead_letter,
+)
+from engine.console.drift import DriftMap, show_look
+from engine.console.entities import (
     Entity,
     EntityEvent,
-    EntityFeature,
     EntityPrediction,
-    Job,
-    JobList,
-    Model,
-    ModelChange,
-    ModelSummary,
-    Replacement,
-    show_job,
+    read_key,
+    show_feature,
 )
-from engine.console.models import show_model, summarise_model
+from engine.console.jobs import Job, JobList, show_job
+from engine.console.models import Model, ModelChange, ModelSummary, show_model, summarise_model
 from engine.console.parts import ConsoleParts
+from engine.console.workers import Replacement, show_replacement
 from engine.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
-from engine.features.values import FeatureValue
 from engine.intake.dead_letters import DeadLetterState
 from engine.jobs import JobFilter, JobState
-from engine.jobs.excerpts import cut_text
 from engine.jobs.job_ids import is_job_id
-from engine.learning.drift_records import DriftReport, FeatureDrift
+from engine.learning.drift_records import FeatureDrift
 from engine.store.queries import load_queries
 
 _QUERIES = load_queries("engine.console")
@@ -40,8 +34,6 @@ _REPLACEMENTS: Final = 12
 _JOBS: Final = 30
 _DEAD_LETTERS: Final = 20
 _PAYLOAD_BYTES: Final = 512
-_TIME_DIGITS: Final = 17
-"""Of microseconds since 1970, until the year 5138."""
 _CHANGES: Final = 30
 _LOOKS: Final = 60
 _LEAST_LOOKS: Final = 12
@@ -49,8 +41,6 @@ _SCORES: Final = 12_000
 """Of the looks at a model with hundreds of features: more would be megabytes."""
 _EVENTS: Final = 30
 _PREDICTIONS: Final = 25
-_STACK_CHARACTERS: Final = 16_000
-_KEY_LEAST, _KEY_MOST = -(2**63), 2**63 - 1
 
 
 async def find_replacements(parts: ConsoleParts) -> list[Replacement]:
@@ -58,10 +48,7 @@ async def find_replacements(parts: ConsoleParts) -> list[Replacement]:
     rows = await parts.store.reader.fetch_rows(
         _QUERIES["replacements"], {"most": _REPLACEMENTS}, timeout_s=_TIMEOUT_S
     )
-    found = [Replacement(*row) for row in rows]
-    return [
-        msgspec.structs.replace(one, stack=cut_text(one.stack, _STACK_CHARACTERS)) for one in found
-    ]
+    return [show_replacement(row) for row in rows]
 
 
 async def find_jobs(parts: ConsoleParts, state: str, before: str) -> JobList:
@@ -101,34 +88,16 @@ async def find_dead_letters(parts: ConsoleParts, before: str) -> DeadLetterList:
         limit=_DEAD_LETTERS,
         state=DeadLetterState.PENDING,
         max_payload_bytes=_PAYLOAD_BYTES,
-        after=_read_place(before) if before else None,
+        after=read_place(before) if before else None,
     )
     [(pending,)] = await parts.store.reader.fetch_rows(
         _QUERIES["pending_dead_letters"], timeout_s=_TIMEOUT_S
     )
-    last = letters[-1] if len(letters) == _DEAD_LETTERS else None
-    shown = tuple(
-        DeadLetter(
-            letter.dead_letter_id,
-            letter.received_us,
-            letter.reason,
-            letter.detail,
-            (letter.payload or b"").decode("utf-8", "backslashreplace"),
-            letter.payload_size_bytes,
-            letter.replayed_us,
-        )
-        for letter in letters
-    )
     return DeadLetterList(
-        shown, pending, "" if last is None else f"{last.received_us}/{last.dead_letter_id}"
+        tuple(map(show_dead_letter, letters)),
+        pending,
+        format_place(letters[-1]) if len(letters) == _DEAD_LETTERS else "",
     )
-
-
-def _read_place(text: str) -> tuple[int, str]:
-    received, _, dead_letter_id = text.partition("/")
-    if not (received.isascii() and received.isdigit() and len(received) <= _TIME_DIGITS):
-        raise InvalidArgumentError("before", "is not the place of a message")
-    return int(received), dead_letter_id
 
 
 async def find_models(parts: ConsoleParts) -> list[ModelSummary]:
@@ -157,7 +126,7 @@ async def find_drift(parts: ConsoleParts, model: str, threshold: float) -> Drift
     features = len(parts.models.find(model).default.features)
     looks = max(_LEAST_LOOKS, min(_LOOKS, _SCORES // max(1, features)))
     reports = await parts.checks.list(model, most=looks)
-    return DriftMap(model, threshold, tuple(_show_look(report) for report in reversed(reports)))
+    return DriftMap(model, threshold, tuple(show_look(report) for report in reversed(reports)))
 
 
 async def find_drift_of_feature(parts: ConsoleParts, report_id: str, feature: str) -> FeatureDrift:
@@ -181,7 +150,7 @@ async def find_entity(parts: ConsoleParts, key: str, model: str) -> Entity:
       InvalidArgumentError, NotFoundError: names the argument.
       StoreError, DeadlineExceededError, ResourceExhaustedError: as `FeatureStore.get`.
     """
-    entity_key = _read_key(key)
+    entity_key = read_key(key)
     names = _features_of(parts, model)
     row = await parts.features.get(entity_key, names)
     asked: Mapping[str, int] = {"entity_key": entity_key}
@@ -196,7 +165,7 @@ async def find_entity(parts: ConsoleParts, key: str, model: str) -> Entity:
         entity_key=str(entity_key),
         as_of_us=row.as_of_us,
         commit_seq=row.commit_seq,
-        features=tuple(map(_show_feature, row.values)),
+        features=tuple(map(show_feature, row.values)),
         events=tuple(
             EntityEvent(at_us, action, value, properties or "", commit_seq)
             for at_us, action, value, properties, commit_seq in events
@@ -212,49 +181,9 @@ def _features_of(parts: ConsoleParts, model: str) -> tuple[str, ...]:
     return tuple(parts.features.feature_set.features)
 
 
-def _read_key(text: str) -> int:
-    # Python reads digits of any script, and so many of them that it takes seconds.
-    if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) <= 20):
-        raise InvalidArgumentError("key", "is a whole number")
-    key = int(text)
-    if not _KEY_LEAST <= key <= _KEY_MOST:
-        raise InvalidArgumentError("key", "does not fit 64 bits")
-    return key
-
-
 def _is_trainable(parts: ConsoleParts, model: str) -> bool:
     try:
         parts.trainings.find_spec(model)
     except FailedPreconditionError:
         return False
     return True
-
-
-def _show_feature(feature: FeatureValue) -> EntityFeature:
-    return EntityFeature(
-        feature.name,
-        msgspec.json.encode(feature.value).decode(),
-        feature.status.value,
-        feature.event_time_us,
-    )
-
-
-def _show_look(report: DriftReport) -> DriftLook:
-    return DriftLook(
-        report_id=report.report_id,
-        version=report.version,
-        checked_at_us=report.checked_at_us,
-        cause=report.cause,
-        rows=report.rows,
-        verdict=report.verdict,
-        retrain_job_id=report.retrain_job_id,
-        not_retrained_because=report.not_retrained_because,
-        scores=tuple(
-            DriftScore(
-                feature.feature,
-                None if feature.psi is None else float(f"{feature.psi:.4g}"),
-                feature.drifted,
-            )
-            for feature in report.features
-        ),
-    )

@@ -1,12 +1,94 @@
-"""Models as the Console shows them. Pure."""
+"""Models as the Console shows them, times in microseconds, UTC. Pure."""
 
 from collections.abc import Sequence
 
-from engine.console.answers import Metric, Model, ModelChange, ModelSummary, Training, Version
+import msgspec
+
 from engine.models import Measured, ModelVersion, TrainedArtifact
 from engine.models import Model as KnownModel
 
 _MOST_VERSIONS = 20
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """A metric with its interval of 95 % confidence."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+class Training(msgspec.Struct, frozen=True):
+    """Where a trained version came from."""
+
+    job_id: str
+    cause: str
+    drift_report_id: str | None
+    estimator: str
+    task: str
+    artifact: str
+    sha256: str
+    size_bytes: int
+    trained_from_us: int
+    trained_until_us: int
+    training_commit_seq: int
+    rows_fitted: int
+    rows_tested: int
+    metrics: tuple[Metric, ...]
+    champion_metrics: tuple[Metric, ...]
+    importance: tuple[tuple[str, float], ...]
+    lineage: str
+
+
+class Version(msgspec.Struct, frozen=True):
+    """A version of a model."""
+
+    version: int
+    source: str
+    created_at_us: int
+    aliases: tuple[str, ...]
+    features: tuple[str, ...]
+    trained: Training | None
+
+
+class ModelChange(msgspec.Struct, frozen=True):
+    """A line of a model's log."""
+
+    at_us: int
+    version: int | None
+    change: str
+    detail: str
+
+
+class ModelSummary(msgspec.Struct, frozen=True):
+    """A model in a few words."""
+
+    name: str
+    entity: str
+    description: str
+    champion: int | None
+    trainable: bool
+    versions: int
+    changed_at_us: int
+    """When its latest version was made."""
+    metric: Metric | None
+    """The first of the champion's, by which versions are compared."""
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A model, its latest version first."""
+
+    name: str
+    entity: str
+    description: str
+    champion: int | None
+    champion_before: int | None
+    """What can be rolled back to."""
+    trainable: bool
+    versions: tuple[Version, ...]
+    versions_left_out: int
+    changes: tuple[ModelChange, ...]
 
 
 def show_model(

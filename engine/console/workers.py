@@ -1,8 +1,10 @@
-"""Slots as the Console shows them. Pure."""
+"""Slots as the Console shows them, times in microseconds, UTC. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from engine.console.answers import LastStack
+import msgspec
+
 from engine.console.snapshot import LastEnd, RunningJob, Worker
 from engine.errors import NotFoundError
 from engine.jobs import RunningJob as JobInHand
@@ -10,6 +12,38 @@ from engine.jobs.excerpts import cut_text
 from engine.workers.views import WorkerView
 
 _MOST_STACK_CHARACTERS = 16_000
+
+
+class Replacement(msgspec.Struct, frozen=True):
+    """The end of a worker, who took its place, and what became of its job."""
+
+    ended_at_us: int
+    worker_id: str
+    slot: str
+    pool: str
+    host: str
+    pid: int | None
+    cause: str
+    detail: str
+    stack: str
+    replaced_at_us: int | None
+    """None: nobody has taken its place yet."""
+    next_worker_id: str | None
+    next_pid: int | None
+    job_id: str | None
+    """What it had in hand, if anything."""
+    job_type: str | None
+    attempt: int | None
+    job_state: str | None
+    """None: the job goes on."""
+    job_last_attempt: int | None
+    job_last_slot: str | None
+
+
+class LastStack(msgspec.Struct, frozen=True):
+    """The stacks of a slot's worker before this one when it ended; empty if nobody knows."""
+
+    stack: str
 
 
 def show_workers(
@@ -31,8 +65,18 @@ def find_stack(views: Iterable[WorkerView], slot: str) -> LastStack:
     for view in views:
         if view.slot == slot:
             stack = "" if view.last_end is None else view.last_end.stack
-            return LastStack(cut_text(stack, _MOST_STACK_CHARACTERS))
+            return LastStack(_cut(stack))
     raise NotFoundError("slot", slot[:80])
+
+
+def show_replacement(row: Sequence[Any]) -> Replacement:
+    """Return an end of a worker.
+
+    Args:
+      row: of the query `replacements`.
+    """
+    replacement = Replacement(*row)
+    return msgspec.structs.replace(replacement, stack=_cut(replacement.stack))
 
 
 def _show(view: WorkerView, job: JobInHand | None) -> Worker:
@@ -75,3 +119,7 @@ def _show_job(job: JobInHand) -> RunningJob:
         note="" if progress is None else progress.note,
         cancel_requested=job.cancel_requested,
     )
+
+
+def _cut(stack: str) -> str:
+    return cut_text(stack, _MOST_STACK_CHARACTERS)
