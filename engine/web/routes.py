@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.health import HealthBoard
-from engine.web.metrics_page import OPEN_TYPE, PLAIN_TYPE, write_open, write_plain
+from engine.web.metrics_page import CONTENT_TYPE, write_metrics
 
 
 def build_app(
@@ -28,11 +28,8 @@ def build_app(
       metrics: what `/metrics` tells.
     """
 
-    async def answer_metrics(request: Request) -> Response:
-        # The negotiation of prometheus_client echoes the version asked for; one version is enough.
-        if "application/openmetrics-text" in request.headers.get("accept", ""):
-            return Response(await write_open(metrics), media_type=OPEN_TYPE)
-        return Response(await write_plain(metrics), media_type=PLAIN_TYPE)
+    async def answer_metrics(_request: Request) -> Response:
+        return Response(await write_metrics(metrics), media_type=CONTENT_TYPE)
 
     async def answer_alive(_request: Request) -> Response:
         return JSONResponse({"alive": True})

@@ -80,23 +80,17 @@ async def open_server(
             nursery.cancel_scope.cancel()
 
 
-async def test_metrics_are_in_the_text_format_by_default() -> None:
+@pytest.mark.parametrize(
+    "accept",
+    ["*/*", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"],
+)
+async def test_metrics_are_in_the_text_format_for_every_scraper(accept: str) -> None:
     async with open_server() as server:
-        answer = await server.ask("/metrics")
+        answer = await server.ask("/metrics", accept=accept)
 
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert b"# TYPE python_info gauge" in answer.body
-
-
-async def test_metrics_are_in_openmetrics_when_asked() -> None:
-    async with open_server() as server:
-        answer = await server.ask(
-            "/metrics", accept="application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
-        )
-
-    assert answer.headers["content-type"].startswith("application/openmetrics-text")
-    assert answer.body.endswith(b"# EOF\n")
 
 
 async def test_ready_follows_the_required_parts_and_tells_all() -> None:
