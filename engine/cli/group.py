@@ -1,7 +1,7 @@
 """A click group that runs a default command and imports a command only when it is used."""
 
 import importlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -65,9 +65,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, c.summary) for name, c in self._lazy_commands.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # Such as --help: options that answer themselves, with or without a command.
-        answering = {option for one in self.get_params(ctx) if one.is_eager for option in one.opts}
-        if not self._names_command(answering, args) and self._is_meant(ctx, args):
+        if not self._names_command(args) and self._is_meant(ctx, args):
             args = [self._default, *args]
         return super().parse_args(ctx, args)
 
@@ -91,20 +89,22 @@ class LazyGroup(click.Group):
     def _is_meant(self, ctx: click.Context, args: Sequence[str]) -> bool:
         """Tell whether the default command is meant where none is named.
 
-        On a line that is being completed a command's name may be yet to come, unless an option
-        says that it will not.
+        It is if an option is not the group's. If all are, --help and its like are for the group
+        to answer, and on a line that is being completed a command's name may be yet to come.
         """
-        if not ctx.resilient_parsing:
-            return True
-        own = {option for one in self.get_params(ctx) for option in one.opts}
+        params = self.get_params(ctx)
+        own = {option for one in params for option in one.opts}
+        answering = {option for one in params if one.is_eager for option in one.opts}
         named = {argument.partition("=")[0] for argument in args if argument.startswith("-")}
-        return not named <= own
+        if not named <= own:
+            return True
+        return not ctx.resilient_parsing and not named & answering
 
-    def _names_command(self, answering: Collection[str], args: Sequence[str]) -> bool:
-        """Tell whether a command is named, rightly or wrongly, or none is wanted."""
+    def _names_command(self, args: Sequence[str]) -> bool:
+        """Tell whether a command is named, rightly or wrongly."""
         rest = iter(args)
         for argument in rest:
-            if argument in answering or not argument.startswith("-"):
+            if not argument.startswith("-"):
                 return True
             if argument in self._value_options:
                 next(rest, None)

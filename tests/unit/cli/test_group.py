@@ -92,6 +92,17 @@ def test_the_overview_imports_no_command() -> None:
     assert "Is elsewhere." in result.output
 
 
+@pytest.mark.parametrize(
+    ("line", "about"),
+    [("--help", "COMMAND"), ("--data one --help", "COMMAND"), ("--demo --help", "--rate")],
+)
+def test_help_is_about_what_the_other_options_are_of(line: str, about: str) -> None:
+    result = CliRunner().invoke(program, line.split())
+
+    assert result.exit_code == 0
+    assert about in result.output
+
+
 @pytest.mark.parametrize("line", [["--version"], ["--set", "a.b=1", "--version"]])
 def test_the_version_is_told_without_a_command(line: list[str]) -> None:
     result = CliRunner().invoke(cli, line)
