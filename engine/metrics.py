@@ -70,6 +70,10 @@ WRITER_COMMIT_SECONDS = Histogram(
 WRITER_CHECKPOINT_SECONDS = Histogram(
     "trellis_writer_checkpoint_seconds", "Duration of one checkpoint.", buckets=_FAST_S
 )
+WRITER_BUSY_SECONDS = Gauge(
+    "trellis_writer_busy_seconds",
+    "For how long the commit or checkpoint under way has been; 0 while there is none.",
+)
 WRITER_FAILED_REQUESTS = Counter("trellis_writer_failed_requests", "Write requests refused.")
 STORE_WAL_BYTES = Gauge("trellis_store_wal_bytes", "Size of the write-ahead log.")
 STORE_FILE_BYTES = Gauge("trellis_store_file_bytes", "Size of the data file.")

@@ -51,7 +51,12 @@ async def run_intake(
     """
     async with open_bridge(), trio.open_nursery() as nursery:
         committer = Committer(store.writer, nursery)
-        status = IntakeStatus(health, config.stuck_after_s, lambda: committer.next_offsets)
+        status = IntakeStatus(
+            health,
+            config.stuck_after_s,
+            next_offsets=lambda: committer.next_offsets,
+            writing=lambda: committer.busy,
+        )
         rules = Rules.from_config(config)
         topics = Topics(config, broker)
         parts = IntakeParts(

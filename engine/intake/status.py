@@ -27,11 +27,13 @@ class IntakeStatus:
         health: HealthBoard,
         stuck_after_s: float,
         next_offsets: Callable[[], Mapping[int, int]],
+        writing: Callable[[], bool],
     ) -> None:
         self._health = health
         self._health.register(PART, required=False)
         self._watch = ProgressWatch(stuck_after_s)
         self._next_offsets = next_offsets
+        self._writing = writing
         self._ends: dict[int, int] = {}
         self._link_detail = "connecting"
         self._link_up = False
@@ -104,6 +106,9 @@ class IntakeStatus:
                 f"; stuck: {progress.lag} messages wait, partitions "
                 f"{', '.join(map(str, progress.stuck))} have not moved for {progress.age_s:.0f} s"
             )
+            if self._writing():
+                # Not the broker: whoever looks is sent to the disk at once.
+                detail += ", and rows wait for the data file"
             if not was_stuck:
                 logger.error("intake stuck", extra={"detail": detail})
         elif progress.lag:

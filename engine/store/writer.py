@@ -6,7 +6,9 @@ after the commit that holds its rows, never before.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -72,6 +74,7 @@ class Writer:
         self._commit_seq = commit_seq
         self._written_seq = commit_seq  # of the writer's thread: the file's own, at once
         self._failure: DataFileFailedError | None = None
+        self._busy_since_s: float | None = None
         # One thread at a time touches the write connection; readers' threads are not its rivals.
         self._limiter = trio.CapacityLimiter(1)
         metrics.WRITER_QUEUE_ROWS_MOST.set(settings.queue_rows)
@@ -81,6 +84,14 @@ class Writer:
     def commit_seq(self) -> int:
         """The sequence number of the last commit; 0 in an empty file."""
         return self._commit_seq
+
+    def busy_s(self) -> float:
+        """Return for how long the commit or checkpoint under way has been; 0 while there is none.
+
+        Of any thread: a disk that hangs is told of while nothing else can be.
+        """
+        since_s = self._busy_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     def add_commit_listener(self, listener: CommitListener) -> None:
         """Call `listener` after every commit, in commit order, before its senders are answered.
@@ -167,6 +178,7 @@ class Writer:
         Cancellation: not a checkpoint while a transaction runs. The owner ends this task by
           `close`, so that what was queued is written.
         """
+        metrics.WRITER_BUSY_SECONDS.set_function(self.busy_s)
         try:
             while await self._take_group():
                 await self._write_group()
@@ -178,6 +190,7 @@ class Writer:
             self._failure = error
             raise
         finally:
+            metrics.WRITER_BUSY_SECONDS.set_function(lambda: 0.0)
             self._refuse_rest()
 
     async def _take_group(self) -> bool:
@@ -226,7 +239,10 @@ class Writer:
         requests = tuple(pending.request for pending in group)
         started_s = trio.current_time()
         try:
-            await trio.to_thread.run_sync(self._write, requests, commit_seq, limiter=self._limiter)
+            with self._shown_busy():
+                await trio.to_thread.run_sync(
+                    self._write, requests, commit_seq, limiter=self._limiter
+                )
         except FileFailure as error:
             raise DataFileFailedError(
                 f"writing {self._settings.path} failed: {error}; free disk space or repair the "
@@ -297,6 +313,14 @@ class Writer:
         self._budget.release(pending.rows, pending.size_bytes)
         self._show_queue()
 
+    @contextmanager
+    def _shown_busy(self) -> Iterator[None]:
+        self._busy_since_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._busy_since_s = None
+
     def _show_queue(self) -> None:
         metrics.WRITER_QUEUE_ROWS.set(self._budget.rows_held)
         metrics.WRITER_QUEUE_BYTES.set(self._budget.bytes_held)
@@ -310,9 +334,10 @@ class Writer:
     async def _checkpoint(self) -> None:
         started_s = trio.current_time()
         try:
-            free_bytes = await trio.to_thread.run_sync(
-                _run_checkpoint, self._connection, limiter=self._limiter
-            )
+            with self._shown_busy():
+                free_bytes = await trio.to_thread.run_sync(
+                    _run_checkpoint, self._connection, limiter=self._limiter
+                )
         except FILE_FAILURES as error:
             raise DataFileFailedError(
                 f"checkpoint of {self._settings.path} failed: {error}"

@@ -1,5 +1,6 @@
 """The writer channel on a real data file."""
 
+import threading
 from collections.abc import Generator
 from datetime import UTC, datetime
 
@@ -7,6 +8,7 @@ import attrs
 import pyarrow as pa
 import pytest
 import trio
+from prometheus_client import REGISTRY
 from trio.testing import wait_all_tasks_blocked
 
 from engine.errors import SchemaMismatchError, WriterClosedError
@@ -355,6 +357,33 @@ async def test_stream_that_breaks_off_refuses_its_own_request_alone(
         assert [key for key, _, _ in await store.reader.fetch_rows(MOVED)] == [3]
         assert await store.reader.fetch_rows("SELECT user_id FROM events") == [(8,)]
     assert (broken.closed, good.closed) == (0, 1)
+
+
+async def test_commit_that_does_not_end_is_shown_while_it_does_not(
+    settings: StoreSettings,
+) -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    class Held(Rows):
+        def read(self) -> Generator[pa.RecordBatch, None, None]:
+            begun.set()
+            released.wait()
+            yield from super().read()
+
+    def busy_s() -> float:
+        return REGISTRY.get_sample_value("trellis_writer_busy_seconds") or 0.0
+
+    async with open_store(settings) as store:
+        assert busy_s() == 0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.writer.submit, WriteRequest((Held([1]).append(),)))
+            try:
+                await trio.to_thread.run_sync(begun.wait)
+                earlier_s, later_s = busy_s(), busy_s()
+                assert 0 < earlier_s < later_s
+            finally:
+                released.set()
+        assert busy_s() == 0
 
 
 async def test_streamed_rows_of_a_wrong_table_are_refused_before_they_are_read(
