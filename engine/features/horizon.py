@@ -6,19 +6,23 @@ read at all.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
 from engine.clock import to_datetime, to_us
 from engine.errors import FailedPreconditionError
-from engine.features.definitions import EventFeature, Feature
-from engine.features.resting import KeptRules
+from engine.features.definitions import BaseFeature, EventFeature, Feature
+from engine.features.resting import KeptRules, rests_on_all
 from engine.features.source import HistoryReader
+from engine.features.values import Cell
 from engine.records import Commit, Upsert
 from engine.store.queries import load_queries
 
 _QUERIES: Final = load_queries("engine.features")
+
+_ZERO_OVER_NONE: Final = {"count", "sum", "distinct_count"}
+"""Aggregates that are zero over no events of an entity that is known, and missing if it is not."""
 
 
 class Horizon:
@@ -107,6 +111,36 @@ class Horizon:
             f"{moved}, so what was known at commit {commit_seq} cannot be told any more; ask for "
             f"commit {self.commit_seq} or later; `main.py history` reads what was moved"
         )
+
+    def find_lost(
+        self, base: Sequence[BaseFeature], cells: Sequence[Cell], as_of_us: int, commit_seq: int
+    ) -> set[str]:
+        """Return the features of which what is left does not tell the value any more.
+
+        It may tell it of some behind the horizon, too: where nothing of the window has moved, and
+        of those that every event stays for.
+
+        Args:
+          base: those that were read.
+          cells: what the data file has of each.
+        """
+        if not self.commit_seq:
+            return set()
+        is_known_here = as_of_us >= self.time_us and commit_seq >= self.commit_seq
+
+        def is_lost(feature: EventFeature, cell: Cell) -> bool:
+            start_us = feature.window_start_us(as_of_us)
+            has_all = rests_on_all(feature) if start_us is None else start_us >= self.time_us
+            if not has_all:
+                return start_us is not None or not is_known_here
+            # Whether there had been any event of the entity is told by one that may have moved.
+            return cell[0] is None and feature.aggregate in _ZERO_OVER_NONE and not is_known_here
+
+        return {
+            feature.name
+            for feature, cell in zip(base, cells, strict=True)
+            if isinstance(feature, EventFeature) and is_lost(feature, cell)
+        }
 
     def _earliest_of(self, feature: EventFeature) -> int:
         """Return the first time at which the window begins at or after the horizon."""

@@ -100,6 +100,11 @@ def is_covered(feature: EventFeature, kept: KeptRules) -> bool:
     )
 
 
+def rests_on_all(feature: EventFeature) -> bool:
+    """Return whether every event that counts for a feature stays, and not a few of them."""
+    return feature.window_us is None and _NEEDS[feature.aggregate] == "all"
+
+
 def write_movable_events(features: Iterable[EventFeature]) -> str:
     """Write the query for events that no feature without a window rests on.
 

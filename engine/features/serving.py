@@ -15,7 +15,7 @@ from engine.features.online import Decline, OnlineStore
 from engine.features.selection import Selection
 from engine.features.source import HistoryReader
 from engine.features.training import fetch_training_set
-from engine.features.values import Cell, FeatureRow
+from engine.features.values import Cell, FeatureRow, FeatureValue
 from engine.features.views import FeatureSet
 
 _SOURCE = "trellis.features.source"
@@ -120,6 +120,30 @@ class FeatureStore:
                     answers[row.entity_key] = row
             return [answers[key] for key in entity_keys]
 
+    async def rebuild(
+        self, entity_key: int, names: Sequence[str], as_of_us: int, commit_seq: int
+    ) -> tuple[FeatureValue | None, ...]:
+        """Return what an entity's features were, as far as the data file still tells.
+
+        Returns: in the order of the names; None for those that rest on events which may have been
+          moved. What is not None is to the last bit what `get` answered.
+        Raises:
+          NotFoundError, InvalidArgumentError, StoreError, DeadlineExceededError,
+          ResourceExhaustedError: as `get`.
+        Cancellation: as `get`.
+        """
+        selection = self.feature_set.select(names)
+        commit_seq = self._check_commit(commit_seq)
+        found = await self._fetch_cells((entity_key,), selection, as_of_us, commit_seq)
+        cells = found[entity_key]
+        # Not before the query: what is moved while it runs may be missing in it.
+        lost = self.horizon.find_lost(selection.base, cells, as_of_us, commit_seq)
+        for expression in selection.expressions:
+            if not lost.isdisjoint(expression.inputs):
+                lost.add(expression.name)
+        values = selection.output(selection.compute(cells, as_of_us))
+        return tuple(None if value.name in lost else value for value in values)
+
     def earliest_us(self, names: Sequence[str], look_back_us: int | None = None) -> int:
         """Return since when reads of these features are complete, microseconds UTC; 0: always.
 
@@ -181,6 +205,24 @@ class FeatureStore:
     ) -> list[FeatureRow]:
         commit_seq = self._check_commit(commit_seq)
         self.horizon.check(selection.base, as_of_us, commit_seq)
+        cells = await self._fetch_cells(entity_keys, selection, as_of_us, commit_seq)
+        # What was moved while the queries ran may be missing in them.
+        self.horizon.check(selection.base, as_of_us, commit_seq)
+        return [
+            FeatureRow(
+                key, as_of_us, commit_seq, selection.output(selection.compute(cells[key], as_of_us))
+            )
+            for key in entity_keys
+        ]
+
+    async def _fetch_cells(
+        self,
+        entity_keys: Sequence[int],
+        selection: Selection,
+        as_of_us: int,
+        commit_seq: int,
+    ) -> Mapping[int, list[Cell]]:
+        """Fetch the cells of entities, in turn with other reads of history."""
         slots = self._history_slots
         if slots.statistics().tasks_waiting >= _HISTORY_QUEUE:
             raise ResourceExhaustedError(
@@ -191,7 +233,7 @@ class FeatureStore:
         # A read may take several queries. With a place of its own it gets through them in a row;
         # without one, the first queries of all reads would run before any read's second.
         async with slots:
-            cells: Mapping[int, list[Cell]] = await fetch_cells(
+            cells = await fetch_cells(
                 self._reader,
                 selection,
                 entity_keys,
@@ -199,15 +241,8 @@ class FeatureStore:
                 commit_seq,
                 timeout_s=_HISTORY_TIMEOUT_S,
             )
-        # What was moved while the queries ran may be missing in them.
-        self.horizon.check(selection.base, as_of_us, commit_seq)
         self._from_history.inc(len(entity_keys))
-        return [
-            FeatureRow(
-                key, as_of_us, commit_seq, selection.output(selection.compute(cells[key], as_of_us))
-            )
-            for key in entity_keys
-        ]
+        return cells
 
     def _check_commit(self, commit_seq: int | None) -> int:
         last = self._online.commit_seq

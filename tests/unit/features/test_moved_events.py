@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from engine.clock import to_datetime
 from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore
+from engine.features.definitions import EventFeature
 from engine.features.history import fetch_cells
 from engine.features.horizon import Horizon, fetch_kept_rules
 from engine.features.resting import write_movable_events
+from engine.features.values import FeatureValue, Status
 from engine.records import Commit, Upsert, WriteRequest
 from tests.unit.features import naive
 from tests.unit.features.test_law import (
     EXAMPLES,
+    SELECTIONS,
     START_US,
     STEPS,
     TIMES,
@@ -30,6 +33,7 @@ from tests.unit.features.test_law import (
     uploads_of,
 )
 from tests.unit.features.world import (
+    DEFINITIONS,
     FEATURE_SET,
     NAMES,
     SECOND,
@@ -48,6 +52,10 @@ RESTING = tuple(feature for feature in FEATURE_SET.events if feature.name in ASK
 class MovingWorld(World):
     """Events before a bound leave the data file; what is expected is known of all there were."""
 
+    def __init__(self, resting: tuple[EventFeature, ...] = RESTING, **settings: Any) -> None:
+        self._resting = resting
+        super().__init__(**settings)
+
     def _open(self) -> None:
         self.horizon = Horizon()
         self.online = OnlineStore(FEATURE_SET, self._settings, self.clock, self.horizon)
@@ -64,9 +72,12 @@ class MovingWorld(World):
         """Move what may be moved; return how many events that was."""
         moved = self.delete(until_us, last_commit)
         if moved:
-            self.plan(until_us, last_commit)
-            self._connection.execute("UPDATE archives SET state = 'stored'")
+            self.note_move(until_us, last_commit)
         return moved
+
+    def note_move(self, until_us: int, last_commit: int) -> None:
+        self.plan(until_us, last_commit)
+        self._connection.execute("UPDATE archives SET state = 'stored'")
 
     def plan(self, until_us: int, last_commit: int) -> None:
         """Commit a plan, and tell the horizon of it."""
@@ -92,7 +103,7 @@ class MovingWorld(World):
         self.online.apply(commit)
 
     def delete(self, until_us: int, last_commit: int) -> int:
-        sql = write_movable_events(RESTING)
+        sql = write_movable_events(self._resting)
         [(moved,)] = self._connection.execute(
             'DELETE FROM events WHERE (event_time, commit_seq, topic, partition, "offset") IN '
             f'(SELECT (event_time, commit_seq, topic, partition, "offset") FROM ({sql}))',
@@ -216,6 +227,137 @@ def test_a_training_set_is_what_it_was_or_refused(
             assert mismatches(answers, expected, names) == {}, (user, t)
 
     trio.run(run)
+
+
+def may_be_lost(name: str, was: Any, t: int, until_us: int, *, is_later: bool) -> bool:
+    """Tell whether a value need not be told any more, from what the documentation promises."""
+    match DEFINITIONS[name]:
+        case naive.Latest():
+            return False
+        case naive.Aggregate(kind=kind, window=window, tile=tile):
+            if window is not None and tile is not None:
+                whole = (t - window) // tile * tile >= until_us
+            else:
+                whole = kind in ("count", "sum", "mean") or is_later
+            return not whole or (not is_later and was in (None, 0))
+    raise AssertionError(name)
+
+
+def inputs_of(name: str) -> list[str]:
+    definition = DEFINITIONS[name]
+    if not isinstance(definition, naive.Formula):
+        return [name]
+    return [base for one in definition.inputs for base in inputs_of(one)]
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    writes=STEPS.map(lambda steps: [step for step in steps if isinstance(step, Write)]),
+    moves=st.lists(MOVES, min_size=1, max_size=2),
+    asked=st.lists(st.tuples(st.integers(0, 3), TIMES, st.integers(0, 4)), min_size=1, max_size=6),
+    names=SELECTIONS,
+    with_totals=st.booleans(),
+)
+def test_what_is_rebuilt_is_what_it_was_and_all_is_rebuilt_that_can_be(
+    writes: list[Write],
+    moves: list[Move],
+    asked: list[tuple[int, int, int]],
+    names: tuple[str, ...],
+    with_totals: bool,
+) -> None:
+    if not with_totals:
+        names = tuple(name for name in names if name in ASKED) or ASKED
+
+    async def run() -> None:
+        world = MovingWorld(FEATURE_SET.events if with_totals else RESTING, now_us=START_US)
+        offsets = Offsets()
+        try:
+            for write in writes:
+                world.commit(events_of(write, offsets), uploads_of(write))
+            last = world.commit_seq
+            for move in moves:
+                until_us, last_commit = world.now_us - move.age_us, last - move.commits_ago
+                if last_commit > 0 and not world.move(until_us, last_commit):
+                    # As one of which all rows are another entity's.
+                    world.note_move(until_us, last_commit)
+            for user, t, commits_ago in asked:
+                commit_seq = max(0, last - commits_ago)
+                rebuilt = await world.store.rebuild(user, names, t, commit_seq)
+                check_rebuilt(world, names, user, t, commit_seq, rebuilt)
+        finally:
+            world.close()
+
+    trio.run(run)
+
+
+def check_rebuilt(
+    world: MovingWorld,
+    names: tuple[str, ...],
+    user: int,
+    t: int,
+    commit_seq: int,
+    rebuilt: tuple[FeatureValue | None, ...],
+) -> None:
+    expected = world.expect(user, t, names, commit_seq)
+    for name, was, found in zip(names, expected, rebuilt, strict=True):
+        if found is not None:
+            answer = (found.value, found.status.value, found.event_time_us)
+            assert mismatches([answer], [was], [name]) == {}, (user, t, commit_seq)
+            continue
+        assert world.horizon.commit_seq, "nothing has been moved"
+        until_us = world.horizon.time_us
+        is_later = t >= until_us and commit_seq >= world.horizon.commit_seq
+        bases = inputs_of(name)
+        values = [value for value, _, _ in world.expect(user, t, bases, commit_seq)]
+        assert any(
+            may_be_lost(base, value, t, until_us, is_later=is_later)
+            for base, value in zip(bases, values, strict=True)
+        ), (name, user, t, commit_seq)
+
+
+async def test_a_total_is_rebuilt_behind_the_horizon_but_not_from_nothing() -> None:
+    world = MovingWorld(FEATURE_SET.events, now_us=START_US)
+    early_us = START_US - 100 * SECOND
+    try:
+        world.commit([view(early_us, 1)])
+        # The first event now came later, so that it tells nothing of what was known before.
+        world.commit([other(early_us - SECOND, 2), other(early_us, 3), other(early_us + SECOND, 4)])
+        world.commit([naive.Event(2, "other", early_us, None, 0, 5)])
+        world.commit([naive.Event(2, "other", t, None, 0, 6) for t in (early_us - 1, early_us + 1)])
+        assert world.move(START_US - 60 * SECOND, world.commit_seq) > 0
+        names = ("views_total", "any_10s", "last_action", "plan")
+
+        async def rebuild(user: int, as_of_us: int, commit_seq: int) -> list[Any]:
+            values = await world.store.rebuild(user, names, as_of_us, commit_seq)
+            return [value and (value.value, value.status.value) for value in values]
+
+        missing = (None, "MISSING")
+        assert await rebuild(1, early_us, 1) == [(1, "PRESENT"), None, None, missing]
+        assert await rebuild(1, START_US, 1) == [(1, "PRESENT"), (0, "PRESENT"), None, missing]
+        # It had an event by then, and so counts of zero; nothing that is left says so.
+        assert await rebuild(2, START_US, 3) == [None, None, None, missing]
+        assert await rebuild(9, START_US, world.commit_seq) == [missing, missing, missing, missing]
+    finally:
+        world.close()
+
+
+async def test_a_value_that_a_move_overtakes_is_not_rebuilt() -> None:
+    world = MovingWorld(now_us=START_US)
+    try:
+        world.commit([view(START_US - s * SECOND, s) for s in range(20)])
+        commit_seq = world.commit_seq
+        reader = PlanInBetween(world, START_US - 5 * SECOND)
+        store = FeatureStore(FEATURE_SET, world.online, reader, world.clock, horizon=world.horizon)
+        whole = await world.store.rebuild(1, ("views_10s", "plan"), START_US, commit_seq)
+        assert [value and value.value for value in whole] == [11, None]
+        overtaken = await store.rebuild(1, ("views_10s", "rate", "plan"), START_US, commit_seq)
+        assert [value and value.status for value in overtaken] == [None, None, Status.MISSING]
+    finally:
+        world.close()
+
+
+def other(t: int, offset: int) -> naive.Event:
+    return naive.Event(1, "other", t, None, 0, offset)
 
 
 def view(t: int, offset: int) -> naive.Event:
