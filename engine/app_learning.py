@@ -94,7 +94,7 @@ async def open_serving(
         plans = Plans(features.feature_set)
         scoring = Scoring(ServingSettings())
         predictor = Predictor(models, features, plans, scoring, log, config.models.models)
-        explainer = Explainer(models, features, features.feature_set, store.reader, log)
+        explainer = Explainer(models, features, store.reader, log)
         artifacts = Artifacts(blobs.store, cache)
         loading = VersionLoading(predictor, scoring, artifacts)
         calls = PredictionCalls(predictor, explainer)

@@ -1,10 +1,11 @@
 """Feature rows as messages. On the path of every GetFeatures, so it counts microseconds."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from engine.features.values import FeatureRow, Status
+from engine.features.values import FeatureRow, FeatureValue, Status
 from proto.trellis.v1 import features_pb2
 
 _STATUS = {
@@ -38,7 +39,7 @@ class RowEncoder:
         reply.entity_key = row.entity_key
         reply.commit_seq = row.commit_seq
         set_time(reply.as_of, row.as_of_us)
-        fill(reply.features, row)
+        fill(reply.features, row.values)
         return reply
 
     def encode_rows(self, rows: list[FeatureRow]) -> features_pb2.BatchGetFeaturesResponse:
@@ -51,7 +52,7 @@ class RowEncoder:
             encoded.CopyFrom(self._row)
             encoded.entity_key = row.entity_key
             encoded.commit_seq = row.commit_seq
-            fill(encoded.features, row)
+            fill(encoded.features, row.values)
         return reply
 
 
@@ -61,9 +62,9 @@ def set_time(timestamp: Timestamp, time_us: int) -> None:
     timestamp.nanos = microseconds * 1_000
 
 
-def fill(messages: Any, row: FeatureRow) -> None:
+def fill(messages: Any, values: Iterable[FeatureValue]) -> None:
     """Set values, statuses and times of messages that have their names."""
-    for message, given in zip(messages, row.values, strict=True):
+    for message, given in zip(messages, values, strict=True):
         message.status = _STATUS[given.status]
         value = given.value
         kind = type(value)

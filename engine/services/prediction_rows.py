@@ -5,8 +5,7 @@ from typing import Any
 from engine.features.values import Value
 from engine.models import ModelVersion
 from engine.services.feature_rows import fill, set_time
-from engine.serving.explaining import Explanation
-from engine.serving.plans import OVERRIDDEN
+from engine.serving.explaining import Comparison, ExplainedFeature, Explanation
 from engine.serving.predictor import Prediction
 from engine.serving.rows import Score
 from proto.trellis.v1 import features_pb2 as pb
@@ -53,37 +52,56 @@ def encode_explanation(found: Explanation) -> pb.ExplainPredictionResponse:
         model=found.model, model_version=found.version, reproduced=found.reproduced
     )
     set_time(reply.predicted_at, found.predicted_at_us)
-    row = found.rebuilt
+    if found.moved_before_us is not None:
+        set_time(reply.events_moved_before, found.moved_before_us)
     prediction = reply.prediction
     prediction.prediction_id = found.prediction_id
-    prediction.entity_key = row.entity_key
-    prediction.commit_seq = row.commit_seq
+    prediction.entity_key = found.entity_key
+    prediction.commit_seq = found.commit_seq
     _set_score(prediction, found.score)
-    rebuilt = [pb.FeatureValue(name=value.name) for value in row.values]
-    fill(rebuilt, row)
-    for message, given, letter, equal in zip(
-        rebuilt, found.given, found.statuses, found.equal, strict=True
-    ):
-        overridden = letter == OVERRIDDEN
-        was = pb.FeatureValue(name=message.name)
-        set_given(was, given)
-        if not overridden:
-            was.status = _STATUS_OF[letter]
-            if equal and message.HasField("event_time"):
-                was.event_time.CopyFrom(message.event_time)
-        reply.features.add(given=was, rebuilt=message, overridden=overridden, equal=equal)
-        prediction.features.add().CopyFrom(was)
-        if overridden:
-            prediction.overridden.append(message.name)
+    for one in found.features:
+        explained = _encode_explained(one)
+        reply.features.append(explained)
+        prediction.features.append(explained.given)
+        if explained.overridden:
+            prediction.overridden.append(one.name)
     for event in found.events:
-        one = reply.events.add(
+        behind = reply.events.add(
             action=event.action, commit_seq=event.commit_seq, features=event.features
         )
-        set_time(one.event_time, event.event_time_us)
+        set_time(behind.event_time, event.event_time_us)
         if event.value is not None:
-            one.value = event.value
+            behind.value = event.value
     return reply
 
+
+def _encode_explained(one: ExplainedFeature) -> pb.ExplainedFeature:
+    equal = one.comparison is Comparison.EQUAL
+    message = pb.ExplainedFeature(
+        overridden=one.comparison is Comparison.OVERRIDDEN,
+        equal=equal,
+        comparison=_COMPARISON_OF[one.comparison],
+    )
+    message.given.name = one.name
+    set_given(message.given, one.given)
+    if one.rebuilt is not None:
+        message.rebuilt.name = one.name
+        fill([message.rebuilt], [one.rebuilt])
+    if not message.overridden:
+        message.given.status = _STATUS_OF[one.status]
+        # When it was given is not kept; one that is equal rests on the same.
+        if equal and message.rebuilt.HasField("event_time"):
+            message.given.event_time.CopyFrom(message.rebuilt.event_time)
+    return message
+
+
+_COMPARISON_OF = {
+    Comparison.EQUAL: pb.FEATURE_COMPARISON_EQUAL,
+    Comparison.DIFFERENT: pb.FEATURE_COMPARISON_DIFFERENT,
+    Comparison.OVERRIDDEN: pb.FEATURE_COMPARISON_OVERRIDDEN,
+    Comparison.EVENTS_MOVED: pb.FEATURE_COMPARISON_EVENTS_MOVED,
+    Comparison.UNDEFINED: pb.FEATURE_COMPARISON_UNDEFINED,
+}
 
 _STATUS_OF = {
     "P": pb.FEATURE_STATUS_PRESENT,
@@ -115,7 +133,7 @@ def _fill(message: Any, made: Prediction) -> None:
     message.entity_key = row.entity_key
     message.commit_seq = row.commit_seq
     _set_score(message, made.score)
-    fill(message.features, row)
+    fill(message.features, row.values)
     if made.overrides:
         for one in message.features:
             if one.name in made.overrides:

@@ -1,23 +1,22 @@
 """What a prediction was made of, from history, beside what the model was given."""
 
+import enum
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
 
 from engine.clock import to_datetime
-from engine.errors import FailedPreconditionError, NotFoundError
-from engine.features import FeatureRow, HistoryReader
+from engine.errors import NotFoundError
+from engine.features import FeatureStore, FeatureValue, HistoryReader
 from engine.features.definitions import EventFeature
 from engine.features.values import Value
-from engine.features.views import FeatureSet
 from engine.jobs.job_ids import is_job_id, read_order_ms
 from engine.models import ModelRegistry
 from engine.serving.plans import OVERRIDDEN
 from engine.serving.prediction_log import PredictionLog
-from engine.serving.predictor import FeatureReads
 from engine.serving.rows import Score
 from engine.store.queries import load_queries
 
@@ -65,6 +64,31 @@ class PredictionMovedError(NotFoundError):
         self.args = (f"{self}; {moved}: `main.py history` reads it if it was kept",)
 
 
+class Comparison(enum.Enum):
+    """What came of comparing a value that was given with the one of history."""
+
+    EQUAL = enum.auto()
+    DIFFERENT = enum.auto()
+    OVERRIDDEN = enum.auto()
+    """Not compared: the caller had set it."""
+    EVENTS_MOVED = enum.auto()
+    """Not compared: events that it rests on may have moved."""
+    UNDEFINED = enum.auto()
+    """Not compared: the feature is not defined any more."""
+
+
+@attrs.frozen
+class ExplainedFeature:
+    """A value as it was kept, and as history has it; `rebuilt` is None if that cannot be told."""
+
+    name: str
+    given: Value | None
+    status: str
+    """A letter, as in `predictions.statuses`."""
+    rebuilt: FeatureValue | None
+    comparison: Comparison
+
+
 @attrs.frozen
 class Explanation:
     """A prediction as it was kept, and its features as history has them."""
@@ -73,20 +97,20 @@ class Explanation:
     model: str
     version: int
     predicted_at_us: int
+    entity_key: int
+    commit_seq: int
     score: Score
-    given: tuple[Value | None, ...]
-    statuses: str
-    rebuilt: FeatureRow
-    equal: tuple[bool, ...]
-    """By feature; those that were overridden are not compared, and False."""
+    features: tuple[ExplainedFeature, ...]
+    """In the model's order."""
     events: tuple[EventBehind, ...]
+    moved_before_us: int | None
+    """Features can rest on events before this time, which may have moved; None: on none such."""
 
     @property
     def reproduced(self) -> bool:
         """Whether all are equal that were not overridden."""
         return all(
-            equal or letter == OVERRIDDEN
-            for equal, letter in zip(self.equal, self.statuses, strict=True)
+            one.comparison in (Comparison.EQUAL, Comparison.OVERRIDDEN) for one in self.features
         )
 
 
@@ -96,14 +120,12 @@ class Explainer:
     def __init__(
         self,
         models: ModelRegistry,
-        features: FeatureReads,
-        feature_set: FeatureSet,
+        features: FeatureStore,
         reader: HistoryReader,
         log: PredictionLog,
     ) -> None:
         self._models = models
         self._features = features
-        self._feature_set = feature_set
         self._reader = reader
         self._log = log
 
@@ -113,9 +135,8 @@ class Explainer:
         Raises:
           PredictionNotKeptError: no such prediction is kept.
           PredictionMovedError: it is from a time of which predictions have been moved.
-          FailedPreconditionError: a feature of it is not defined any more, or rests on events that
-            have been moved.
-          DeadlineExceededError, StoreError: history was asked and did not answer.
+          DeadlineExceededError, ResourceExhaustedError, StoreError: history was asked and did not
+            answer.
         Cancellation: a checkpoint; queries are interrupted.
         """
         if not is_job_id(prediction_id):
@@ -128,29 +149,44 @@ class Explainer:
             raise await self._find_reason(prediction_id)
         [(model, number, at_us, entity_key, as_of_us, commit_seq, inputs, statuses, *kept)] = rows
         names = self._models.find(model).find(number).features
-        try:
-            rebuilt = await self._features.get(entity_key, names, as_of_us, commit_seq)
-        except NotFoundError as error:
-            raise FailedPreconditionError(
-                f"version {number} of {model!r} cannot be rebuilt: {error}; define it again in "
-                "features.yaml"
-            ) from error
-        given = tuple(json.loads(inputs))
+        defined = tuple(name for name in names if name in self._features.feature_set.features)
+        rebuilt: dict[str, FeatureValue | None] = {}
+        if defined:
+            values = await self._features.rebuild(entity_key, defined, as_of_us, commit_seq)
+            rebuilt = dict(zip(defined, values, strict=True))
+        reaches = self._find_reaches(defined, as_of_us)
+        events = await self._fetch_events(entity_key, reaches, as_of_us, commit_seq)
+        features = tuple(
+            ExplainedFeature(
+                name, given, letter, rebuilt.get(name), _compare(name, given, letter, rebuilt)
+            )
+            for name, given, letter in zip(names, json.loads(inputs), statuses, strict=True)
+        )
         return Explanation(
             prediction_id,
             model,
             number,
             at_us,
+            entity_key,
+            commit_seq,
             _read_score(*kept),
-            given,
-            statuses,
-            rebuilt,
-            tuple(
-                letter != OVERRIDDEN and is_same(was, one.value)
-                for was, one, letter in zip(given, rebuilt.values, statuses, strict=True)
-            ),
-            await self._fetch_events(entity_key, names, as_of_us, commit_seq),
+            features,
+            events,
+            # Not before the query: what is moved while it runs may be missing in it.
+            self._find_moved(reaches, features),
         )
+
+    def _find_moved(
+        self, reaches: Iterable[_Reach], features: Iterable[ExplainedFeature]
+    ) -> int | None:
+        """Return before which time events may have moved that features can rest on."""
+        until_us = self._features.horizon.complete_since_us
+        if until_us is not None and (
+            any(reach.from_us < until_us for reach in reaches)
+            or any(one.comparison is Comparison.EVENTS_MOVED for one in features)
+        ):
+            return until_us
+        return None
 
     async def _find_reason(self, prediction_id: str) -> NotFoundError:
         """Return why a prediction is not there."""
@@ -162,9 +198,8 @@ class Explainer:
         return PredictionNotKeptError(prediction_id)
 
     async def _fetch_events(
-        self, entity_key: int, names: Sequence[str], as_of_us: int, commit_seq: int
+        self, entity_key: int, reaches: Sequence[_Reach], as_of_us: int, commit_seq: int
     ) -> tuple[EventBehind, ...]:
-        reaches = self._find_reaches(names, as_of_us)
         if not reaches:
             return ()
         from_us = _oldest_by_action(reaches)
@@ -191,9 +226,22 @@ class Explainer:
         return [
             _Reach(name, base.actions, base.window_start_us(as_of_us) or 0)
             for name in names
-            for base in self._feature_set.select((name,)).base
+            for base in self._features.feature_set.select((name,)).base
             if isinstance(base, EventFeature)
         ]
+
+
+def _compare(
+    name: str, given: Value | None, letter: str, rebuilt: Mapping[str, FeatureValue | None]
+) -> Comparison:
+    if letter == OVERRIDDEN:
+        return Comparison.OVERRIDDEN
+    if name not in rebuilt:
+        return Comparison.UNDEFINED
+    value = rebuilt[name]
+    if value is None:
+        return Comparison.EVENTS_MOVED
+    return Comparison.EQUAL if is_same(given, value.value) else Comparison.DIFFERENT
 
 
 def _oldest_by_action(reaches: Iterable[_Reach]) -> dict[str | None, int]:

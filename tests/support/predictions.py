@@ -14,8 +14,7 @@ from engine.store import Store
 
 def make_calls(store: Store, features: FeatureStore, models: ModelRegistry) -> PredictionCalls:
     """Return the calls that predict."""
-    feature_set = features.feature_set
     log = PredictionLog(store.writer)
     scoring = Scoring(ServingSettings(timeout_s=0.1))
-    predictor = Predictor(models, features, Plans(feature_set), scoring, log, {})
-    return PredictionCalls(predictor, Explainer(models, features, feature_set, store.reader, log))
+    predictor = Predictor(models, features, Plans(features.feature_set), scoring, log, {})
+    return PredictionCalls(predictor, Explainer(models, features, store.reader, log))

@@ -16,10 +16,25 @@ class FeatureStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FEATURE_STATUS_PRESENT: _ClassVar[FeatureStatus]
     FEATURE_STATUS_STALE: _ClassVar[FeatureStatus]
     FEATURE_STATUS_MISSING: _ClassVar[FeatureStatus]
+
+class FeatureComparison(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FEATURE_COMPARISON_UNSPECIFIED: _ClassVar[FeatureComparison]
+    FEATURE_COMPARISON_EQUAL: _ClassVar[FeatureComparison]
+    FEATURE_COMPARISON_DIFFERENT: _ClassVar[FeatureComparison]
+    FEATURE_COMPARISON_OVERRIDDEN: _ClassVar[FeatureComparison]
+    FEATURE_COMPARISON_EVENTS_MOVED: _ClassVar[FeatureComparison]
+    FEATURE_COMPARISON_UNDEFINED: _ClassVar[FeatureComparison]
 FEATURE_STATUS_UNSPECIFIED: FeatureStatus
 FEATURE_STATUS_PRESENT: FeatureStatus
 FEATURE_STATUS_STALE: FeatureStatus
 FEATURE_STATUS_MISSING: FeatureStatus
+FEATURE_COMPARISON_UNSPECIFIED: FeatureComparison
+FEATURE_COMPARISON_EQUAL: FeatureComparison
+FEATURE_COMPARISON_DIFFERENT: FeatureComparison
+FEATURE_COMPARISON_OVERRIDDEN: FeatureComparison
+FEATURE_COMPARISON_EVENTS_MOVED: FeatureComparison
+FEATURE_COMPARISON_UNDEFINED: FeatureComparison
 
 class FeatureValue(_message.Message):
     __slots__ = ("name", "int64_value", "double_value", "string_value", "bool_value", "status", "event_time")
@@ -216,19 +231,21 @@ class EntityEvent(_message.Message):
     def __init__(self, action: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., value: _Optional[float] = ..., commit_seq: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExplainedFeature(_message.Message):
-    __slots__ = ("given", "rebuilt", "overridden", "equal")
+    __slots__ = ("given", "rebuilt", "overridden", "equal", "comparison")
     GIVEN_FIELD_NUMBER: _ClassVar[int]
     REBUILT_FIELD_NUMBER: _ClassVar[int]
     OVERRIDDEN_FIELD_NUMBER: _ClassVar[int]
     EQUAL_FIELD_NUMBER: _ClassVar[int]
+    COMPARISON_FIELD_NUMBER: _ClassVar[int]
     given: FeatureValue
     rebuilt: FeatureValue
     overridden: bool
     equal: bool
-    def __init__(self, given: _Optional[_Union[FeatureValue, _Mapping]] = ..., rebuilt: _Optional[_Union[FeatureValue, _Mapping]] = ..., overridden: _Optional[bool] = ..., equal: _Optional[bool] = ...) -> None: ...
+    comparison: FeatureComparison
+    def __init__(self, given: _Optional[_Union[FeatureValue, _Mapping]] = ..., rebuilt: _Optional[_Union[FeatureValue, _Mapping]] = ..., overridden: _Optional[bool] = ..., equal: _Optional[bool] = ..., comparison: _Optional[_Union[FeatureComparison, str]] = ...) -> None: ...
 
 class ExplainPredictionResponse(_message.Message):
-    __slots__ = ("model", "model_version", "predicted_at", "prediction", "features", "reproduced", "events")
+    __slots__ = ("model", "model_version", "predicted_at", "prediction", "features", "reproduced", "events", "events_moved_before")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     PREDICTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -236,6 +253,7 @@ class ExplainPredictionResponse(_message.Message):
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     REPRODUCED_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_MOVED_BEFORE_FIELD_NUMBER: _ClassVar[int]
     model: str
     model_version: int
     predicted_at: _timestamp_pb2.Timestamp
@@ -243,4 +261,5 @@ class ExplainPredictionResponse(_message.Message):
     features: _containers.RepeatedCompositeFieldContainer[ExplainedFeature]
     reproduced: bool
     events: _containers.RepeatedCompositeFieldContainer[EntityEvent]
-    def __init__(self, model: _Optional[str] = ..., model_version: _Optional[int] = ..., predicted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., features: _Optional[_Iterable[_Union[ExplainedFeature, _Mapping]]] = ..., reproduced: _Optional[bool] = ..., events: _Optional[_Iterable[_Union[EntityEvent, _Mapping]]] = ...) -> None: ...
+    events_moved_before: _timestamp_pb2.Timestamp
+    def __init__(self, model: _Optional[str] = ..., model_version: _Optional[int] = ..., predicted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., features: _Optional[_Iterable[_Union[ExplainedFeature, _Mapping]]] = ..., reproduced: _Optional[bool] = ..., events: _Optional[_Iterable[_Union[EntityEvent, _Mapping]]] = ..., events_moved_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

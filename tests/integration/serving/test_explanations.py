@@ -12,6 +12,9 @@ import pytest
 import trio
 
 from engine import metrics
+from engine.backends.blobs import BlobStore
+from engine.backends.blobs.files import open_blob_files
+from engine.backends.blobs.local_folder import FolderDriver
 from engine.clock import to_datetime
 from engine.config import (
     EntitySpec,
@@ -22,12 +25,16 @@ from engine.config import (
     OnlineConfig,
     UploadSpec,
 )
-from engine.errors import FailedPreconditionError
 from engine.features import FeatureStore, OnlineStore, compile_feature_set
+from engine.features.horizon import Horizon
+from engine.features.resting import describe_rules, write_movable_events
 from engine.jobs.job_ids import read_order_ms
 from engine.models import ModelRegistry
 from engine.records import EVENTS_SCHEMA, FEATURE_HISTORY_SCHEMA, Append, Upsert, WriteRequest
+from engine.retention import Archiver, events
+from engine.retention.archiver import Bound
 from engine.serving.explaining import (
+    Comparison,
     Explainer,
     Explanation,
     PredictionMovedError,
@@ -72,7 +79,9 @@ class HasLease:
 
 @attrs.frozen
 class World:
+    folder: Path
     store: Store
+    features: FeatureStore
     predictor: Predictor
     explainer: Explainer
 
@@ -125,6 +134,18 @@ class World:
         await self.act(("view", NOW_S - 100, None), ("buy", NOW_S - 50, 9.0))
         await self.upload("late", NOW_S - 10)
 
+    async def move_events(self, until_s: int) -> None:
+        """Move what may be moved of the events before a time."""
+        defined = self.features.feature_set.events
+        movable = events(1, write_movable_events(defined), describe_rules(defined))
+        folder = self.folder / "blobs"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        blobs = BlobStore(FolderDriver(open_blob_files(folder), 10.0))
+        archiver = Archiver(self.store.reader, self.store.writer, blobs, lambda: NOW_S * SECOND)
+        bound = Bound(until_s * SECOND, self.store.writer.commit_seq)
+        keys = await archiver.fetch_keys(movable, bound, 1_000)
+        assert (await archiver.move(movable, bound, keys)).rows > 0
+
     async def predict(self, **overrides: Any) -> Prediction:
         with trio.fail_after(10):
             return await self.predictor.predict("m", None, 7, overrides)
@@ -141,7 +162,10 @@ async def open_world(
         open_store(StoreSettings(path=folder / "trellis.duckdb")) as store,
         trio.open_nursery() as nursery,
     ):
-        online = OnlineStore(feature_set, OnlineConfig())
+        horizon = Horizon()
+        await horizon.load(store.reader)
+        online = OnlineStore(feature_set, OnlineConfig(), horizon=horizon)
+        store.writer.add_commit_listener(horizon.note_commit)
         store.writer.add_commit_listener(online.apply)
         await online.rebuild(store.reader, store.writer.commit_seq)
         models = ModelRegistry(
@@ -157,7 +181,7 @@ async def open_world(
         def clock() -> int:
             return NOW_S * SECOND
 
-        features = FeatureStore(feature_set, online, store.reader, clock)
+        features = FeatureStore(feature_set, online, store.reader, clock, horizon)
         log, scoring = PredictionLog(store.writer), Scoring(ServingSettings())
         predictor = Predictor(
             models, features, Plans(feature_set), scoring, log, {"m": spec}, clock
@@ -165,7 +189,8 @@ async def open_world(
         await nursery.start(log.run)
         await nursery.start(scoring.run, HasLease(), no_versions)
         nursery.start_soon(play_worker, scoring)
-        yield World(store, predictor, Explainer(models, features, feature_set, store.reader, log))
+        explainer = Explainer(models, features, store.reader, log)
+        yield World(folder, store, features, predictor, explainer)
         nursery.cancel_scope.cancel()
 
 
@@ -189,17 +214,30 @@ async def play_worker(scoring: Scoring) -> None:
 
 
 def values(found: Explanation) -> dict[str, Any]:
-    return {one.name: one.value for one in found.rebuilt.values}
+    return {one.name: one.rebuilt.value for one in found.features if one.rebuilt is not None}
+
+
+def given(found: Explanation) -> tuple[Any, ...]:
+    return tuple(one.given for one in found.features)
+
+
+def compared(found: Explanation) -> dict[str, Comparison]:
+    return {one.name: one.comparison for one in found.features}
+
+
+def comparisons(**changes: Comparison) -> dict[str, Comparison]:
+    return dict.fromkeys(DEFINED, Comparison.EQUAL) | changes
 
 
 def check_reproduced(found: Explanation, made: Prediction) -> None:
     assert found.reproduced
-    assert all(found.equal)
-    assert found.given == tuple(one.value for one in made.row.values)
+    assert compared(found) == comparisons()
+    assert given(found) == tuple(one.value for one in made.row.values)
     assert values(found) == {
         "views": 1, "spend": 0.3, "last_action": "cart", "plan": "pro", "rate": 0.3 / 4,
     }  # fmt: skip
-    assert found.rebuilt.commit_seq == made.row.commit_seq
+    assert found.commit_seq == made.row.commit_seq
+    assert found.moved_before_us is None
     seen = [
         (event.action, NOW_S - event.event_time_us // SECOND, event.value, event.features)
         for event in found.events
@@ -244,10 +282,10 @@ async def test_what_was_overridden_is_shown_and_not_compared(tmp_path: Path) -> 
         await world.go_on()
         found = await world.explainer.explain(made.prediction_id)
     assert found.reproduced
-    assert found.given[:4] == (None, 0.3, "cart", "gold")
-    assert str(found.given[4]) == "-0.0"
-    assert found.statuses == "OPPOO"
-    assert found.equal == (False, True, True, False, False)
+    assert given(found)[:4] == (None, 0.3, "cart", "gold")
+    assert str(given(found)[4]) == "-0.0"
+    overridden = dict.fromkeys(("views", "plan", "rate"), Comparison.OVERRIDDEN)
+    assert compared(found) == comparisons(**overridden)
     assert values(found)["plan"] == "pro"
 
 
@@ -257,7 +295,7 @@ async def test_an_entity_without_data_is_explained_without_events(tmp_path: Path
         await world.go_on()
         found = await world.explainer.explain(made.prediction_id)
     assert found.reproduced
-    assert found.statuses == "MMMMM"
+    assert [one.status for one in found.features] == ["M"] * 5
     assert found.events == ()
 
 
@@ -281,11 +319,11 @@ async def test_a_feature_that_is_defined_otherwise_by_now_is_the_one_that_differ
     async with open_world(tmp_path, defined(**{name: spec})) as world:
         found = await world.explainer.explain(made.prediction_id)
     assert not found.reproduced
-    assert not found.equal[[*DEFINED].index(name)]
-    assert found.equal[[*DEFINED].index("spend")]
+    assert compared(found)[name] is Comparison.DIFFERENT
+    assert compared(found)["spend"] is Comparison.EQUAL
 
 
-async def test_a_feature_that_is_not_defined_any_more_is_named(tmp_path: Path) -> None:
+async def test_a_feature_that_is_not_defined_any_more_is_not_compared(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         await world.fill()
         made = await world.predict()
@@ -295,8 +333,79 @@ async def test_a_feature_that_is_not_defined_any_more_is_named(tmp_path: Path) -
         features={name: spec for name, spec in DEFINED.items() if name != "plan"},
     )
     async with open_world(tmp_path, fewer) as world:
-        with pytest.raises(FailedPreconditionError, match=r"'plan'.*define it again"):
-            await world.explainer.explain(made.prediction_id)
+        found = await world.explainer.explain(made.prediction_id)
+    assert not found.reproduced
+    assert compared(found) == comparisons(plan=Comparison.UNDEFINED)
+    assert given(found)[3] == "pro"
+    assert "plan" not in values(found)
+
+
+async def test_what_rests_on_events_that_have_moved_is_said_and_the_rest_is_rebuilt(
+    tmp_path: Path,
+) -> None:
+    async with open_world(tmp_path) as world:
+        await world.fill()
+        made = await world.predict()
+        await world.go_on()
+        # Within the day of `spend` and `rate`, and before the two hours of `last_action`.
+        await world.move_events(NOW_S - 7_500)
+        found = await world.explainer.explain(made.prediction_id)
+    async with open_world(tmp_path) as world:
+        again = await world.explainer.explain(made.prediction_id)
+    lost = dict.fromkeys(("spend", "rate"), Comparison.EVENTS_MOVED)
+    assert again == found
+    assert not found.reproduced
+    assert compared(found) == comparisons(**lost)
+    assert given(found) == (1, 0.3, "cart", "pro", 0.3 / 4)
+    assert values(found) == {"views": 1, "last_action": "cart", "plan": "pro"}
+    assert found.score.score == 0.5
+    assert found.moved_before_us == (NOW_S - 7_500) * SECOND
+    assert [event.action for event in found.events] == ["cart", "view", "buy", "buy", "view"]
+
+
+async def test_when_all_events_have_moved_what_was_given_is_still_told(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await world.fill()
+        made = await world.predict(views=3)
+        await world.go_on()
+        await world.move_events(NOW_S + 60)
+        found = await world.explainer.explain(made.prediction_id)
+    lost = dict.fromkeys(("spend", "last_action", "rate"), Comparison.EVENTS_MOVED)
+    assert compared(found) == comparisons(views=Comparison.OVERRIDDEN, **lost)
+    assert given(found)[:4] == (3, 0.3, "cart", "pro")
+    assert values(found) == {"plan": "pro"}
+    assert not found.reproduced
+
+
+async def test_totals_are_rebuilt_though_what_else_there_was_has_moved(tmp_path: Path) -> None:
+    total = FeatureSpec("spend", "events", {"action": ("buy",)}, "sum", "value")
+    async with open_world(tmp_path, defined(spend=total)) as world:
+        await world.fill()
+        made = await world.predict()
+        await world.go_on()
+        await world.move_events(NOW_S + 60)
+        found = await world.explainer.explain(made.prediction_id)
+    lost = dict.fromkeys(("views", "last_action", "rate"), Comparison.EVENTS_MOVED)
+    assert compared(found) == comparisons(**lost)
+    assert values(found) == {"spend": 0.3, "plan": "pro"}
+    assert {event.action for event in found.events} >= {"buy"}
+
+
+async def test_a_model_without_features_that_are_defined_is_explained_without_comparing(
+    tmp_path: Path,
+) -> None:
+    async with open_world(tmp_path) as world:
+        await world.fill()
+        made = await world.predict()
+    others = FeaturesFile(
+        entities={"user": EntitySpec("user_id")},
+        features={"others": FeatureSpec("others", "events", {}, "count", window_s=60)},
+    )
+    async with open_world(tmp_path, others) as world:
+        found = await world.explainer.explain(made.prediction_id)
+    assert set(compared(found).values()) == {Comparison.UNDEFINED}
+    assert given(found) == (1, 0.3, "cart", "pro", 0.3 / 4)
+    assert found.events == ()
 
 
 async def test_a_prediction_that_was_not_kept_says_what_decides_about_that(tmp_path: Path) -> None:
