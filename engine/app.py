@@ -8,33 +8,30 @@ import functools
 import gc
 import logging
 import os
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import trio
 
 from engine import metrics
 from engine.allocator import keep_memory_together
-from engine.app_console import ConsoleSite, make_console
+from engine.app_console import make_console
 from engine.app_demo import open_demo
+from engine.app_features import open_features
 from engine.app_learning import open_scoring, open_serving, reserved_pools
 from engine.app_loop import make_learning_rules, open_learning, run_learning
 from engine.app_retention import run_retention
+from engine.app_servers import open_http, open_servers, open_tls
 from engine.app_workers import open_workforce
 from engine.backends import RedisBackend, open_kafka, open_redis
 from engine.backends.blobs import BlobStore
 from engine.clock import read_clock_us
-from engine.config import EngineConfig, JobTypeConfig, SecurityConfig
+from engine.config import EngineConfig, JobTypeConfig
 from engine.console import ConsoleParts
 from engine.disk_space import run_disk_watch
-from engine.errors import FailedPreconditionError
-from engine.features import FeatureStore, OnlineStore, compile_feature_set
-from engine.features.horizon import Horizon, fetch_kept_rules
-from engine.features.retention_rules import check_moved
 from engine.generator import GeneratorSettings
 from engine.health import HealthBoard
 from engine.history import ArchiveList, HistoryReads
@@ -43,10 +40,8 @@ from engine.intake.dead_letters import DeadLetters
 from engine.intake.run import run_intake
 from engine.intake.validation import Rules
 from engine.jobs import JobHooks, Jobs, JobsSettings, open_jobs
-from engine.models import ModelRegistry
+from engine.loop_lag import run_loop_watch
 from engine.ready import ReadyInfo, remove_ready_file
-from engine.rpc import BoundAddress, Servicer, serve
-from engine.rpc.tls import open_server_tls
 from engine.services import (
     FeatureService,
     HistoryService,
@@ -65,13 +60,9 @@ from engine.uploads import (
     make_upload_rules,
     open_uploads,
 )
-from engine.web import run_http
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-_LOOP_LAG_INTERVAL_S = 0.1
 _TRACES_S = 1.0
 """To send the last spans; there is nothing left then that this could hold up."""
 _GC_THRESHOLD = 10_000
@@ -119,7 +110,7 @@ async def run_engine(
     ):
         async with trio.open_nursery() as root:
             await root.start(run_stop_signals, stop, root.cancel_scope)
-            root.start_soon(_watch_loop_lag)
+            root.start_soon(run_loop_watch)
             await _run_parts(config, stop, on_ready, demo, traces)
             root.cancel_scope.cancel()
 
@@ -134,12 +125,12 @@ async def _run_parts(
     health = HealthBoard()
     health.register("engine", required=True)
     data_dir = config.paths.data
-    tls = _open_tls(config.security)
+    tls = open_tls(config.security)
     async with (
         open_redis(config.redis, data_dir, health) as redis,
         open_kafka(config.kafka, data_dir, health) as kafka,
         open_store(_store_settings(config)) as store,
-        _open_http(config, health, site := make_console(config, health)) as http_address,
+        open_http(config, health, (site := make_console(config, health)).routes) as http_address,
         # Inside: those who follow it must be let go before the HTTP server waits for its requests.
         _running(site.console.run),
         _running(functools.partial(run_disk_watch, _folders(config))),
@@ -161,7 +152,7 @@ async def _run_parts(
             max_bytes=config.uploads.max_bytes,
             job_type=config.workers.job_types.get(UPLOAD_JOB_TYPE, JobTypeConfig()),
         ) as uploads,
-        _open_features(config, store, health) as (features, models),
+        open_features(config, store, health) as (features, models),
         open_serving(config, store, features, models, health) as serving,
         open_learning(
             config, learning_rules, store, jobs, features, models, serving.loading
@@ -184,7 +175,7 @@ async def _run_parts(
         _running(
             functools.partial(run_restart_signals, lambda: workforce.supervisor.restart(None))
         ),
-        _open_servers(
+        open_servers(
             config,
             {
                 "service_a": (
@@ -273,23 +264,6 @@ def _folders(config: EngineConfig) -> dict[str, Path]:
 
 
 @asynccontextmanager
-async def _open_http(
-    config: EngineConfig, health: HealthBoard, site: ConsoleSite
-) -> AsyncIterator[str]:
-    ports = config.server_ports
-    run = functools.partial(
-        run_http,
-        ports.host,
-        ports.metrics,
-        health,
-        grace_s=config.shutdown.grace_s,
-        extra_routes=site.routes,
-    )
-    async with _running(run) as (host, port):
-        yield str(BoundAddress(host, port))
-
-
-@asynccontextmanager
 async def _open_jobs(
     config: EngineConfig, redis: RedisBackend, store: Store, hooks: Mapping[str, JobHooks]
 ) -> AsyncIterator[Jobs]:
@@ -313,32 +287,6 @@ async def _open_jobs(
         yield jobs
 
 
-@asynccontextmanager
-async def _open_features(
-    config: EngineConfig, store: Store, health: HealthBoard
-) -> AsyncIterator[tuple[FeatureStore, ModelRegistry]]:
-    """Bring features and models into memory; from then on they follow every commit."""
-    health.register("features", required=True, detail="reading history")
-    feature_set = compile_feature_set(config.features)
-    horizon = Horizon()
-    await horizon.load(store.reader)
-    check_moved(feature_set, horizon, await fetch_kept_rules(store.reader), read_clock_us())
-    online = OnlineStore(feature_set, config.online, horizon=horizon)
-    store.writer.add_commit_listener(horizon.note_commit)
-    store.writer.add_commit_listener(online.apply)
-    await online.rebuild(store.reader, store.writer.commit_seq)
-    health.set("features", ok=True, detail="answering")
-
-    entity_of = {name: feature.entity for name, feature in config.features.features.items()}
-    models = ModelRegistry(store.writer, store.reader, entity_of)
-    await models.load()
-    await models.sync_declared(config.models.models)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(online.run)
-        yield FeatureStore(feature_set, online, store.reader, horizon=horizon), models
-        nursery.cancel_scope.cancel()
-
-
 def _history_service(config: EngineConfig, store: Store, blobs: BlobStore) -> HistoryService:
     # What is fetched lies in the data folder, though without a name: its disk is watched.
     reads = HistoryReads(store.reader, blobs, config.paths.data, lambda: store.writer.commit_seq)
@@ -350,62 +298,8 @@ def _dead_letters(config: EngineConfig, store: Store) -> DeadLetters:
 
 
 @asynccontextmanager
-async def _open_servers(
-    config: EngineConfig,
-    servicers: Mapping[str, tuple[Servicer, ...]],
-    tls: ssl.SSLContext | None,
-    health: HealthBoard,
-) -> AsyncIterator[dict[str, str]]:
-    """Serve gRPC on every public port; at the end take no more calls, let those under way finish.
-
-    Args:
-      servicers: by their `server_ports` key.
-    """
-    ports, security = config.server_ports, config.security
-    closing = trio.Event()
-    async with trio.open_nursery() as nursery:
-        addresses: dict[str, str] = {}
-        for key, on_port in servicers.items():
-            start = functools.partial(
-                serve,
-                on_port,
-                host=ports.host,
-                port=getattr(ports, key),
-                setting=f"server_ports.{key}",
-                board=health,
-                stop=closing,
-                grace_s=config.shutdown.grace_s,
-                bearer_token=security.auth_token,
-                tls=tls,
-            )
-            addresses[key] = str(await nursery.start(start))
-        try:
-            yield addresses
-        finally:
-            closing.set()
-
-
-def _open_tls(security: SecurityConfig) -> ssl.SSLContext | None:
-    if security.tls_certificate is None or security.tls_private_key is None:
-        return None
-    try:
-        return open_server_tls(security.tls_certificate, security.tls_private_key)
-    except (OSError, ssl.SSLError) as error:
-        raise FailedPreconditionError(
-            f"security.tls_certificate and security.tls_private_key cannot be used: {error}"
-        ) from error
-
-
-@asynccontextmanager
 async def _running(start: Callable[..., Awaitable[object]]) -> AsyncIterator[Any]:
     """Run a part beside the block; yield what it started with, cancel it at the end."""
     async with trio.open_nursery() as nursery:
         yield await nursery.start(start)
         nursery.cancel_scope.cancel()
-
-
-async def _watch_loop_lag() -> None:
-    while True:
-        due = trio.current_time() + _LOOP_LAG_INTERVAL_S
-        await trio.sleep_until(due)
-        metrics.LOOP_LAG_SECONDS.observe(trio.current_time() - due)
