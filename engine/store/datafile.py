@@ -106,13 +106,22 @@ def connect_data_file(settings: StoreSettings) -> duckdb.DuckDBPyConnection:
                 f"{settings.path} is open in another program: {_first_line(text)}"
             ) from error
         raise DataFileFailedError(
-            f"cannot open {settings.path}: {_first_line(text)}; if it is damaged, restore a backup "
-            "or move it away to start empty"
+            f"cannot open {settings.path}: {_first_line(text)}; {_say_what_to_do(text)}"
         ) from error
     with suppress(FileNotFoundError):
         settings.path.chmod(0o600)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def _say_what_to_do(text: str) -> str:
+    if "WAL" in text:
+        return (
+            "its write-ahead log is damaged; keep both files as they are, and restore a backup, or "
+            "cut the log there as docs/runbook.md says (Engine down)"
+        )
+    # Not that the file be moved away: DuckDB deletes the log of a file that is not there.
+    return "if it is damaged, restore a backup, or start empty in another folder with --data"
 
 
 def _first_line(text: str) -> str:

@@ -1,6 +1,7 @@
 """Who may open the data file, and what is said to those who may not."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from engine.errors import DataFileFailedError, DataFileLockedError
 from engine.store import StoreSettings, open_store
+from engine.store.datafile import hold_data_file
 
 HOLDER = """
 import sys, pathlib, time
@@ -47,6 +49,60 @@ async def test_a_file_that_is_no_data_file_is_refused(settings: StoreSettings) -
     with pytest.raises(DataFileFailedError, match="cannot open"):
         async with open_store(settings):
             pass
+
+
+WRITER = """
+import os, pathlib, signal, sys
+from engine.store.datafile import hold_data_file
+from engine.store.settings import StoreSettings
+with hold_data_file(StoreSettings(path=pathlib.Path(sys.argv[1]))) as connection:
+    connection.execute("CREATE TABLE numbers (number BIGINT)")
+    for number in range(3):
+        connection.execute("INSERT INTO numbers SELECT ? FROM range(100)", [number])
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def log_of_killed(settings: StoreSettings) -> Path:
+    """The write-ahead log of a process that was killed after its third commit."""
+    command = [sys.executable, "-c", WRITER, str(settings.path)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    return settings.path.with_name(settings.path.name + ".wal")
+
+
+def count_numbers(settings: StoreSettings) -> int:
+    with hold_data_file(settings) as connection:
+        [(count,)] = connection.execute("SELECT count(*) FROM numbers").fetchall()
+        return int(count)
+
+
+def test_a_commit_that_was_cut_short_is_dropped_and_the_next_one_counts(
+    settings: StoreSettings, log_of_killed: Path
+) -> None:
+    os.truncate(log_of_killed, log_of_killed.stat().st_size - 5)
+    with hold_data_file(settings) as connection:
+        connection.execute("INSERT INTO numbers VALUES (3)")
+    assert count_numbers(settings) == 201
+
+
+def test_a_damaged_log_is_refused_with_what_to_do_and_can_be_cut_there(
+    settings: StoreSettings, log_of_killed: Path
+) -> None:
+    size_bytes = log_of_killed.stat().st_size
+    with log_of_killed.open("r+b") as log:
+        log.seek(size_bytes - 100)
+        log.write(bytes(50))
+    with (
+        pytest.raises(DataFileFailedError, match="write-ahead log is damaged; keep both") as raised,
+        hold_data_file(settings),
+    ):
+        pass
+    position = re.search(r"byte position (\d+)", str(raised.value))
+    assert position is not None
+    assert log_of_killed.stat().st_size == size_bytes
+    os.truncate(log_of_killed, int(position[1]))
+    assert count_numbers(settings) == 200
 
 
 async def test_the_file_is_readable_by_its_owner_only(settings: StoreSettings) -> None:
