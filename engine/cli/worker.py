@@ -16,8 +16,8 @@ import trio
 from engine import early_stop
 from engine.cli.examples import examples
 from engine.config import LogConfig
-from engine.config.kinds import SecretToken
 from engine.config.mismatch import MismatchError
+from engine.config.secret_kinds import SecretToken
 from engine.errors import InvalidArgumentError, TrellisError
 from engine.logs import configure_logging
 from engine.rpc.tls import open_pinned_tls, read_certificates

@@ -1,5 +1,7 @@
 """Configuration: frozen settings and definitions, read from files, environment and command line."""
 
+from engine.config.backend_sections import BlobsConfig, KafkaConfig, RedisConfig
+from engine.config.data_sections import DuckdbConfig, OnlineConfig, RetentionConfig
 from engine.config.definitions import (
     EntitySpec,
     FeaturesFile,
@@ -30,22 +32,18 @@ from engine.config.loader import Check, load_config
 from engine.config.problems import ConfigError, Problem, nearest_name
 from engine.config.secrets import Secret
 from engine.config.sections import (
-    BUILT_IN_JOB_TYPES,
-    DEFAULT_POOL,
     AppSettings,
-    BlobsConfig,
-    DuckdbConfig,
-    JobTypeConfig,
-    KafkaConfig,
     LogConfig,
-    OnlineConfig,
     PathsConfig,
-    RedisConfig,
-    RetentionConfig,
     SecurityConfig,
     ServerPortsConfig,
     ShutdownConfig,
     ThresholdsConfig,
+)
+from engine.config.worker_sections import (
+    BUILT_IN_JOB_TYPES,
+    DEFAULT_POOL,
+    JobTypeConfig,
     WorkersConfig,
 )
 

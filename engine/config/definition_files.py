@@ -20,7 +20,7 @@ from engine.config.layers import read_document
 from engine.config.mismatch import show
 from engine.config.model_rules import check_model
 from engine.config.problems import Problem
-from engine.config.sections import Identifier
+from engine.config.setting_fields import Identifier
 from engine.config.structure import (
     Mismatch,
     StructureError,

@@ -26,7 +26,7 @@ from engine.config.learning import (
     PolicySpec,
     SplitSpec,
 )
-from engine.config.sections import Fraction, Identifier, freeze_mapping
+from engine.config.setting_fields import Fraction, Identifier, freeze_mapping
 
 
 @attrs.frozen

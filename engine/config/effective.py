@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import attrs
 
 from engine.config.definitions import FeaturesFile, ModelsFile
-from engine.config.sections import AppSettings, freeze_mapping
+from engine.config.sections import AppSettings
+from engine.config.setting_fields import freeze_mapping
 
 
 @attrs.frozen

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import attrs
 
-from engine.config.kinds import Choice, Conditions, Text, WholeSeconds
-from engine.config.sections import DAY_S, freeze_mapping
+from engine.config.event_conditions import Conditions
+from engine.config.kinds import Choice, Text
+from engine.config.quantities import WholeSeconds
+from engine.config.setting_fields import DAY_S, freeze_mapping
 
 EVENTS_SOURCE = "events"
 UPLOADS_PREFIX = "uploads."

@@ -13,17 +13,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from engine.config.mismatch import MismatchError, in_quotes, shorten, show
-from engine.config.secrets import Secret
-from engine.config.units import (
-    format_duration,
-    format_size,
-    parse_duration_s,
-    parse_size_bytes,
-)
-
-# Other characters cannot be in a header; longer ones leave too little room for the others.
-_TOKEN = re.compile(r"[!-~]{1,4096}")
+from engine.config.mismatch import MismatchError, in_quotes, show
 
 
 class Kind(Protocol):
@@ -39,116 +29,6 @@ class Kind(Protocol):
 
     def parse(self, raw: Any) -> Any:
         """Return the Python value, or raise `MismatchError`."""
-
-
-@attrs.frozen
-class Integer:
-    """A whole number within bounds."""
-
-    minimum: int
-    maximum: int
-    reads_text = False
-
-    @property
-    def allowed(self) -> str:
-        return f"a whole number from {self.minimum} to {self.maximum}"
-
-    def parse(self, raw: Any) -> int:
-        if type(raw) is not int or not self.minimum <= raw <= self.maximum:
-            raise MismatchError(show(raw), self.allowed)
-        return raw
-
-
-@attrs.frozen
-class Number:
-    """A finite number within bounds."""
-
-    minimum: float
-    maximum: float
-    reads_text = False
-
-    @property
-    def allowed(self) -> str:
-        return f"a number from {self.minimum:g} to {self.maximum:g}"
-
-    def parse(self, raw: Any) -> float:
-        if type(raw) not in (int, float) or not self.minimum <= raw <= self.maximum:
-            raise MismatchError(show(raw), self.allowed)
-        return float(raw)
-
-
-@attrs.frozen
-class Duration:
-    """A length of time, in seconds: a plain number, or a number with a unit."""
-
-    minimum_s: float
-    maximum_s: float
-    reads_text = False
-
-    @property
-    def allowed(self) -> str:
-        low, high = format_duration(self.minimum_s), format_duration(self.maximum_s)
-        return f"a duration such as 500ms, 90s, 5m, 24h or 30d, from {low} to {high}"
-
-    def parse(self, raw: Any) -> float:
-        if isinstance(raw, str):
-            seconds = parse_duration_s(raw)
-        elif type(raw) in (int, float):
-            seconds = raw
-        else:
-            seconds = None
-        if seconds is None or not self.minimum_s <= seconds <= self.maximum_s:
-            raise MismatchError(show(raw), self.allowed)
-        return float(seconds)
-
-
-@attrs.frozen
-class WholeSeconds:
-    """A length of time in whole seconds, always written with its unit."""
-
-    minimum_s: int
-    maximum_s: int
-    reads_text = False
-
-    @property
-    def allowed(self) -> str:
-        low, high = format_duration(self.minimum_s), format_duration(self.maximum_s)
-        return f"a duration in whole seconds such as 90s, 5m, 24h or 30d, from {low} to {high}"
-
-    def parse(self, raw: Any) -> int:
-        seconds = parse_duration_s(raw) if isinstance(raw, str) else None
-        if (
-            seconds is None
-            or not self.minimum_s <= seconds <= self.maximum_s
-            or seconds != math.floor(seconds)
-        ):
-            raise MismatchError(show(raw), self.allowed)
-        return int(seconds)
-
-
-@attrs.frozen
-class Size:
-    """A number of bytes: a plain number, or a number with a unit."""
-
-    minimum_bytes: int
-    maximum_bytes: int
-    reads_text = False
-
-    @property
-    def allowed(self) -> str:
-        low, high = format_size(self.minimum_bytes), format_size(self.maximum_bytes)
-        return f"a size such as 64KiB, 256MB or 1GiB, from {low} to {high}"
-
-    def parse(self, raw: Any) -> int:
-        if isinstance(raw, str):
-            size = parse_size_bytes(raw)
-        elif type(raw) is int:
-            size = raw
-        else:
-            size = None
-        if size is None or not self.minimum_bytes <= size <= self.maximum_bytes:
-            raise MismatchError(show(raw), self.allowed)
-        return size
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
@@ -241,61 +121,6 @@ class Scalar:
 
 
 @attrs.frozen
-class SecretText:
-    """Text that is never shown, not even when it is wrong."""
-
-    reads_text = True
-    allowed = "text of 1 to 8192 characters without control characters (a secret, never shown)"
-
-    def parse(self, raw: Any) -> Secret:
-        if not isinstance(raw, str):
-            raise MismatchError("a value of the wrong type", self.allowed)
-        if not 1 <= len(raw) <= 8192 or not raw.isprintable():
-            raise MismatchError("text that does not fit", self.allowed)
-        return Secret(raw)
-
-
-@attrs.frozen
-class SecretToken:
-    """What travels in an `authorization` header, and in a file of one line."""
-
-    reads_text = True
-    allowed = (
-        "1 to 4096 letters, digits and ASCII punctuation without blanks (a secret, never shown)"
-    )
-
-    def parse(self, raw: Any) -> Secret:
-        if not isinstance(raw, str):
-            raise MismatchError("a value of the wrong type", self.allowed)
-        if not _TOKEN.fullmatch(raw):
-            raise MismatchError("text that does not fit", self.allowed)
-        return Secret(raw)
-
-
-@attrs.frozen
-class SecretUrl:
-    """A URL that may hold credentials and is therefore never shown."""
-
-    schemes: tuple[str, ...]
-    reads_text = True
-
-    @property
-    def allowed(self) -> str:
-        starts = ", ".join(f"{scheme}://" for scheme in self.schemes)
-        return f"a URL that starts with {starts} (a secret, never shown)"
-
-    def parse(self, raw: Any) -> Secret:
-        if not isinstance(raw, str):
-            raise MismatchError("a value of the wrong type", self.allowed)
-        scheme, separator, rest = raw.partition("://")
-        if not separator or scheme not in self.schemes or not rest or len(raw) > 8192:
-            raise MismatchError("a URL of another form", self.allowed)
-        if not raw.isprintable() or " " in raw:
-            raise MismatchError("a URL with a blank or a control character", self.allowed)
-        return Secret(raw)
-
-
-@attrs.frozen
 class FilePath:
     """A path; `~` is the home folder."""
 
@@ -337,25 +162,3 @@ class Instant:
         if isinstance(value, datetime.date):
             return datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.UTC)
         raise MismatchError(show(raw), self.allowed)
-
-
-@attrs.frozen
-class Conditions:
-    """Which events count: `{action: click}` or `{action: [click, cart]}`."""
-
-    reads_text = False
-    allowed = "action with one action or a list of different ones, 1 to 64 characters each"
-
-    def parse(self, raw: Any) -> dict[str, tuple[str, ...]]:
-        if not isinstance(raw, dict):
-            raise MismatchError(show(raw), self.allowed)
-        if set(raw) != {"action"}:
-            keys = ", ".join(sorted(raw)) or "nothing"
-            raise MismatchError(f"conditions on {shorten(keys)}", self.allowed)
-        actions = raw["action"] if isinstance(raw["action"], list) else [raw["action"]]
-        for action in actions:
-            if not isinstance(action, str) or not 1 <= len(action) <= 64:
-                raise MismatchError(show(action), self.allowed)
-        if not actions or len(set(actions)) < len(actions):
-            raise MismatchError("an empty list or an action twice", self.allowed)
-        return {"action": tuple(actions)}

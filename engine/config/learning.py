@@ -10,8 +10,9 @@ import attrs
 
 from engine.config.estimators import ESTIMATORS, Task
 from engine.config.fields import EVENTS_SOURCE, Period, Source, Where, described
-from engine.config.kinds import Choice, Instant, Integer, Number, Scalar, Switch
-from engine.config.sections import Fraction, Identifier
+from engine.config.kinds import Choice, Instant, Scalar, Switch
+from engine.config.quantities import Integer, Number
+from engine.config.setting_fields import Fraction, Identifier
 
 LABEL_AGGREGATES = ("exists", "count", "sum")
 SPLITS = ("time", "entity")

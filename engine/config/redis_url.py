@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from engine.config.kinds import SecretUrl
 from engine.config.mismatch import MismatchError
+from engine.config.secret_kinds import SecretUrl
 from engine.config.secrets import Secret
 
 

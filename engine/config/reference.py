@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from engine.config.definitions import EntitySpec, FeatureSpec, ModelSpec, UploadSpec
-from engine.config.kinds import Duration, Size, WholeSeconds
+from engine.config.quantities import Duration, Size, WholeSeconds
 from engine.config.sections import AppSettings
 from engine.config.settings import ENV_FILE_NAMES, SETTINGS, Setting
 from engine.config.structure import kind_of, yaml_key

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from engine.config.findings import Finding
-from engine.config.sections import BUILT_IN_JOB_TYPES, DEFAULT_POOL, AppSettings
+from engine.config.sections import AppSettings
 from engine.config.units import format_size
+from engine.config.worker_sections import BUILT_IN_JOB_TYPES, DEFAULT_POOL
 
 
 def _workers_fit(settings: AppSettings) -> Iterator[Finding]:
