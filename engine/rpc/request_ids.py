@@ -1,18 +1,13 @@
 """What a call is called: by its caller, or by us."""
 
-import itertools
 import re
-import secrets
 from collections.abc import Iterable
 from typing import Final
 
-from engine.request_context import REQUEST_ID
+from engine.request_context import REQUEST_ID, make_request_id
 
 METADATA_NAME: Final = "x-request-id"
 _GIVEN: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-
-_prefix: Final = secrets.token_hex(4)  # tells the calls of this process from those of others
-_numbers: Final = itertools.count(1)
 
 
 def begin_request(metadata: Iterable[tuple[str, str | bytes]]) -> str:
@@ -27,7 +22,7 @@ def begin_request(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     given = (str(value) for name, value in metadata if name == METADATA_NAME)
     request_id = next((value for value in given if _GIVEN.fullmatch(value)), None)
     if request_id is None:
-        request_id = f"{_prefix}-{next(_numbers)}"
+        request_id = make_request_id()
     REQUEST_ID.set(request_id)
     return request_id
 

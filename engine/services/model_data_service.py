@@ -133,6 +133,10 @@ class ModelDataService(ModelDataServiceServicer):  # type: ignore[misc]  # gener
             response.model, response.version = batch.of.key
             if batch.rows:
                 response.rows = encode_rows(batch.of.schema, batch.rows)
+                request_ids, trace_ids = batch.find_callers()
+                response.request_ids.extend(request_ids)
+                if trace_ids:
+                    response.trace_ids.extend(trace_ids)
         return response
 
     def _require(self, lease: pb.Lease) -> ClaimedJob:

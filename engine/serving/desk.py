@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from engine import metrics
+from engine.request_context import name_callers
 from engine.serving.failures import (
     CORRUPT,
     REFUSED_CODES,
@@ -130,7 +131,8 @@ class ScoringDesk:
             return
         key = batch.of.key
         facts = {"model": key[0], "version": key[1], "code": code, "detail": message}
-        logger.warning("not scored", extra={"worker_id": scorer.worker_id, **facts})
+        of_callers = name_callers(*batch.find_callers())
+        logger.warning("not scored", extra={"worker_id": scorer.worker_id, **facts, **of_callers})
         if code in REFUSED_CODES and code != CORRUPT:  # which has been counted where it was read
             metrics.ARTIFACTS_REFUSED.labels(code).inc()
         make_error = partial(error_of, key, code, message)

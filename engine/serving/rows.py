@@ -9,6 +9,8 @@ import pyarrow as pa
 import trio
 
 from engine.errors import TrellisError
+from engine.request_context import REQUEST_ID
+from engine.tracing import current_trace_id
 
 VersionKey = tuple[str, int]
 """A model's name and a version of it."""
@@ -28,6 +30,14 @@ class Score(msgspec.Struct, frozen=True, gc=False):
 
 class Asker(Protocol):
     """Wants scores of rows."""
+
+    @property
+    def request_id(self) -> str:
+        """The call for which, as the log has it; empty if there is none."""
+
+    @property
+    def trace_id(self) -> str:
+        """The trace that the call is part of; empty if it is not recorded."""
 
     @property
     def is_gone(self) -> bool:
@@ -76,11 +86,16 @@ class Row:
 
 
 class Request:
-    """Rows of one caller, who waits for all of them. Used from the Trio thread."""
+    """Rows of one caller, who waits for all of them. Used from the Trio thread.
 
-    __slots__ = ("_ended", "_error", "_left", "is_gone", "scores")
+    Made within the caller's call, which it is known by.
+    """
+
+    __slots__ = ("_ended", "_error", "_left", "is_gone", "request_id", "scores", "trace_id")
 
     def __init__(self, rows: int) -> None:
+        self.request_id = REQUEST_ID.get()
+        self.trace_id = current_trace_id()
         self.scores: list[Score | None] = [None] * rows
         self.is_gone = False
         self._left = rows

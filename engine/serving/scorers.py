@@ -1,8 +1,13 @@
 """Workers that score, and the batches they are given. Pure."""
 
+from typing import Final
+
 import attrs
 
-from engine.serving.rows import Row, VersionKey, VersionRows
+from engine.serving.rows import Asker, Row, VersionKey, VersionRows
+
+_MOST_CALLERS: Final = 8
+"""So many are named: a line of the log stays a line, whatever the load."""
 
 
 @attrs.frozen
@@ -23,6 +28,24 @@ class Batch:
     rows: tuple[Row, ...]
     scorer: Scorer
     began_s: float
+
+    def find_callers(self) -> tuple[list[str], list[str]]:
+        """Return the ids of calls that the rows are for, and their traces; a few, if many."""
+        request_ids: list[str] = []
+        trace_ids: list[str] = []
+        last: Asker | None = None
+        for row in self.rows:
+            asker = row.asker
+            if asker is last:
+                continue  # a call's rows stand together
+            last = asker
+            if asker.request_id and asker.request_id not in request_ids:
+                request_ids.append(asker.request_id)
+            if asker.trace_id and asker.trace_id not in trace_ids:
+                trace_ids.append(asker.trace_id)
+            if len(request_ids) == _MOST_CALLERS or len(trace_ids) == _MOST_CALLERS:
+                break
+        return request_ids, trace_ids
 
 
 @attrs.define

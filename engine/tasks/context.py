@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.tasks.cancel import Cancellation
-from engine.tasks.hand import Job
+from engine.tasks.hand import Callers, Job
 from engine.tasks.link import EngineLink, RowsPart
 from engine.tasks.model_data import NextBatch, Part, ScoredBatch, StoredPart
 from engine.tasks.progress import Progress
@@ -33,6 +33,7 @@ class JobContext:
         progress: Progress,
         cancellation: Cancellation,
         is_to_leave: Callable[[], bool],
+        act_for: Callable[[Callers], None],
     ) -> None:
         self.job_id = job.job_id
         self.job_type = job.job_type
@@ -46,6 +47,7 @@ class JobContext:
         self._progress = progress
         self._cancellation = cancellation
         self._is_to_leave = is_to_leave
+        self._act_for = act_for
 
     @property
     def leave_requested(self) -> bool:
@@ -75,6 +77,10 @@ class JobContext:
     def check_cancelled(self) -> None:
         """Raise JobCancelled if the job is to stop; needed only where signals are held off."""
         self._cancellation.check()
+
+    def act_for(self, callers: Callers) -> None:
+        """Say whom what is done from now on is for: log lines name them, until told otherwise."""
+        self._act_for(callers)
 
     def count(self, name: str, amount: float = 1) -> None:
         """Add to the metric `trellis_job_counter_total` with this job's type and the name.

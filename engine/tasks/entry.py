@@ -39,7 +39,7 @@ def main(start: WorkerStart) -> int:
     progress = Progress(page)
     cancellation = Cancellation()
     hand = Hand()
-    configure_worker_log(settings.log_level, lambda: hand.running)
+    configure_worker_log(settings.log_level, hand)
     orders = Orders()
     own_state = OwnState(Path(settings.folder), [1, 2, start.stacks_fd])
     # A connection a thread: the checks must not wait for what the main thread is about.

@@ -27,6 +27,14 @@ class Job:
 
 
 @attrs.frozen
+class Callers:
+    """Calls that what is being done is for, where the job is for no call of its own."""
+
+    request_ids: tuple[str, ...] = ()
+    trace_ids: tuple[str, ...] = ()
+
+
+@attrs.frozen
 class Done:
     """A job's result."""
 
@@ -54,6 +62,8 @@ class Hand:
         self._outcomes: list[Outcome] = []
         self.running: Job | None = None
         """What the main thread is about."""
+        self.callers = Callers()
+        """Whom for, if the job says so."""
         self.handing_in = threading.Lock()
         """Held from taking the outcomes until the engine has them: who leaves must not leave while
         the other thread is about it."""

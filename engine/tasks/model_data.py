@@ -64,6 +64,10 @@ class NextBatch:
     rows: bytes
     forget: tuple[str, ...]
     leave: bool
+    request_ids: tuple[str, ...] = ()
+    """Of some of the calls that the rows are for."""
+    trace_ids: tuple[str, ...] = ()
+    """Of some of the traces that these are part of."""
 
 
 class ModelData(Protocol):

@@ -128,6 +128,8 @@ class ModelLink:
             response.rows,
             tuple(response.forget),
             response.leave,
+            tuple(response.request_ids),
+            tuple(response.trace_ids),
         )
 
     def _lease(self, job: Job) -> pb.Lease:

@@ -20,7 +20,7 @@ from engine.tasks.errors import (
     PermanentJobError,
     describe_failure,
 )
-from engine.tasks.hand import Done, Failed, Hand, Job, Outcome
+from engine.tasks.hand import Callers, Done, Failed, Hand, Job, Outcome
 from engine.tasks.handlers import HandlerTable
 from engine.tasks.job_span import JobSpan
 from engine.tasks.link import EngineLink, EngineUnreachableError, GivenUpError, Order, hand_in
@@ -169,6 +169,7 @@ class Runtime:
             self._orders.end_job()
             self._progress.end()
             self._hand.running = None
+            self._hand.callers = Callers()
             self._cancellation.forget(job.token)
             if interrupted:
                 # Between any two steps, of a library too, or of a call to the engine.
@@ -192,8 +193,12 @@ class Runtime:
             self._progress,
             self._cancellation,
             lambda: self._orders.reason_to_leave is not None,
+            self._act_for,
         )
         return _encode_result(handler(context))
+
+    def _act_for(self, callers: Callers) -> None:
+        self._hand.callers = callers
 
     def _give_back(self, job: Job) -> None:
         try:

@@ -15,12 +15,14 @@ import pyarrow as pa
 from engine.tasks.artifacts import Predictions, TrainedModel, load_pipeline
 from engine.tasks.errors import JobHandedBack, PermanentJobError
 from engine.tasks.frames import RowsMismatchError
+from engine.tasks.hand import Callers
 from engine.tasks.link import EngineUnreachableError
 from engine.tasks.model_data import ArtifactError, NextBatch, Part, ScoredBatch
 
 _WAIT_S: Final = 1.0
 _AGAIN_S: Final = 0.05
 _MESSAGE_CHARS: Final = 500
+_NOBODY: Final = Callers()
 
 CLASSES_KEY: Final = b"trellis.classes"
 LABEL: Final = "label"
@@ -38,6 +40,9 @@ class ScoringJob(Protocol):
         self, amount: int = 1, *, total: int | None = None, note: str | None = None
     ) -> None:
         """Say that the job has come further."""
+
+    def act_for(self, callers: Callers) -> None:
+        """Say whom what is done from now on is for."""
 
     def count(self, name: str, amount: float = 1) -> None:
         """Add to a metric."""
@@ -77,7 +82,9 @@ def run(job: ScoringJob) -> NoReturn:
         if batch.leave:
             raise JobHandedBack
         if batch.number:
+            job.act_for(Callers(batch.request_ids, batch.trace_ids))
             scored = _score(job, batch, models)
+            job.act_for(_NOBODY)
 
 
 def _score(job: ScoringJob, batch: NextBatch, models: dict[str, TrainedModel]) -> ScoredBatch:

@@ -2,10 +2,10 @@
 
 import logging
 import sys
-from collections.abc import Callable
 from typing import Final
 
-from engine.tasks.hand import Job
+from engine.tasks.hand import Callers, Hand, Job
+from engine.tracing import trace_id_of
 
 _FORMAT: Final = "%(levelname)s %(name)s%(job)s: %(message)s"
 
@@ -13,31 +13,32 @@ _FORMAT: Final = "%(levelname)s %(name)s%(job)s: %(message)s"
 class _WorkerFormatter(logging.Formatter):
     """Has each line begin with its level and the job it is about, where the host looks for them."""
 
-    def __init__(self, job_in_hand: Callable[[], Job | None]) -> None:
+    def __init__(self, hand: Hand) -> None:
         super().__init__(_FORMAT)
-        self._job_in_hand = job_in_hand
+        self._hand = hand
 
     def format(self, record: logging.LogRecord) -> str:
-        record.job = _mark(self._job_in_hand())
+        record.job = _mark(self._hand.running, self._hand.callers)
         return super().format(record)
 
 
-def configure_worker_log(level: str, job_in_hand: Callable[[], Job | None]) -> None:
+def configure_worker_log(level: str, hand: Hand) -> None:
     """Log to standard error.
 
     Raises:
       ValueError: no level is named so.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_WorkerFormatter(job_in_hand))
+    handler.setFormatter(_WorkerFormatter(hand))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(capture=True)
 
 
-def _mark(job: Job | None) -> str:
+def _mark(job: Job | None, callers: Callers) -> str:
     if job is None:
         return ""
-    request = f" request {job.request_id}" if job.request_id else ""
-    # The second part of a traceparent.
-    trace = f" trace {job.traceparent.split('-')[1]}" if job.traceparent else ""
+    requests = (job.request_id,) if job.request_id else callers.request_ids
+    traces = (trace_id_of(job.traceparent),) if job.traceparent else callers.trace_ids
+    request = f" request {','.join(requests)}" if requests else ""
+    trace = f" trace {','.join(traces)}" if traces else ""
     return f" [job {job.job_id}{request}{trace}]"

@@ -3,13 +3,14 @@
 import collections
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import trio
 
 from engine.backends.output import LineSplitter, TokenBucket
 from engine.logs import escape_controls
+from engine.request_context import name_callers
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ _TAIL_LINE_CHARS: Final = 1_000  # they go into a row of the data file
 _LEVEL: Final = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
 _JOB: Final = re.compile(
     r"(\S+ \S+) \[job ([0-9A-Z]{26})"
-    r"(?: request ([A-Za-z0-9._:-]{1,64}))?(?: trace ([0-9a-f]{32}))?\]:"
+    r"(?: request ([A-Za-z0-9._:,-]{1,600}))?(?: trace ([0-9a-f,]{32,300}))?\]:"
 )
 """How `engine.tasks.worker_log` begins a line while there is a job."""
 
@@ -102,11 +103,14 @@ class ProcessOutput:
             self._dropped = 0
 
 
-def _read_line(text: str) -> dict[str, str]:
+def _read_line(text: str) -> Mapping[str, str | Sequence[str]]:
     """Return a line, and what it was written for if it tells."""
     match = _JOB.match(text)
     if match is None:
         return {"line": text}
-    facts = {"job_id": match[2], "line": f"{match[1]}:{text[match.end() :]}"}
-    ids = {"request_id": match[3], "trace_id": match[4]}
-    return {**{name: given for name, given in ids.items() if given is not None}, **facts}
+    request_ids, trace_ids = (ids.split(",") if ids else () for ids in match.group(3, 4))
+    return {
+        **name_callers(request_ids, trace_ids),
+        "job_id": match[2],
+        "line": f"{match[1]}:{text[match.end() :]}",
+    }

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!proto/trellis/v1/model_data.proto\x12\ntrellis.v1\"9\n\x05Lease\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\t\"3\n\x0fReadRowsRequest\x12 \n\x05lease\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Lease\"#\n\x10ReadRowsResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"\x7f\n\x13ReadArtifactRequest\x12 \n\x05lease\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Lease\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12&\n\x04part\x18\x04 \x01(\x0e\x32\x18.trellis.v1.ArtifactPart\"7\n\x14ReadArtifactResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"q\n\x14StoreArtifactRequest\x12 \n\x05lease\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Lease\x12&\n\x04part\x18\x02 \x01(\x0e\x32\x18.trellis.v1.ArtifactPart\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\"I\n\x15StoreArtifactResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"\xa0\x01\n\x14\x45xchangeBatchRequest\x12 \n\x05lease\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Lease\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\x03\x12\x13\n\x0bpredictions\x18\x03 \x01(\x0c\x12\x12\n\nerror_code\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x0f\n\x07wait_ms\x18\x06 \x01(\x05\x12\x0e\n\x06loaded\x18\x07 \x03(\t\"s\n\x15\x45xchangeBatchResponse\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x03\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0c\n\x04rows\x18\x04 \x01(\x0c\x12\x0e\n\x06\x66orget\x18\x05 \x03(\t\x12\r\n\x05leave\x18\x06 \x01(\x08*f\n\x0c\x41rtifactPart\x12\x1d\n\x19\x41RTIFACT_PART_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41RTIFACT_PART_PIPELINE\x10\x01\x12\x1b\n\x17\x41RTIFACT_PART_REFERENCE\x10\x02\x32\xde\x02\n\x10ModelDataService\x12G\n\x08ReadRows\x12\x1b.trellis.v1.ReadRowsRequest\x1a\x1c.trellis.v1.ReadRowsResponse0\x01\x12S\n\x0cReadArtifact\x12\x1f.trellis.v1.ReadArtifactRequest\x1a .trellis.v1.ReadArtifactResponse0\x01\x12V\n\rStoreArtifact\x12 .trellis.v1.StoreArtifactRequest\x1a!.trellis.v1.StoreArtifactResponse(\x01\x12T\n\rExchangeBatch\x12 .trellis.v1.ExchangeBatchRequest\x1a!.trellis.v1.ExchangeBatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!proto/trellis/v1/model_data.proto\x12\ntrellis.v1\"9\n\x05Lease\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\t\"3\n\x0fReadRowsRequest\x12 \n\x05lease\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Lease\"#\n\x10ReadRowsResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"\x7f\n\x13ReadArtifactRequest\x12 \n\x05lease\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Lease\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12&\n\x04part\x18\x04 \x01(\x0e\x32\x18.trellis.v1.ArtifactPart\"7\n\x14ReadArtifactResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"q\n\x14StoreArtifactRequest\x12 \n\x05lease\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Lease\x12&\n\x04part\x18\x02 \x01(\x0e\x32\x18.trellis.v1.ArtifactPart\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\"I\n\x15StoreArtifactResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"\xa0\x01\n\x14\x45xchangeBatchRequest\x12 \n\x05lease\x18\x01 \x01(\x0b\x32\x11.trellis.v1.Lease\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\x03\x12\x13\n\x0bpredictions\x18\x03 \x01(\x0c\x12\x12\n\nerror_code\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x0f\n\x07wait_ms\x18\x06 \x01(\x05\x12\x0e\n\x06loaded\x18\x07 \x03(\t\"\x9b\x01\n\x15\x45xchangeBatchResponse\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x03\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0c\n\x04rows\x18\x04 \x01(\x0c\x12\x0e\n\x06\x66orget\x18\x05 \x03(\t\x12\r\n\x05leave\x18\x06 \x01(\x08\x12\x13\n\x0brequest_ids\x18\x07 \x03(\t\x12\x11\n\ttrace_ids\x18\x08 \x03(\t*f\n\x0c\x41rtifactPart\x12\x1d\n\x19\x41RTIFACT_PART_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41RTIFACT_PART_PIPELINE\x10\x01\x12\x1b\n\x17\x41RTIFACT_PART_REFERENCE\x10\x02\x32\xde\x02\n\x10ModelDataService\x12G\n\x08ReadRows\x12\x1b.trellis.v1.ReadRowsRequest\x1a\x1c.trellis.v1.ReadRowsResponse0\x01\x12S\n\x0cReadArtifact\x12\x1f.trellis.v1.ReadArtifactRequest\x1a .trellis.v1.ReadArtifactResponse0\x01\x12V\n\rStoreArtifact\x12 .trellis.v1.StoreArtifactRequest\x1a!.trellis.v1.StoreArtifactResponse(\x01\x12T\n\rExchangeBatch\x12 .trellis.v1.ExchangeBatchRequest\x1a!.trellis.v1.ExchangeBatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.trellis.v1.model_data_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ARTIFACTPART']._serialized_start=854
-  _globals['_ARTIFACTPART']._serialized_end=956
+  _globals['_ARTIFACTPART']._serialized_start=895
+  _globals['_ARTIFACTPART']._serialized_end=997
   _globals['_LEASE']._serialized_start=49
   _globals['_LEASE']._serialized_end=106
   _globals['_READROWSREQUEST']._serialized_start=108
@@ -49,8 +49,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOREARTIFACTRESPONSE']._serialized_end=572
   _globals['_EXCHANGEBATCHREQUEST']._serialized_start=575
   _globals['_EXCHANGEBATCHREQUEST']._serialized_end=735
-  _globals['_EXCHANGEBATCHRESPONSE']._serialized_start=737
-  _globals['_EXCHANGEBATCHRESPONSE']._serialized_end=852
-  _globals['_MODELDATASERVICE']._serialized_start=959
-  _globals['_MODELDATASERVICE']._serialized_end=1309
+  _globals['_EXCHANGEBATCHRESPONSE']._serialized_start=738
+  _globals['_EXCHANGEBATCHRESPONSE']._serialized_end=893
+  _globals['_MODELDATASERVICE']._serialized_start=1000
+  _globals['_MODELDATASERVICE']._serialized_end=1350
 # @@protoc_insertion_point(module_scope)

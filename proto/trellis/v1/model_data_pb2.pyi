@@ -97,17 +97,21 @@ class ExchangeBatchRequest(_message.Message):
     def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., batch: _Optional[int] = ..., predictions: _Optional[bytes] = ..., error_code: _Optional[str] = ..., error: _Optional[str] = ..., wait_ms: _Optional[int] = ..., loaded: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExchangeBatchResponse(_message.Message):
-    __slots__ = ("batch", "model", "version", "rows", "forget", "leave")
+    __slots__ = ("batch", "model", "version", "rows", "forget", "leave", "request_ids", "trace_ids")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     FORGET_FIELD_NUMBER: _ClassVar[int]
     LEAVE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_IDS_FIELD_NUMBER: _ClassVar[int]
+    TRACE_IDS_FIELD_NUMBER: _ClassVar[int]
     batch: int
     model: str
     version: int
     rows: bytes
     forget: _containers.RepeatedScalarFieldContainer[str]
     leave: bool
-    def __init__(self, batch: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., rows: _Optional[bytes] = ..., forget: _Optional[_Iterable[str]] = ..., leave: _Optional[bool] = ...) -> None: ...
+    request_ids: _containers.RepeatedScalarFieldContainer[str]
+    trace_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, batch: _Optional[int] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., rows: _Optional[bytes] = ..., forget: _Optional[_Iterable[str]] = ..., leave: _Optional[bool] = ..., request_ids: _Optional[_Iterable[str]] = ..., trace_ids: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import attrs
 import pyarrow as pa
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -31,7 +32,9 @@ A, B = Scorer("a", "j", "t"), Scorer("b", "k", "u")
 class Caller:
     """Remembers what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, request_id: str = "", trace_id: str = "") -> None:
+        self.request_id = request_id
+        self.trace_id = trace_id
         self.is_gone = False
         self.told: dict[int, list[Score | TrellisError]] = {}
 
@@ -148,6 +151,26 @@ def test_a_row_that_cannot_be_scored_fails_alone(desk: ScoringDesk) -> None:
             deliver(desk, A, batch)
     assert isinstance(error_of(bad), ScoringFailedError)
     assert sorted(good.told) == [0, 1]
+
+
+def test_a_batch_names_its_callers_once_each_and_not_more_than_a_few(
+    desk: ScoringDesk, caplog: pytest.LogCaptureFixture
+) -> None:
+    callers = [Caller(f"r-{number}", f"{number:032x}" if number else "") for number in range(3)]
+    for caller in (*callers, callers[0]):
+        desk.add(ONE, rows_of(caller, 1), 0.0)
+    batch = take(desk, A)
+    assert batch.find_callers() == (
+        ["r-0", "r-1", "r-2"],
+        [callers[1].trace_id, callers[2].trace_id],
+    )
+    desk.refuse(A, batch.number, "scoring_failed", "ValueError", 0.0)
+    [line] = [vars(one) for one in caplog.records if one.message == "not scored"]
+    assert line["request_ids"] == ["r-0", "r-1", "r-2"]
+
+    many = [row for number in range(20) for row in rows_of(Caller(f"r-{number}"), 1)]
+    of_many = attrs.evolve(batch, rows=tuple(many))
+    assert of_many.find_callers() == ([f"r-{number}" for number in range(8)], [])
 
 
 @pytest.mark.parametrize(
