@@ -3,6 +3,8 @@
 Attributes are those of OpenTelemetry for messaging, where it has some.
 """
 
+import hashlib
+
 from engine import tracing
 from engine.jobs.endings import Ending
 from engine.jobs.journal import EndedAttempt
@@ -54,6 +56,7 @@ def begin_attempt(job: ClaimedJob, slot: str, began_us: int | None = None) -> Sp
         parent={"traceparent": job.traceparent},
         attributes=attributes,
         began_us=began_us,
+        span_id=_span_id_of(job.token),
     )
 
 
@@ -67,9 +70,17 @@ def end_attempt(span: Span, ending: Ending) -> None:
 
 
 def tell_lost_attempt(attempt: EndedAttempt) -> None:
-    """Tell of an attempt that an earlier engine has begun, and of whose end it could not tell."""
+    """Tell of an attempt that an earlier engine has begun, and of whose end it could not tell.
+
+    It has the identity that the worker was given then, so that what the worker has told is below.
+    """
     span = begin_attempt(attempt.job, attempt.slot, attempt.end.started_at_us)
     _end_otherwise(span, attempt.end)
+
+
+def _span_id_of(token: str) -> str:
+    """Return the identity of the attempt that a token is of, in every life of the engine."""
+    return hashlib.blake2b(token.encode(), digest_size=8).hexdigest()
 
 
 def _end_otherwise(span: Span, end: AttemptEnd) -> None:

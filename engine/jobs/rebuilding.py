@@ -13,7 +13,7 @@ from engine.jobs.history import JobHistory
 from engine.jobs.hooks import Hooks
 from engine.jobs.job_clock import JobClock
 from engine.jobs.job_spans import tell_lost_attempt
-from engine.jobs.journal import write_ended, write_outcomes
+from engine.jobs.journal import EndedAttempt, write_ended, write_outcomes
 from engine.jobs.lease_queue import LeaseQueue
 from engine.jobs.leases import LeaseTable
 from engine.jobs.queue_link import BATCH_CHANGES, QueueLink
@@ -22,6 +22,7 @@ from engine.jobs.reconciliation import Known, Plan, plan_found, plan_unfinished
 from engine.jobs.settings import JobsSettings
 from engine.jobs.writing import submit_or_without
 from engine.records import Operation, RequestWriter
+from engine.tracing import trace_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +126,7 @@ class Rebuilding:
             await submit_or_without(self._writer, rows, of_hooks)
         for attempt in plan.lost:
             tell_lost_attempt(attempt)
+            _log_lost(attempt)
             metrics.JOB_ATTEMPTS.labels(str(attempt.end.cause)).inc()
         for facts, outcome in plan.cancelled:
             metrics.JOBS_FINISHED.labels(facts.job_type, str(outcome.state)).inc()
@@ -134,3 +136,11 @@ class Rebuilding:
             batch, now_us = changes[first : first + BATCH_CHANGES], self._clock.now_us()
             await link.call_directly(partial(self._queue.apply, batch, now_us))
         return len(changes)
+
+
+def _log_lost(attempt: EndedAttempt) -> None:
+    job = attempt.job
+    ids = {"request_id": job.request_id, "trace_id": trace_id_of(job.traceparent)}
+    facts = {"job_id": job.job_id, "job_type": job.job_type, "attempt": job.attempt}
+    named = {name: known for name, known in ids.items() if known}
+    logger.info("attempt lost with its engine", extra={**facts, "slot": attempt.slot, **named})

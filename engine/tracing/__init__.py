@@ -18,6 +18,7 @@ from engine.tracing.spans import (
     is_on,
     record,
     start,
+    trace_id_of,
     under,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "record",
     "require_library",
     "start",
+    "trace_id_of",
     "under",
 ]

@@ -4,9 +4,10 @@ import contextlib
 import logging
 import os
 import secrets
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import Token
+from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Final
 
@@ -47,6 +48,8 @@ _NS: Final = 1_000_000_000
 _EXPORTER_LOG: Final = "opentelemetry.exporter"
 _TEXT_CHARS_MAX: Final = 4_096
 _ROOT: Final = Context()
+_NEXT_SPAN_ID: Final[ContextVar[str]] = ContextVar("next_span_id", default="")
+"""The SDK asks for an identity without saying for which span."""
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _KINDS: Final = {kind: SpanKind[kind.value] for kind in Kind}
 # Each HTTP answer that is none would be a line of its own.
@@ -145,6 +148,7 @@ class OtlpTracer:
         parent: Mapping[str, str] | None,
         attributes: Attributes | None,
         began_us: int | None,
+        span_id: str,
     ) -> Span:
         """Start a span; see `engine.tracing.start`."""
         if parent is not None:
@@ -158,9 +162,14 @@ class OtlpTracer:
             else:
                 context = current.context()
         began_ns = None if began_us is None else began_us * 1_000
-        return RecordedSpan(
-            self._tracer.start_span(name, context, _KINDS[kind], attributes, start_time=began_ns)
-        )
+        before = _NEXT_SPAN_ID.set(span_id)
+        try:
+            span = self._tracer.start_span(
+                name, context, _KINDS[kind], attributes, start_time=began_ns
+            )
+        finally:
+            _NEXT_SPAN_ID.reset(before)
+        return RecordedSpan(span)
 
     def record(
         self,
@@ -220,6 +229,7 @@ def open_session(
             {
                 "service.name": settings.service_name,
                 "service.version": VERSION,
+                "host.name": socket.gethostname(),
                 "telemetry.sdk.language": "python",
                 "telemetry.sdk.name": "opentelemetry",
                 **settings.resource,
@@ -297,7 +307,7 @@ class _OwnIds(IdGenerator):
     """Of the system's randomness: a job may seed Python's, and would make the same ones again."""
 
     def generate_span_id(self) -> int:
-        return secrets.randbits(64) or 1
+        return int(_NEXT_SPAN_ID.get() or "0", 16) or secrets.randbits(64) or 1
 
     def generate_trace_id(self) -> int:
         return secrets.randbits(128) or 1

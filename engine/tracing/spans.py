@@ -92,6 +92,7 @@ class Tracer(Protocol):
         parent: Mapping[str, str] | None,
         attributes: Attributes | None,
         began_us: int | None,
+        span_id: str,
     ) -> Span:
         """Start a span; see `start`."""
 
@@ -129,6 +130,7 @@ def start(
     parent: Mapping[str, str] | None = None,
     attributes: Attributes | None = None,
     began_us: int | None = None,
+    span_id: str = "",
 ) -> Span:
     """Start a span. Off, that is some 50 ns; attributes that cost something are set if it records.
 
@@ -137,11 +139,13 @@ def start(
       parent: `traceparent` and perhaps `tracestate` of one elsewhere; an invalid one is ignored.
         None: the current span.
       began_us: when it began, microseconds UTC, if that is not now.
+      span_id: 16 hexadecimal digits, for one that a later process may have to tell in place of
+        this one; used once in a trace. Empty: any.
     """
     tracer = _tracer
     if tracer is None:
         return NO_SPAN
-    return tracer.start(name, kind, parent, attributes, began_us)
+    return tracer.start(name, kind, parent, attributes, began_us, span_id)
 
 
 def record(
@@ -191,3 +195,8 @@ def current_traceparent() -> str:
 def current_link() -> SpanLink | None:
     """Return what names the current span in links; None if it is not recorded."""
     return None if _tracer is None else CURRENT.get().link
+
+
+def trace_id_of(traceparent: str) -> str:
+    """Return the trace of a traceparent that `Span.traceparent` gave; empty for an empty one."""
+    return traceparent.split("-")[1] if traceparent else ""

@@ -1,6 +1,7 @@
 """Handlers of jobs for tests of workers."""
 
 import ctypes
+import logging
 import os
 import re
 import signal
@@ -27,6 +28,11 @@ def refuse(job):
 def sleep(job):
     time.sleep(job.payload.get("seconds", 600))
     return {"slept": True}
+
+
+def log_and_sleep(job):
+    logging.getLogger("shop").warning("as it was asked")
+    time.sleep(job.payload["seconds"])
 
 
 def sleep_in_c(job):
