@@ -43,6 +43,8 @@ class JobView:
     """The latest of those of all runs that have ended, in order, where they were asked for."""
     attempts_left_out: int = 0
     """How many there were before."""
+    traceparent: str = ""
+    """Of the span in which it was accepted; empty if that is not recorded."""
 
 
 def build_view(
@@ -134,4 +136,5 @@ def _view(
         error_message=None,
         attempts=attempts.shown,
         attempts_left_out=attempts.left_out,
+        traceparent=facts.traceparent,
     )

@@ -40,6 +40,7 @@ from engine.models.labels import find_history
 from engine.models.policy import Cause
 from engine.records import Commit, Operation, RequestWriter, WriteRequest
 from engine.store.queries import load_queries
+from engine.request_context import make_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,9 @@ class DriftChecks:
 
         Raises:
           NotFoundError: there is no such model.
+        Args:
+          request_id: of the call; empty: the look gets one of its own, which a training that
+            follows has, too.
           FailedPreconditionError: it is not declared with a label, has no trained champion to
             compare with, or there are no events yet; WindowTooEarlyError: nobody has called for
             the look, and the window does not yet lie wholly after the rows that the champion
@@ -159,7 +163,7 @@ class DriftChecks:
                         write_drift_check(request),
                         pool=self._plan.pool,
                         max_attempts=self._plan.max_attempts,
-                        request_id=request_id,
+                        request_id=request_id or make_request_id(),
                     )
                 )
             self._job_ids[model] = submission.job_id
@@ -237,17 +241,27 @@ class DriftChecks:
                 (row_of_retraining(report.report_id, job_id),),
                 job_id=job_id,
             )
-            refusal = started.refusal
         except (FailedPreconditionError, NotFoundError) as error:
-            refusal = str(error)
-        if refusal is not None:
-            await self._refuse(report, refusal)
+            return str(error)
+        return started.refusal
 
-    async def _refuse(self, report: DriftReport, reason: str) -> None:
-        logger.info(
-            "drift starts no training",
-            extra={"model": report.model, "report_id": report.report_id, "reason": reason},
-        )
+    async def _refuse(self, report: DriftReport, reason: str, request_id: str = "") -> None:
+        facts = {"model": report.model, "report_id": report.report_id, "reason": reason}
+        if request_id:
+            facts["request_id"] = request_id
+        logger.info("drift starts no training", extra=facts)
+        look = await self._jobs.get(report.job_id)
+        # In the trace of the look, and under its id: they answer why the model was trained.
+        with tracing.start("follow up drift", parent={"traceparent": look.traceparent}) as span:
+            span.set("trellis.model", report.model)
+            span.set("trellis.drift.report.id", report.report_id)
+            refusal = await self._train(report, look.request_id)
+            if refusal is not None:
+                span.set("trellis.reason", refusal)
+                await self._refuse(report, refusal, look.request_id)
+
+    async def _train(self, report: DriftReport, request_id: str) -> str | None:
+        """Start a training; return why none was started."""
         await self._writer.submit(WriteRequest((row_of_refusal(report, reason),)))
 
 
@@ -256,6 +270,7 @@ def _check_window(request: DriftRequest, champion: ModelVersion) -> None:
     if champion.trained is None:
         return
     missing_us = champion.trained.trained_until_us - request.window_start_us
+                request_id=request_id,
     if missing_us > 0:
         raise WindowTooEarlyError(
             f"the window begins before the last row that version {champion.version} of "

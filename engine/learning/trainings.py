@@ -21,6 +21,7 @@ from engine.models import ModelRegistry
 from engine.models.labels import find_history
 from engine.models.policy import COOLING, Cause, TrainingHistory, refuse_training
 from engine.records import Operation
+from engine.request_context import make_request_id
 from engine.store.queries import load_queries
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ class Trainings:
         Args:
           operations: written in the transaction that accepts the job; not written without one.
           job_id: from the jobs' `new_job_id`, if the operations name it.
+          request_id: of what called for it; empty: it gets one of its own.
         Raises:
           NotFoundError, FailedPreconditionError: as `find_spec`, or there is no data yet.
           UnavailableError: the engine is shutting down.
@@ -146,18 +148,22 @@ class Trainings:
             )
             if refusal is not None:
                 return TrainingStart(known.job_id if under_way and known.job_id else "", refusal)
+            request_id = request_id or make_request_id()
             with tracing.start("start training") as span:
                 span.set("trellis.model", model)
                 span.set("trellis.cause", cause)
                 job_id = await self._submit(
                     spec, cause, drift_report_id, operations, job_id, request_id
                 )
+                facts = {"model": model, "cause": cause, "job_id": job_id, "request_id": request_id}
+                if drift_report_id is not None:
+                    facts["report_id"] = drift_report_id
+                logger.info("training started", extra=facts)
             known.job_id = job_id
             known.accepted_s = trio.current_time()
             if cause in COOLING:
                 known.cooling_s = known.accepted_s
             known.uncured += cause is Cause.DRIFT
-        logger.info("training started", extra={"model": model, "cause": cause, "job_id": job_id})
         return TrainingStart(job_id)
 
     @asynccontextmanager

@@ -1,6 +1,9 @@
 """Looks for drift over a real data file and real jobs; the worker is played."""
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -15,8 +18,11 @@ from engine.learning.drift_rows import ANSWER_COLUMN, SCORE_COLUMN, fetch_drift_
 from engine.learning.payloads import DETECT_DRIFT, TRAIN, read_drift_check
 from engine.models.policy import Cause
 from engine.services.monitor_service import MonitorService
+from engine.tracing import open_tracing, read_trace_settings
 from proto.trellis.v1 import monitor_pb2 as pb
 from tests.integration.learning.loop_world import FEATURES, MODEL, SECOND, Loop, open_loop
+from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan
+from tests.support.serving_engine import wait_until
 
 EVENTS = ((1, "view", 10), (1, "buy", 12), (2, "view", 30))
 DRIFTED = {"verdict": "DRIFTED", "features_drifted": 1}
@@ -126,6 +132,59 @@ async def test_drift_starts_one_training_also_when_the_engine_dies_in_between(
             nursery.start_soon(loop.checks.run_follow_up)
             await check_training(loop, report_id)
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_the_trace_and_the_log_say_which_look_for_drift_a_training_is_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, killed: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    with OtlpReceiver() as receiver, traced_to(receiver):
+        async with open_loop(tmp_path) as loop, trio.open_nursery() as nursery:
+            await loop.add_events(*EVENTS)
+            await loop.train()
+            if not killed:
+                nursery.start_soon(loop.checks.run_follow_up)
+            report_id = await loop.checks.start("buyer", Cause.SCHEDULE)
+            look = await loop.claim()
+            assert await loop.complete(look, **DRIFTED)
+            if not killed:
+                training = await loop.claim()
+            nursery.cancel_scope.cancel()
+        if killed:
+            async with open_loop(tmp_path) as loop, trio.open_nursery() as nursery:
+                nursery.start_soon(loop.checks.run_follow_up)
+                training = await loop.claim()
+                nursery.cancel_scope.cancel()
+
+        def told(name: str) -> list[ReceivedSpan]:
+            return [span for span in receiver.spans if span.name == name]
+
+        await trio.to_thread.run_sync(wait_until, lambda: len(told("send train")) == 2, 10.0)
+        [sent] = told("send detect_drift")
+        [followed] = told("follow up drift")
+        [start] = [span for span in told("start training") if span.trace_id == sent.trace_id]
+        [accepted] = [span for span in told("send train") if span.trace_id == sent.trace_id]
+    assert followed.parent_id == sent.span_id
+    assert followed.attributes["trellis.drift.report.id"] == report_id
+    assert (start.parent_id, accepted.parent_id) == (followed.span_id, start.span_id)
+
+    assert look.request_id
+    assert training.request_id == look.request_id
+    [line] = [
+        vars(record)
+        for record in caplog.records
+        if record.message == "training started" and vars(record)["cause"] == Cause.DRIFT
+    ]
+    assert (line["job_id"], line["report_id"]) == (training.job_id, report_id)
+    assert line["request_id"] == look.request_id
+
+
+@contextmanager
+def traced_to(receiver: OtlpReceiver) -> Iterator[None]:
+    settings = read_trace_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint})
+    with open_tracing(settings, {}, lambda _: None, lambda *_: None, close_s=5.0):
+        yield
 
 
 async def check_training(loop: Loop, report_id: str) -> None:
@@ -254,6 +313,7 @@ async def test_reports_are_listed_page_by_page_the_latest_first(tmp_path: Path) 
             made.append(await loop.checks.start("buyer", Cause.CALL))
             assert await loop.complete(await loop.claim())
         service = MonitorService(loop.jobs, loop.checks, loop.trainings)
+        nursery.start_soon(loop.checks.run_follow_up)
         found, token, pages = [], "", 0
         while pages == 0 or token:
             request = pb.ListDriftReportsRequest(model="buyer", page_size=2, page_token=token)
@@ -263,6 +323,7 @@ async def test_reports_are_listed_page_by_page_the_latest_first(tmp_path: Path) 
         assert (found, pages) == (made[::-1], 3)
         other = pb.ListDriftReportsRequest(model="list")
         assert not (await service.ListDriftReports(other)).reports
+        nursery.cancel_scope.cancel()
         with pytest.raises(InvalidArgumentError, match="page_token"):
             await service.ListDriftReports(pb.ListDriftReportsRequest(page_token="x"))
 
