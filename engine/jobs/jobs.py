@@ -1,33 +1,21 @@
 """Jobs: accepted once, run until they end, ended once."""
 
 import random
-import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Literal
 
-import attrs
 import trio
 
-from engine.jobs.claims import Claims
-from engine.jobs.control import Control
 from engine.jobs.history import JobFilter, JobHistory, RowReader
-from engine.jobs.hooks import Hooks, JobHooks
-from engine.jobs.job_changes import JobChanges
-from engine.jobs.job_clock import JobClock
-from engine.jobs.job_ids import JobIds
-from engine.jobs.lease_queue import Client, LeaseQueue
-from engine.jobs.leases import LeaseTable, jobs_of
-from engine.jobs.queue_keys import QueueKeys
-from engine.jobs.queue_link import QueueLink
+from engine.jobs.hooks import JobHooks
+from engine.jobs.lease_queue import Client
+from engine.jobs.leases import jobs_of
+from engine.jobs.parts import JobParts, make_parts
 from engine.jobs.queue_records import Unreserve
-from engine.jobs.reading import JobPage, JobReading, QueueStats
-from engine.jobs.ready_work import ReadyWork
-from engine.jobs.rebuilding import Rebuilding
-from engine.jobs.reports import Reports
+from engine.jobs.reading import JobPage, QueueStats
 from engine.jobs.settings import JobsSettings
-from engine.jobs.settlement import Settlement
 from engine.jobs.spec import (
     AttemptEnd,
     ClaimedJob,
@@ -40,8 +28,6 @@ from engine.jobs.spec import (
     Submission,
 )
 from engine.jobs.states import JobState
-from engine.jobs.submissions import Submissions
-from engine.jobs.upkeep import Upkeep
 from engine.jobs.views import JobView
 from engine.jobs.watching import JobWatch
 from engine.records import Operation, RequestWriter
@@ -58,72 +44,18 @@ class Jobs:
     once, or, while it is away, when it is back. No call but `claim` and `stats` waits for Redis.
     """
 
-    def __init__(
-        self,
-        connect: Callable[[], Client],
-        writer: RequestWriter,
-        history: JobHistory,
-        settings: JobsSettings,
-        *,
-        queue_name: str,
-        last_job_id: str,
-        hooks: Mapping[str, JobHooks],
-        draw: Callable[[], float] = random.random,
-    ) -> None:
-        """Make the parts; see `open_jobs`."""
-        engine_mark = f"{secrets.token_hex(6)}."
-        self._clock = JobClock()
-        self._leases = LeaseTable()
-        self._changes = JobChanges()
-        of_types = Hooks(hooks)
-        queue = LeaseQueue(connect, QueueKeys(queue_name))
-        work = ReadyWork()
-        rebuilding = Rebuilding(
-            queue,
-            history,
-            writer,
-            self._leases,
-            of_types,
-            self._clock,
-            settings,
-            engine_mark=engine_mark,
-        )
-        self._link = QueueLink(
-            queue,
-            self._clock,
-            work,
-            lambda: rebuilding.rebuild(self._link),
-            threads=settings.redis_threads,
-        )
-        self._claims = Claims(
-            queue,
-            self._link,
-            self._leases,
-            work,
-            self._changes,
-            self._clock,
-            engine_mark=engine_mark,
-            reserved_pools=settings.reserved_pools,
-        )
-        settlement = Settlement(writer, self._link, self._leases, self._changes, self._clock)
-        self._reports = Reports(self._leases, settlement, of_types, self._clock, settings, draw)
-        ids = JobIds(self._clock.now_us, last_job_id)
-        self._submissions = Submissions(writer, history, self._link, ids, self._clock)
-        self._control = Control(
-            writer,
-            history,
-            self._link,
-            self._leases,
-            self._claims,
-            of_types,
-            self._changes,
-            self._clock,
-            settings,
-        )
-        self._reading = JobReading(
-            history, queue, self._link, self._leases, self._changes, self._clock
-        )
-        self._upkeep = Upkeep(queue, self._link, self._leases, self._reading, self._clock)
+    def __init__(self, parts: JobParts) -> None:
+        """Offer what the parts do; see `open_jobs`."""
+        self._clock = parts.clock
+        self._leases = parts.leases
+        self._changes = parts.changes
+        self._link = parts.link
+        self._claims = parts.claims
+        self._reports = parts.reports
+        self._submissions = parts.submissions
+        self._control = parts.control
+        self._reading = parts.reading
+        self._upkeep = parts.upkeep
 
     def new_job_id(self) -> str:
         """Return an id that no job has, for operations that must name the job they come with."""
@@ -249,28 +181,15 @@ class Jobs:
         lease = self._leases.get(job_id)
         if lease is None or lease.job.token != token:
             return False
-        seen = lease.progress
         lease.worker_id = worker_id
-        told = Progress(counter, total, note, self._clock.now_us())
-        if seen is None or attrs.evolve(seen, since_us=told.since_us) != told:
-            lease.progress = told
+        if lease.note(Progress(counter, total, note, self._clock.now_us())):
             self._changes.tell(job_id)
         return True
 
     def find_running(self, job_id: str) -> RunningJob | None:
         """Return a job that a worker of this engine has in hand; by memory alone."""
         lease = self._leases.get(job_id)
-        if lease is None:
-            return None
-        return RunningJob(
-            job_id=job_id,
-            job_type=lease.job.job_type,
-            attempt=lease.job.attempt,
-            max_attempts=lease.job.max_attempts,
-            started_at_us=lease.claimed_at_us,
-            progress=lease.progress,
-            cancel_requested=lease.cancel_requested,
-        )
+        return None if lease is None else lease.running_job
 
     def is_cancel_requested(self, job_id: str, token: str) -> bool:
         """Tell whether the worker that holds a job should be told to stop it."""
@@ -383,14 +302,16 @@ async def open_jobs(
     """
     history = JobHistory(reader)
     jobs = Jobs(
-        connect,
-        writer,
-        history,
-        settings,
-        queue_name=queue_name,
-        last_job_id=await history.fetch_last_job_id(),
-        hooks=hooks,
-        draw=draw,
+        make_parts(
+            connect,
+            writer,
+            history,
+            settings,
+            queue_name=queue_name,
+            last_job_id=await history.fetch_last_job_id(),
+            hooks=hooks,
+            draw=draw,
+        )
     )
     try:
         async with trio.open_nursery() as nursery:

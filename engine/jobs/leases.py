@@ -8,7 +8,7 @@ import trio
 from engine.errors import StaleTokenError
 from engine.jobs.queue_records import LiveRecord, LiveState, Spec
 from engine.jobs.retries import AttemptFacts
-from engine.jobs.spec import ClaimedJob, Progress
+from engine.jobs.spec import ClaimedJob, Progress, RunningJob
 from engine.tracing import NO_SPAN, Span
 
 
@@ -35,6 +35,28 @@ class Lease:
     def facts(self) -> AttemptFacts:
         job = self.job
         return AttemptFacts(job.attempt, job.failures, job.max_attempts, self.cancel_requested)
+
+    @property
+    def running_job(self) -> RunningJob:
+        """What there is to see of it."""
+        job = self.job
+        return RunningJob(
+            job_id=job.job_id,
+            job_type=job.job_type,
+            attempt=job.attempt,
+            max_attempts=job.max_attempts,
+            started_at_us=self.claimed_at_us,
+            progress=self.progress,
+            cancel_requested=self.cancel_requested,
+        )
+
+    def note(self, told: Progress) -> bool:
+        """Note what the worker says; return False if it has said the same before."""
+        seen = self.progress
+        if seen is not None and attrs.evolve(seen, since_us=told.since_us) == told:
+            return False
+        self.progress = told
+        return True
 
 
 class LeaseTable:

@@ -14,6 +14,7 @@ import trio
 from engine.jobs import ClaimedJob, EndedJob, JobHooks, Jobs, JobsSettings, open_jobs
 from engine.jobs.history import JobHistory
 from engine.jobs.hooks import CompletionHook, FailureHook
+from engine.jobs.parts import make_parts
 from engine.records import EVENTS_SCHEMA, Append, Operation
 from engine.store import Store
 from tests.support.redis_servers import RedisServer
@@ -111,14 +112,16 @@ class World:
         """Run jobs as an engine does that is killed: nobody is told anything at the end."""
         history = JobHistory(self.store.reader)
         jobs = Jobs(
-            self.connect,
-            self.store.writer,
-            history,
-            self.settings,
-            queue_name=self.queue_name,
-            last_job_id=await history.fetch_last_job_id(),
-            hooks=self.hooks,
-            draw=lambda: 0.5,
+            make_parts(
+                self.connect,
+                self.store.writer,
+                history,
+                self.settings,
+                queue_name=self.queue_name,
+                last_job_id=await history.fetch_last_job_id(),
+                hooks=self.hooks,
+                draw=lambda: 0.5,
+            )
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(jobs.run)
