@@ -13,6 +13,7 @@ from engine.clock import read_clock_us
 from engine.console.feature_times import FeatureTimes
 from engine.console.features import FeatureStates, show_features
 from engine.console.hub import Frame, Hub
+from engine.console.outages import OutageLog
 from engine.console.parts import ConsoleParts
 from engine.console.readings import PointHistory, read_by_label, read_sum, take_reading
 from engine.console.revisions import Revisions
@@ -49,6 +50,7 @@ class Console:
         self._lease_s = lease_s
         self._most_queue_rows = most_queue_rows
         self._started_at_us = read_clock_us()
+        self._outages = OutageLog()
         self._points = PointHistory(_POINTS)
         self._points_told = 0
         self.revisions = Revisions()
@@ -101,6 +103,7 @@ class Console:
         task_status.started()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._greet)
+            nursery.start_soon(self._outages.run, self._health)
             try:
                 due_s = trio.current_time()
                 while True:
@@ -120,6 +123,10 @@ class Console:
             await self.hub.wait_followed()
             await self._publish()
             await self.hub.wait_left()
+
+    async def read_pulse(self) -> Pulse:
+        """Return what there is to show now, queue and all, for whom the stream does not reach."""
+        return self.build_pulse(await self._read_queue())
 
     async def _publish(self) -> None:
         self._publish_pulse(await self._read_queue())
@@ -168,6 +175,7 @@ class Console:
             phase=self._phase(),
             ready=self._health.ready,
             tree=build_tree(board, writer, workers, addresses, models, _read_disks()),
+            outages=self._outages.snapshot(),
             workers=workers,
             lease_s=self._lease_s,
             pools=None if queue is None else show_pools(queue),

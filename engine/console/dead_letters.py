@@ -23,12 +23,22 @@ class DeadLetter(msgspec.Struct, frozen=True):
     replayed_at_us: int | None
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """Why messages were refused, and how many for that."""
+
+    reason: str
+    letters: int
+    latest_us: int
+
+
 class DeadLetterList(msgspec.Struct, frozen=True):
     """Some refused messages, the latest first."""
 
     letters: tuple[DeadLetter, ...]
     pending: int
     """How many there are in all."""
+    reasons: tuple[Reason, ...]
+    """Of all of them, the most frequent first."""
     next_before: str
     """What to ask for to get those before; empty: there are none."""
 

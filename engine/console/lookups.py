@@ -5,6 +5,7 @@ from typing import Final
 
 from engine.console.dead_letters import (
     DeadLetterList,
+    Reason,
     format_place,
     read_place,
     show_dead_letter,
@@ -90,12 +91,14 @@ async def find_dead_letters(parts: ConsoleParts, before: str) -> DeadLetterList:
         max_payload_bytes=_PAYLOAD_BYTES,
         after=read_place(before) if before else None,
     )
-    [(pending,)] = await parts.store.reader.fetch_rows(
+    rows = await parts.store.reader.fetch_rows(
         _QUERIES["pending_dead_letters"], timeout_s=_TIMEOUT_S
     )
+    reasons = tuple(Reason(*row) for row in rows)
     return DeadLetterList(
         tuple(map(show_dead_letter, letters)),
-        pending,
+        sum(one.letters for one in reasons),
+        reasons,
         format_place(letters[-1]) if len(letters) == _DEAD_LETTERS else "",
     )
 

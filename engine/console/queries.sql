@@ -49,8 +49,12 @@ ORDER BY logged_at DESC
 LIMIT $most
 
 -- name: pending_dead_letters
--- How many messages were refused and not taken in since.
-SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL
+-- Messages that were refused and not taken in since: why, how many, and when the latest came.
+SELECT reason, count(*), epoch_us(max(received_at))
+FROM dead_letters
+WHERE replayed_at IS NULL
+GROUP BY reason
+ORDER BY count(*) DESC, reason
 
 -- name: events_of_entity
 -- The latest events of an entity.

@@ -28,6 +28,16 @@ class Node(msgspec.Struct, frozen=True):
     children: tuple["Node", ...] = ()
 
 
+class Outage(msgspec.Struct, frozen=True):
+    """When a part did not work, and what it said of that first."""
+
+    part: str
+    detail: str
+    since_us: int
+    until_us: int | None
+    """None: it lasts."""
+
+
 class RunningJob(msgspec.Struct, frozen=True):
     """What a worker has in hand."""
 
@@ -110,6 +120,8 @@ class Pulse(msgspec.Struct, frozen=True):
     """`starting`, `running`, `stopping`."""
     ready: bool
     tree: Node
+    outages: tuple[Outage, ...]
+    """The latest since the start."""
     workers: tuple[Worker, ...]
     lease_s: float
     """What a lease is at most."""

@@ -5,6 +5,7 @@ from typing import Final
 
 import attrs
 
+from engine.console.outages import COMING_OR_GOING
 from engine.console.snapshot import Health, Node, Worker
 from engine.health import PartState
 
@@ -97,7 +98,7 @@ def build_tree(
 def _state(part: PartState) -> Health:
     if part.ok:
         return Health.OK
-    if part.detail in ("starting", "connecting", "reading history", "stopping"):
+    if part.detail in COMING_OR_GOING:
         return Health.STARTING
     return Health.FAILED if part.required else Health.WARN
 

@@ -290,7 +290,7 @@ class LiveWorker:
 
     async def _wait_over_memory(self, process: WorkerProcess) -> None:
         used_bytes = await process.wait_over_memory()
-        self.give_up(Cause.MEMORY, f"{used_bytes} bytes in use, more than it may have")
+        self.give_up(Cause.MEMORY, f"{used_bytes / 2**20:,.0f} MiB in use, more than it may have")
 
     async def _wait_host_lost(self) -> None:
         if self._host_lost is None:

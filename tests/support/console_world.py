@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import msgspec
 import trio
 
@@ -35,14 +36,22 @@ models:
     drift: {every: 1d}
 """
 LEASE_S = 2.5
-BODIES = ("fail", "sleep", "progress", "refuse", "die")
-_JOB_TYPES = ", ".join(f"{name}: {{handler: 'tests.support.job_bodies:{name}'}}" for name in BODIES)
+BODIES = ("fail", "sleep", "progress", "refuse", "die", "take_memory")
+_JOB_TYPES = ", ".join(
+    (
+        *(f"{name}: {{handler: 'tests.support.job_bodies:{name}'}}" for name in BODIES),
+        "loop: {handler: 'tests.support.job_bodies:loop', stall_s: 3}",
+        "nowhere: {handler: 'tests.support.no_such_module:run'}",
+    )
+)
 SETTINGS = (
     "workers.max_python_workers=4",
     "workers.pools={serve: 1}",
     "workers.check_interval_s=0.5",
     f"workers.check_deadline_s={LEASE_S}",
     "workers.retry_first_s=0.5",
+    "workers.memory_soft_bytes=400MiB",
+    "workers.memory_hard_bytes=500MiB",
     f"workers.job_types={{{_JOB_TYPES}}}",
 )
 DEAD_LETTERS = 10_000
@@ -76,6 +85,12 @@ class ConsoleWorld:
             job_type=job_type, payload_json=msgspec.json.encode(payload).decode()
         )
         return str(self._call("JobService", "SubmitJob", request, jobs_pb2).job_id)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return a job as the Console shows it."""
+        answer = httpx.get(f"http://{self.address}/api/jobs/{job_id}", timeout=20)
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
 
     def workers(self) -> list[Any]:
         """Return the slots."""

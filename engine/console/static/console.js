@@ -9,8 +9,9 @@ import { duration } from "./format.js";
 import { jobs } from "./jobs.js";
 import { live, lock, onChange, start, token } from "./live.js";
 import { models } from "./models.js";
-import { askEnds, overview, summary } from "./overview.js";
+import { overview, summary } from "./overview.js";
 import { badge, empty } from "./parts.js";
+import { askEnds } from "./story.js";
 
 const VIEWS = { overview, jobs, features, models, drift, entity };
 const main = document.getElementById("main");
@@ -48,14 +49,14 @@ function draw() {
 
 function status() {
   const states = {
-    live: ["ok", live.pulse ? `live · up ${duration((live.pulse.at_us - live.pulse.started_at_us) / 1e6)}` : "live"],
+    live: ["ok", live.pulse ? `live${live.polled ? ", polled" : ""} · up ${duration((live.pulse.at_us - live.pulse.started_at_us) / 1e6)}` : "live"],
     lost: ["failed", "not connected"],
     connecting: ["starting", "connecting"],
     locked: ["warn", "locked"],
   };
   const [state, text] = states[live.link];
   return [
-    h("span", { class: "link-state", key: "link" }, badge(state, text)),
+    h("span", { class: "link-state", key: "link", title: live.link === "live" && live.polled ? "Something between this page and the engine holds the stream back: it asks once a second instead." : null }, badge(state, text)),
     token()
       ? h("button", { type: "button", key: "lock", onclick: lock, title: "Forget the token in this tab" }, "Lock actions")
       : h("button", { type: "button", key: "unlock", onclick: askToken }, "Unlock actions"),
@@ -78,7 +79,7 @@ function waiting() {
 function speak() {
   if (!live.pulse) return;
   const { title } = summary(live.pulse, askEnds().data ?? []);
-  const text = title.replace(/ \d.* ago$/, "");
+  const text = title.replace(/ (\d.* ago|just now)$/, "");
   if (text === spoken) return;
   spoken = text;
   render(document.getElementById("spoken"), [text]);

@@ -15,6 +15,7 @@ function show(build) {
       resolve(answer);
     };
     const draw = (error, busy) => render(dialog, [build(close, draw, error, busy)]);
+    dialog.setAttribute("aria-labelledby", "dialog-title");
     dialog.addEventListener("cancel", () => resolve(null));
     dialog.addEventListener("close", () => dialog.remove());
     draw(null, false);
@@ -36,8 +37,8 @@ export function askToken() {
         draw(failure.message, false);
       }
     };
-    return h("form", { onsubmit: submit, class: "dialog", "aria-labelledby": "ask-title" },
-      h("h2", { id: "ask-title" }, "Unlock actions"),
+    return h("form", { onsubmit: submit, class: "dialog" },
+      h("h2", { id: "dialog-title" }, "Unlock actions"),
       h("p", null, "Who may act can read the engine’s data folder. Paste what this prints:"),
       h("pre", { class: "command" }, "cat data/console-token"),
       h("label", { for: "token" }, "Token"),
@@ -51,8 +52,8 @@ export function askToken() {
 }
 
 function confirm(title, text, verb) {
-  return show((close) => h("form", { class: "dialog", "aria-labelledby": "confirm-title", onsubmit: (event) => { event.preventDefault(); close(true); } },
-    h("h2", { id: "confirm-title" }, title), h("p", null, text),
+  return show((close) => h("form", { class: "dialog", onsubmit: (event) => { event.preventDefault(); close(true); } },
+    h("h2", { id: "dialog-title" }, title), h("p", null, text),
     h("div", { class: "buttons" },
       h("button", { type: "button", onclick: () => close(null) }, "Leave as it is"),
       h("button", { type: "submit", class: "primary" }, verb))));

@@ -49,11 +49,6 @@ export function clock(at_us) {
   return new Date(at_us / 1000).toLocaleTimeString();
 }
 
-/** The end of an id, which differs; its beginning is the time. */
-export function tail(id) {
-  return id.length > 10 ? `…${id.slice(-8)}` : id;
-}
-
 export function pretty(json) {
   try {
     return JSON.stringify(JSON.parse(json), null, 2);

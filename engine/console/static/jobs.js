@@ -2,9 +2,9 @@
 
 import { actionButton } from "./dialogs.js";
 import { h } from "./dom.js";
-import { bytes, count, duration, pretty, tail } from "./format.js";
+import { bytes, count, duration, pretty } from "./format.js";
 import { ask, live } from "./live.js";
-import { badge, empty, jobBadge, jobLink, loaded, panel, progressBar, stack, table, time } from "./parts.js";
+import { badge, empty, jobBadge, jobLink, loaded, panel, place, progressBar, shape, stack, table, time } from "./parts.js";
 
 const STATES = ["", "running", "queued", "scheduled", "succeeded", "failed", "dead", "cancelled"];
 const FRESH_MS = 4000;
@@ -55,6 +55,7 @@ function whole(one) {
   const took = one.started_at_us && one.finished_at_us ? duration((one.finished_at_us - one.started_at_us) / 1e6) : "";
   return [
     h("div", { class: "title-row", key: "title" }, h("h1", { class: "view-title" }, one.job_type), jobBadge(one.state), h("span", { class: "grow" }), actions(one)),
+    standing(one),
     panel("Facts", {}, h("dl", { class: "facts wide-facts" },
       fact("Accepted", time(one.accepted_at_us, live.pulse.at_us)),
       fact("Due", one.due_at_us && time(one.due_at_us)),
@@ -74,21 +75,36 @@ function whole(one) {
   ];
 }
 
+// What a job that has not just ended well waits for, and what there is to do.
+function standing(one) {
+  const [state, text] = {
+    QUEUED: ["", one.attempt ? "It waits for a free worker, to be tried again with the same request." : "It waits for a free worker."],
+    SCHEDULED: ["", one.attempt ? "Its last attempt ended badly. It is tried again by itself, later each time." : "It is not due yet."],
+    FAILED: ["failed", "It ended with an error that another attempt would not mend, and is not tried again by itself. Mend the cause, then retry it: it runs anew with the same request."],
+    DEAD: ["failed", `It was given up: ${count(one.failures)} of its attempts failed, as many as may, and it is not tried again by itself. Mend what the attempts below tell, then retry it: it runs anew with the same request.`],
+  }[one.state] ?? [];
+  return text && h("p", { class: `note ${state}`, key: "standing" }, state && shape(state), text);
+}
+
 function attempt(one) {
   const good = one.cause === "completed";
   return h("li", { key: `${one.run}/${one.attempt}` },
     h("div", { class: "story-head" }, h("h3", null, `Attempt ${one.attempt}${one.run > 1 ? ` of run ${one.run}` : ""}`), badge(good ? "ok" : "failed", one.cause), !good && h("span", { class: "quiet" }, one.charged ? "charged to the job" : "not charged"), time(one.ended_at_us, live.pulse.at_us)),
-    h("p", null, one.slot ? `On ${one.slot}${one.pid ? `, process ${one.pid}` : ""}` : "Nobody had it", one.started_at_us ? `, for ${duration((one.ended_at_us - one.started_at_us) / 1e6)}` : "", one.detail && `: ${one.detail}`),
+    h("p", null, one.slot ? `On ${one.slot}${one.pid ? `, process ${one.pid}` : ""}` : "Nobody had it", one.started_at_us ? `, for ${duration((one.ended_at_us - one.started_at_us) / 1e6)}` : "", one.detail && `: ${one.detail}`, one.stack && place(one.stack) && [". It was in ", h("code", null, place(one.stack))]),
     one.stack && stack(one.stack, "Stack", one.attempt === 1));
 }
 
+// Topic, partition and offset; what follows names the broker, and is the same for all.
+const origin = (id) => id.split("@")[0];
+
 function deadLetters(here, before) {
   const answer = ask(`/api/dead-letters?before=${encodeURIComponent(before)}`, "dead_letters");
-  return h("div", { key: `letters-${before}` }, panel("Refused messages", {}, h("p", { class: "quiet panel-text" }, "Messages from Kafka that are not events. They are kept with their bytes, and can be taken in after a fix."), loaded(answer, ({ letters, pending, next_before }) => letters.length
-    ? [table("Refused messages", ["Received", "Why", "Message", ""], letters.map((one) => h("tr", { key: one.dead_letter_id },
+  return h("div", { key: `letters-${before}` }, panel("Refused messages", {}, h("p", { class: "quiet panel-text" }, "Messages from Kafka that are not events. They are kept with their bytes, and can be taken in after a fix."), loaded(answer, ({ letters, pending, reasons, next_before }) => letters.length
+    ? [h("p", { class: "panel-text" }, "By reason: ", reasons.map((one, rank) => [rank > 0 && ", ", h("b", { key: one.reason }, one.reason), ` ${count(one.letters)}`, h("span", { class: "quiet" }, " last ", time(one.latest_us, live.pulse.at_us))]), "."),
+      table("Refused messages", ["Received", "Why", "Message", ""], letters.map((one) => h("tr", { key: one.dead_letter_id },
       h("td", null, time(one.received_at_us, live.pulse.at_us)),
       h("td", null, h("b", null, one.reason), h("p", { class: "quiet clip" }, one.detail)),
-      h("td", null, h("code", { class: "clip payload" }, one.payload), h("span", { class: "quiet" }, ` ${bytes(one.payload_size_bytes)} · ${tail(one.dead_letter_id)}`)),
+      h("td", null, h("code", { class: "clip payload" }, one.payload), h("span", { class: "quiet", title: one.dead_letter_id }, ` ${bytes(one.payload_size_bytes)} · ${origin(one.dead_letter_id)}`)),
       h("td", null, actionButton("Take in", "replay-dead-letter", { dead_letter_id: one.dead_letter_id }, null, { "aria-label": `Take in message ${one.dead_letter_id}` }))))),
       h("p", { class: "pages" }, h("span", { class: "quiet" }, `${count(pending)} in all. `, pending > letters.length && ["Many at once: ", h("code", null, "python main.py dead-letters replay --all"), "."]), before && h("a", { href: here }, "Latest messages"), next_before && h("a", { href: `${here}/${encodeURIComponent(next_before)}` }, "Older messages"))]
     : empty("No message has been refused", "A broken one never holds up those beside it."))));

@@ -90,8 +90,10 @@ export function place(text) {
   return found ? `${found[3]} (${found[1].split("/").at(-1)}:${found[2]})` : "";
 }
 
-export function jobLink(id, text) {
-  return h("a", { href: `#jobs/${encodeURIComponent(id)}`, class: "mono", title: id }, text ?? `…${id.slice(-8)}`);
+export const jobAddress = (id) => `#jobs/${encodeURIComponent(id)}`;
+
+export function jobLink(id) {
+  return h("a", { href: jobAddress(id), class: "mono", title: id }, `…${id.slice(-8)}`);
 }
 
 /** Nothing to show, and why, and what would change that. */
