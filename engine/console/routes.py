@@ -101,6 +101,15 @@ def build_routes(console: Console, access: Access, drift_threshold: float) -> li
         access.check_read(request.headers)
         return EventStream(console.hub)
 
+    async def answer_pulse(request: Request) -> Response:
+        access.check_read(request.headers)
+
+        async def make() -> bytes:
+            return msgspec.json.encode(await console.read_pulse())
+
+        # One a moment, however many ask and whatever changes.
+        return _json(await recent.get("pulse", lambda: None, make))
+
     async def answer_unlock(request: Request) -> Response:
         access.check_act(request.headers)
         return _json(b"{}")
@@ -109,6 +118,7 @@ def build_routes(console: Console, access: Access, drift_threshold: float) -> li
         Route("/", answer_page),
         Route("/console/{name}", _refusing(answer_static)),
         Route("/api/stream", _refusing(answer_stream)),
+        Route("/api/pulse", _refusing(answer_pulse)),
         Route("/api/unlock", _refusing(answer_unlock), methods=["POST"]),
         look_up("/api/replacements", lambda parts, _: lookups.find_replacements(parts)),
         look_up("/api/workers/{slot}/stack", _find_stack),

@@ -1,17 +1,22 @@
 // The engine, live: the stream of pulses, answers to questions, and actions.
 
 const TOKEN = "trellis-token";
-const LOST_MS = 5000;
+const SILENT_MS = 3000;
+const LOST_MS = 6000;
 const RETRY_MS = 1500;
+const STREAM_AGAIN_MS = 20_000;
 const FRESH_MS = 1500;
 const ASK_AGAIN = "ask again";
 
-/** What is known, for whoever draws. `link` is connecting, live, lost or locked. */
-export const live = { pulse: null, link: "connecting", seenAt: 0 };
+/** What is known, for whoever draws. `link` is connecting, live, lost or locked; `polled`: each
+ * pulse is asked for, since the stream brings none. */
+export const live = { pulse: null, link: "connecting", polled: false, seenAt: 0 };
 
 const answers = new Map();
 let changed = () => {};
 let stream = null;
+let heardAt = 0;
+let polling = false;
 
 export function onChange(listener) {
   changed = listener;
@@ -103,29 +108,58 @@ export function start() {
     if (document.hidden) stream?.abort();
     else follow();
   });
-  setInterval(() => {
-    if (live.link === "live" && performance.now() - live.seenAt > LOST_MS) stream?.abort();
-    changed();
-  }, 1000);
+  setInterval(watch, 1000);
   follow();
 }
 
+function watch() {
+  const now = performance.now();
+  if (isOpen() && now - heardAt > SILENT_MS) {
+    live.polled = true;
+    stream.abort();
+  }
+  if (live.polled && !document.hidden && live.link !== "locked") poll();
+  if (live.link === "live" && now - live.seenAt > LOST_MS) live.link = "lost";
+  changed();
+}
+
+const isOpen = () => stream !== null && !stream.signal.aborted;
+
 async function follow() {
-  if (document.hidden || (stream && !stream.signal.aborted)) return;
+  if (document.hidden || isOpen()) return;
   const mine = (stream = new AbortController());
+  heardAt = performance.now();
   try {
     const response = await fetch("/api/stream", { headers: headers({}), signal: mine.signal });
     if (!response.ok) throw await refuse(response);
     await read(response.body.pipeThrough(new TextDecoderStream()).getReader());
   } catch (error) {
     if (error.status === 401) live.link = "locked";
+    // Somebody answers, though not with the stream.
+    else if (error.status) live.polled = true;
   }
   mine.abort();
   if (live.link !== "locked") {
-    live.link = live.pulse ? "lost" : "connecting";
-    setTimeout(follow, RETRY_MS);
+    if (!live.polled) live.link = live.pulse ? "lost" : "connecting";
+    setTimeout(follow, live.polled ? STREAM_AGAIN_MS : RETRY_MS);
   }
   changed();
+}
+
+// Between the engine and the page something may hold the stream back, and let answers through.
+async function poll() {
+  if (polling) return;
+  polling = true;
+  try {
+    const response = await fetch("/api/pulse", { headers: headers({}), signal: AbortSignal.timeout(LOST_MS) });
+    if (!response.ok) throw await refuse(response);
+    const pulse = await response.json();
+    if (live.polled) show(pulse);
+  } catch (error) {
+    if (error.status === 401) live.link = "locked";
+    // Otherwise the next is asked for in a second; what is shown grows old meanwhile, and says so.
+  }
+  polling = false;
 }
 
 async function read(reader) {
@@ -146,6 +180,12 @@ function take(event) {
   if (event.startsWith("event: step")) {
     for (const [name, values] of Object.entries(live.pulse.points)) pulse.points[name] = [...values, ...pulse.points[name]].slice(-pulse.most_points);
   }
+  heardAt = performance.now();
+  live.polled = false;
+  show(pulse);
+}
+
+function show(pulse) {
   live.pulse = pulse;
   live.link = "live";
   live.seenAt = performance.now();
