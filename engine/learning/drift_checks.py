@@ -39,8 +39,8 @@ from engine.models import ModelRegistry, ModelVersion
 from engine.models.labels import find_history
 from engine.models.policy import Cause
 from engine.records import Commit, Operation, RequestWriter, WriteRequest
-from engine.store.queries import load_queries
 from engine.request_context import make_request_id
+from engine.store.queries import load_queries
 
 logger = logging.getLogger(__name__)
 
@@ -119,11 +119,11 @@ class DriftChecks:
     async def start(self, model: str, cause: Cause, request_id: str = "") -> str:
         """Start a look at a model's latest window, unless one is under way; return its job.
 
-        Raises:
-          NotFoundError: there is no such model.
         Args:
           request_id: of the call; empty: the look gets one of its own, which a training that
             follows has, too.
+        Raises:
+          NotFoundError: there is no such model.
           FailedPreconditionError: it is not declared with a label, has no trained champion to
             compare with, or there are no events yet; WindowTooEarlyError: nobody has called for
             the look, and the window does not yet lie wholly after the rows that the champion
@@ -232,24 +232,6 @@ class DriftChecks:
             await self._reported.wait()
 
     async def _decide(self, report: DriftReport) -> None:
-        try:
-            job_id = self._jobs.new_job_id()
-            started = await self._trainings.start(
-                report.model,
-                Cause.DRIFT,
-                report.report_id,
-                (row_of_retraining(report.report_id, job_id),),
-                job_id=job_id,
-            )
-        except (FailedPreconditionError, NotFoundError) as error:
-            return str(error)
-        return started.refusal
-
-    async def _refuse(self, report: DriftReport, reason: str, request_id: str = "") -> None:
-        facts = {"model": report.model, "report_id": report.report_id, "reason": reason}
-        if request_id:
-            facts["request_id"] = request_id
-        logger.info("drift starts no training", extra=facts)
         look = await self._jobs.get(report.job_id)
         # In the trace of the look, and under its id: they answer why the model was trained.
         with tracing.start("follow up drift", parent={"traceparent": look.traceparent}) as span:
@@ -262,6 +244,25 @@ class DriftChecks:
 
     async def _train(self, report: DriftReport, request_id: str) -> str | None:
         """Start a training; return why none was started."""
+        try:
+            job_id = self._jobs.new_job_id()
+            started = await self._trainings.start(
+                report.model,
+                Cause.DRIFT,
+                report.report_id,
+                (row_of_retraining(report.report_id, job_id),),
+                job_id=job_id,
+                request_id=request_id,
+            )
+        except (FailedPreconditionError, NotFoundError) as error:
+            return str(error)
+        return started.refusal
+
+    async def _refuse(self, report: DriftReport, reason: str, request_id: str = "") -> None:
+        facts = {"model": report.model, "report_id": report.report_id, "reason": reason}
+        if request_id:
+            facts["request_id"] = request_id
+        logger.info("drift starts no training", extra=facts)
         await self._writer.submit(WriteRequest((row_of_refusal(report, reason),)))
 
 
@@ -270,7 +271,6 @@ def _check_window(request: DriftRequest, champion: ModelVersion) -> None:
     if champion.trained is None:
         return
     missing_us = champion.trained.trained_until_us - request.window_start_us
-                request_id=request_id,
     if missing_us > 0:
         raise WindowTooEarlyError(
             f"the window begins before the last row that version {champion.version} of "
