@@ -11,6 +11,7 @@ import attrs
 import click
 
 from engine.cli.byte_progress import show_bytes
+from engine.cli.command_lines import write_command
 from engine.cli.control_port import open_control_service
 from engine.cli.examples import examples
 from engine.cli.json_output import print_json
@@ -123,5 +124,5 @@ def _show(path: Path, manifest: Manifest, took_s: float, as_json: bool) -> None:
     click.echo(
         f"{path}: commit {manifest.commit_seq:,}, {sum(manifest.rows.values()):,} rows, "
         f"{len(manifest.files)} files, {size_bytes:,} bytes in {took_s:.1f} s\n"
-        f"to make a data folder of it: python main.py restore {path} NEW_FOLDER"
+        f"to make a data folder of it: {write_command('restore', str(path), 'NEW_FOLDER')}"
     )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from engine.cli.command_lines import write_command
 from engine.cli.running import RunningEngine
 from engine.config import SecurityConfig
 from engine.errors import DeadlineExceededError, TrellisError, UnavailableError
@@ -62,12 +63,12 @@ def open_service(
         if status.status_code is StatusCode.UNAVAILABLE:
             raise UnavailableError(
                 f"the engine at {where} is not available: {status.status_message}; "
-                "how it is: python main.py status"
+                f"how it is: {write_command('status')}"
             ) from error
         if status.status_code is StatusCode.DEADLINE_EXCEEDED:
             raise DeadlineExceededError(
                 f"the engine at {where} has not answered within {timeout_s:g} s; "
-                "see its log, or: python main.py status"
+                f"see its log, or: {write_command('status')}"
             ) from error
         raise CallRefusedError(status.status_message or status.status_code.name) from error
 

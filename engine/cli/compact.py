@@ -1,10 +1,9 @@
 """`compact`: the data file of a stopped engine, without the room of what was deleted."""
 
-import json
-
 import click
 
 from engine.cli.byte_progress import show_bytes
+from engine.cli.json_output import print_json
 from engine.cli.options import CommonOptions, common_options
 from engine.config import EngineConfig
 from engine.store.restoring import DATA_FILE
@@ -36,7 +35,7 @@ def compact(options: CommonOptions, /, *, as_json: bool) -> None:
             "after_bytes": done.after_bytes,
             "rows": done.rows,
         }
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     click.echo(
         f"{settings.path}: {done.rows:,} rows in {done.after_bytes:,} bytes, "

@@ -6,6 +6,7 @@ from typing import Any, Final
 import click
 
 from engine.cli.client import open_service
+from engine.cli.command_lines import write_command
 from engine.cli.examples import examples
 from engine.cli.json_output import print_json
 from engine.cli.known_names import complete_models
@@ -115,7 +116,7 @@ def _list_pages(service: Any, model: str, limit: int) -> list[DriftReport]:
 
 def _print_reports(reports: Sequence[DriftReport]) -> None:
     if not reports:
-        click.echo("no reports; to make one: python main.py drift MODEL --check")
+        click.echo(f"no reports; to make one: {write_command('drift', 'MODEL', '--check')}")
         return
     print_table(
         (

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import click
 
+from engine.cli.command_lines import write_command
 from engine.cli.features import read_value, show_event_time
 from engine.cli.tables import print_table
 from engine.cli.times import show_time
@@ -90,11 +91,11 @@ def _judge(found: ExplainPredictionResponse) -> str:
         same = len(names.get(FEATURE_COMPARISON_EQUAL, ()))
         lines.append(f"not all checked: {same} of {len(found.features)} values are the same")
     if FEATURE_COMPARISON_EVENTS_MOVED in names:
-        key = found.prediction.entity_key
+        events = write_command("history", "events", "--user", str(found.prediction.entity_key))
         lines.append(
             f"not rebuilt: {', '.join(names[FEATURE_COMPARISON_EVENTS_MOVED])}; events before "
-            f"{show_time(found.events_moved_before)} have been moved to archives: "
-            f"`main.py history events --user {key}` reads them"
+            f"{show_time(found.events_moved_before)} have been moved to archives; to read them: "
+            f"{events}"
         )
     if FEATURE_COMPARISON_UNDEFINED in names:
         lines.append(

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from engine.cli.json_output import print_json, write_json_line
 from engine.cli.tables import print_table
 from engine.cli.times import show_time
 from proto.trellis.v1.history_pb2 import (
@@ -52,7 +53,7 @@ def print_rows(replies: Iterable[ReadHistoryResponse], most: int) -> None:
 def print_json_lines(replies: Iterable[ReadHistoryResponse]) -> None:
     """Print a JSON object a line for each row, as they come."""
     for reply in replies:
-        lines = (json.dumps(describe_row(row)) for row in rows_of(reply))
+        lines = (write_json_line(describe_row(row)) for row in rows_of(reply))
         text = "\n".join(lines)
         if text:
             click.echo(text)
@@ -61,7 +62,7 @@ def print_json_lines(replies: Iterable[ReadHistoryResponse]) -> None:
 def print_archives(archives: Sequence[Archive], as_json: bool) -> None:
     """Print archives as a table or as a JSON array."""
     if as_json:
-        click.echo(json.dumps([_describe_archive(archive) for archive in archives], indent=2))
+        print_json([_describe_archive(archive) for archive in archives])
         return
     if not archives:
         click.echo("no archives")

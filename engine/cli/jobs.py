@@ -1,6 +1,5 @@
 """`jobs`: what was accepted, where it stands, what came of it."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -9,6 +8,7 @@ from typing import Any, Final
 import click
 
 from engine.cli.client import open_service
+from engine.cli.command_lines import write_command
 from engine.cli.examples import examples
 from engine.cli.job_submission import read_submission, show_submitted, submission_options
 from engine.cli.job_text import (
@@ -21,7 +21,7 @@ from engine.cli.job_text import (
     read_state,
     show_change,
 )
-from engine.cli.json_output import print_json
+from engine.cli.json_output import print_json, write_json_line
 from engine.cli.known_names import complete_job_types, complete_jobs_or_types, complete_pools
 from engine.cli.options import CommonOptions, common_options, given
 from engine.cli.running import find_engine
@@ -167,9 +167,8 @@ def watch_job(service: Any, job_id: str, show: Callable[[Job], str] | None) -> J
     try:
         return _show_until_ended(service, job_id, show)
     except KeyboardInterrupt:
-        click.echo(
-            f"\nthe job goes on; to watch it again: python main.py jobs watch {job_id}", err=True
-        )
+        again = write_command("jobs", "watch", job_id)
+        click.echo(f"\nthe job goes on; to watch it again: {again}", err=True)
         raise
 
 
@@ -189,8 +188,8 @@ def _show_until_ended(service: Any, job_id: str, show: Callable[[Job], str] | No
                 shown = line
         else:
             raise UnavailableError(
-                "the engine stopped watching the job; go on with: python main.py jobs watch "
-                f"{job_id}"
+                "the engine stopped watching the job; go on with: "
+                f"{write_command('jobs', 'watch', job_id)}"
             )
     if line != shown:
         _tell(line)
@@ -228,7 +227,7 @@ def _follow(service: Any, job_id: str) -> Iterator[Job]:
 
 
 def _show_json(job: Job) -> str:
-    return json.dumps(describe_job(job))
+    return write_json_line(describe_job(job))
 
 
 def _list_pages(service: Any, request: ListJobsRequest, limit: int) -> list[Job]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from engine.cli.byte_progress import show_bytes
+from engine.cli.command_lines import write_command
 from engine.cli.examples import examples
 from engine.cli.json_output import print_json
 from engine.errors import TrellisError
@@ -42,5 +43,5 @@ def restore(*, backup: Path, folder: Path, as_json: bool) -> None:
     click.echo(
         f"{folder}: commit {restored.commit_seq:,}, {restored.rows:,} rows, "
         f"{restored.files} files, all as they were\n"
-        f"to run an engine on it: python main.py --data {folder}"
+        f"to run an engine on it: {write_command(data_dir=folder)}"
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 
+from engine.cli.command_lines import write_command
 from engine.errors import TrellisError, UnavailableError
 from engine.ready import FILE_NAME, read_ready_file
 
@@ -53,6 +54,6 @@ def find_engine(data_dir: Path) -> RunningEngine:
         ) from error
     if facts is None:
         raise UnavailableError(
-            f"no engine is running on {data_dir}; start it with: python main.py --data {data_dir}"
+            f"no engine is running on {data_dir}; start it with: {write_command(data_dir=data_dir)}"
         )
     return RunningEngine(facts)

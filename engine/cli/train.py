@@ -6,6 +6,7 @@ from typing import Any, Final
 import click
 
 from engine.cli.client import open_service
+from engine.cli.command_lines import write_command
 from engine.cli.examples import examples
 from engine.cli.job_text import describe_job, has_succeeded, show_change, show_state
 from engine.cli.jobs import PORT, watch_job
@@ -82,10 +83,8 @@ def _show(version: Model) -> None:
     )
     print_metrics(trained)
     if _CHAMPION not in aliases:
-        click.echo(
-            f"\nto have it answer: python main.py models promote {version.model} "
-            f"--version {version.version}"
-        )
+        promote = ("models", "promote", version.model, "--version", str(version.version))
+        click.echo(f"\nto have it answer: {write_command(*promote)}")
 
 
 def _describe(started: RetrainResponse, job: Job, version: Model | None) -> dict[str, Any]:

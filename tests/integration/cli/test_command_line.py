@@ -5,6 +5,8 @@ import os
 import pty
 import re
 import select
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -388,6 +390,24 @@ def test_without_an_engine_commands_say_how_to_start_one(command: str, tmp_path:
         f"error: no engine is running on {tmp_path}; "
         f"start it with: python main.py --data {tmp_path}\n"
     )
+
+
+def test_the_command_that_starts_an_engine_has_the_options_that_were_given(tmp_path: Path) -> None:
+    config = shutil.copytree(ROOT / "configs", tmp_path / "my configs")
+    data = tmp_path / "data"
+    given = ("--config", str(config), "--set", f"paths.data={data}")
+
+    outcome = trellis(*given, "status")
+
+    assert outcome.code == 1
+    words = shlex.split(outcome.err.partition("start it with: ")[2])
+    assert words[:2] == ["python", "main.py"]
+    checked = trellis(*words[2:], "check-config", "--json")
+    assert checked.code == 0, checked.err
+    values = {row["key"]: row["value"] for row in json.loads(checked.out)}
+    assert values["paths.data"] == str(data)
+    (config / "app.yaml").write_text("no: {such: section}\n")
+    assert trellis(*words[2:], "check-config").code == 2, "another configuration was checked"
 
 
 def test_a_broker_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:

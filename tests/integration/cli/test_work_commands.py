@@ -393,7 +393,7 @@ def test_who_interrupts_a_wait_is_told_that_the_job_goes_on(desk: Desk) -> None:
     _, told = watching.communicate(timeout=20)
 
     assert watching.returncode == 130
-    assert f"python main.py jobs watch {job_id}" in told
+    assert f"python main.py --data {desk.engine.data_dir} jobs watch {job_id}" in told
     assert "Traceback" not in told
     assert desk.job(job_id)["state"] == "scheduled"
     assert desk.run("jobs", "cancel", job_id).code == 0

@@ -62,7 +62,7 @@ def test_what_is_on_record_is_shown_beside_what_could_be_rebuilt(
     assert lines[8] == "not all checked: 1 of 3 values are the same"
     assert lines[9] == (
         "not rebuilt: spend, rate; events before 2025-06-15T00:00:00.000000Z have been moved to "
-        "archives: `main.py history events --user 7` reads them"
+        "archives; to read them: python main.py history events --user 7"
     )
     assert "events behind it, the latest first, those not moved:" in lines
 

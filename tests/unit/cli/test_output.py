@@ -1,6 +1,7 @@
 """Tables, times, durations, counters."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import click
 import pytest
 
 from engine.cli.features import read_value
+from engine.cli.json_output import write_json_line
 from engine.cli.options import Duration
 from engine.cli.running import find_engine
 from engine.cli.status import sum_metrics
@@ -88,6 +90,13 @@ def test_values_keep_their_type_and_missing_is_none(feature: FeatureValue, value
 
     assert found == value
     assert type(found) is type(value)
+
+
+def test_a_line_of_json_has_no_number_that_json_does_not_know() -> None:
+    assert write_json_line({"value": 1.5, "text": "é"}) == '{"value": 1.5, "text": "\\u00e9"}'
+    assert write_json_line({"value": math.nan, "of": [math.inf, 1]}) == (
+        '{"value": null, "of": [null, 1]}'
+    )
 
 
 def test_no_engine_says_how_to_start_one(tmp_path: Path) -> None:
