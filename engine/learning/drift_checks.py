@@ -18,6 +18,7 @@ from engine.learning.announcing import show_report
 from engine.learning.drift_records import (
     DRIFTED,
     DriftReport,
+    decides_reports,
     make_report,
     read_new_reports,
     read_reports,
@@ -97,6 +98,7 @@ class DriftChecks:
         self._started_s: dict[str, float] = {}
         self._starting = trio.Lock()
         self._reported = trio.Event()
+        self._decided = trio.Event()
 
     async def load(self) -> None:
         """Read what earlier engines have started, and show what they found last.
@@ -175,6 +177,21 @@ class DriftChecks:
         found = await self.list(report_id=report_id, most=1)
         return found[0] if found else None
 
+    async def find_decided(self, report_id: str, within_s: float) -> DriftReport | None:
+        """Return a report when it is known what becomes of it, or after `within_s` as it is then.
+
+        Returns: None if there is none.
+        Raises: StoreError.
+        """
+        deadline_s = trio.current_time() + within_s
+        while True:
+            decided = self._decided
+            report = await self.find(report_id)
+            if report is None or report.is_decided or trio.current_time() >= deadline_s:
+                return report
+            with trio.move_on_at(deadline_s):
+                await decided.wait()
+
     async def list(
         self, model: str = "", *, before: str = "", report_id: str = "", most: int = 20
     ) -> list[DriftReport]:
@@ -200,6 +217,9 @@ class DriftChecks:
         What is noted of a report afterwards is no news, or each look would cause the next.
         """
         for request in commit.requests:
+            if decides_reports(request.operations):
+                self._decided.set()
+                self._decided = trio.Event()
             for report in read_new_reports(request.operations):
                 if report.verdict == DRIFTED:
                     self._reported.set()

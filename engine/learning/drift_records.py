@@ -1,7 +1,7 @@
 """A report of drift as rows, and back. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -83,6 +83,13 @@ class DriftReport:
     features: tuple[FeatureDrift, ...]
     retrain_job_id: str | None = None
     not_retrained_because: str | None = None
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it is known what becomes of it: a training, or why there is none."""
+        decided = self.retrain_job_id is not None or self.not_retrained_because is not None
+        return decided or self.verdict != DRIFTED
+
     not_compared: Mapping[str, str] = attrs.field(factory=dict)
 
 
@@ -186,6 +193,14 @@ def read_new_reports(operations: Sequence[Operation]) -> list[DriftReport]:
         )
         for row in reports
     ]
+
+
+def decides_reports(operations: Iterable[Operation]) -> bool:
+    """Return whether operations say of a report what becomes of it."""
+    return any(
+        isinstance(one, Upsert) and one.table == REPORTS and "verdict" not in one.columns
+        for one in operations
+    )
 
 
 def row_of_retraining(report_id: str, job_id: str) -> Operation:

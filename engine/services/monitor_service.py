@@ -17,6 +17,8 @@ from proto.trellis.v1.monitor_grpc import MonitorServiceServicer
 _PAGE_DEFAULT = 20
 _PAGE_MAX = 100
 _BEFORE = "before:"
+_DECIDED_WITHIN_S = 10.0
+"""It takes milliseconds, or, when the data file could not be asked, until the second try."""
 
 
 class MonitorService(MonitorServiceServicer):  # type: ignore[misc]  # generated code has no types
@@ -31,7 +33,8 @@ class MonitorService(MonitorServiceServicer):  # type: ignore[misc]  # generated
         """Look for drift and wait for the report. See `monitor.proto`."""
         job_id = await self._checks.start(input_message.model, Cause.CALL, current_request_id())
         ended = await self._wait(job_id)
-        report = await self._checks.find(job_id)
+        # The training that it starts is accepted after it; without, the answer would say: none.
+        report = await self._checks.find_decided(job_id, _DECIDED_WITHIN_S)
         if report is None:
             raise FailedPreconditionError(
                 f"the look for drift has failed ({ended.error_code or ended.state.value.lower()}): "

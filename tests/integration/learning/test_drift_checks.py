@@ -266,6 +266,53 @@ async def test_nobody_looks_uncalled_before_the_window_lies_after_the_rows_of_th
         assert (await loop.claim()).job_type == DETECT_DRIFT
 
 
+async def test_what_a_call_is_answered_to_have_started_is_there(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop, trio.open_nursery() as nursery:
+        await loop.add_events(*EVENTS)
+        await loop.train()
+        service = MonitorService(loop.jobs, loop.checks, loop.trainings)
+        answers: list[pb.DriftReport] = []
+        answered = trio.Event()
+
+        async def call() -> None:
+            answers.append((await service.DetectDrift(pb.DetectDriftRequest(model="buyer"))).report)
+            answered.set()
+
+        nursery.start_soon(call)
+        assert await loop.complete(await loop.claim(), **DRIFTED)
+        # The report is there, and nobody has decided yet what becomes of it.
+        with trio.move_on_after(0.5):
+            await answered.wait()
+        assert answers == []
+        nursery.start_soon(loop.checks.run_follow_up)
+        with trio.fail_after(5):
+            await answered.wait()
+        training = await loop.jobs.get(answers[0].retrain_job_id)
+        assert training.job_type == TRAIN
+        assert await loop.complete(await loop.claim())
+        answered = trio.Event()
+        nursery.start_soon(call)
+        assert await loop.complete(await loop.claim(), **DRIFTED)
+        with trio.fail_after(5):
+            await answered.wait()
+        assert answers[1].retrain_job_id == ""
+        assert answers[1].not_retrained_because.startswith("policy.cool_down")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_report_of_which_nobody_decides_is_returned_as_it_is(tmp_path: Path) -> None:
+    async with open_loop(tmp_path) as loop:
+        await loop.add_events(*EVENTS)
+        await loop.train()
+        report_id = await loop.checks.start("buyer", Cause.CALL)
+        assert await loop.complete(await loop.claim(), **DRIFTED)
+        with trio.fail_after(5):
+            report = await loop.checks.find_decided(report_id, 0.1)
+        assert report is not None
+        assert not report.is_decided
+        assert await loop.checks.find_decided("none", 5.0) is None
+
+
 async def test_a_call_waits_for_its_report(tmp_path: Path) -> None:
     async with open_loop(tmp_path) as loop, trio.open_nursery() as nursery:
         await loop.add_events(*EVENTS)
@@ -275,6 +322,7 @@ async def test_a_call_waits_for_its_report(tmp_path: Path) -> None:
             assert await loop.complete(await loop.claim(), **DRIFTED)
 
         nursery.start_soon(work)
+        nursery.start_soon(loop.checks.run_follow_up)
         service = MonitorService(loop.jobs, loop.checks, loop.trainings)
         report = (await service.DetectDrift(pb.DetectDriftRequest(model="buyer"))).report
         assert (report.model, report.verdict) == ("buyer", pb.DRIFT_VERDICT_DRIFTED)
@@ -284,6 +332,7 @@ async def test_a_call_waits_for_its_report(tmp_path: Path) -> None:
         assert (views.missing_p_value, views.adjusted_missing_p_value) == (0.25, 0.5)
         assert not report.features[1].HasField("missing_p_value")
         assert dict(report.not_compared) == {"buys": "no_reference"}
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_call_whose_job_fails_is_told_why(tmp_path: Path) -> None:
@@ -313,7 +362,6 @@ async def test_reports_are_listed_page_by_page_the_latest_first(tmp_path: Path) 
             made.append(await loop.checks.start("buyer", Cause.CALL))
             assert await loop.complete(await loop.claim())
         service = MonitorService(loop.jobs, loop.checks, loop.trainings)
-        nursery.start_soon(loop.checks.run_follow_up)
         found, token, pages = [], "", 0
         while pages == 0 or token:
             request = pb.ListDriftReportsRequest(model="buyer", page_size=2, page_token=token)
@@ -323,7 +371,6 @@ async def test_reports_are_listed_page_by_page_the_latest_first(tmp_path: Path) 
         assert (found, pages) == (made[::-1], 3)
         other = pb.ListDriftReportsRequest(model="list")
         assert not (await service.ListDriftReports(other)).reports
-        nursery.cancel_scope.cancel()
         with pytest.raises(InvalidArgumentError, match="page_token"):
             await service.ListDriftReports(pb.ListDriftReportsRequest(page_token="x"))
 
