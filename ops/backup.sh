@@ -10,8 +10,7 @@ usage() {
 }
 
 [ $# -ge 1 ] && [ "${1#-}" = "$1" ] || usage
-mkdir -p "$1"
-folder="$(cd "$1" && pwd)"
+folder="$1"
 shift
 keep=""
 if [ "${1:-}" = --keep ]; then
@@ -19,6 +18,8 @@ if [ "${1:-}" = --keep ]; then
     [[ "$keep" =~ ^[1-9][0-9]*$ ]] || usage
     shift 2
 fi
+mkdir -p "$folder"
+folder="$(cd "$folder" && pwd)"
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 python="${PYTHON:-$here/.venv/bin/python}"
@@ -32,6 +33,8 @@ whole=()
 for manifest in "$folder"/trellis-*Z/manifest.json; do
     whole+=("${manifest%/manifest.json}")
 done
+# What backups that were killed have left takes as much room; nobody copies for a day.
+find "$folder" -maxdepth 1 -type d -name '.trellis-*Z.partial-*' -mmin +1440 -exec rm -rf -- {} +
 for ((i = 0; i < ${#whole[@]} - keep; i++)); do
     rm -rf -- "${whole[i]}"
 done

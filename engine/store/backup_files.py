@@ -46,6 +46,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: dict[str, int]
 
 
+class _Format(msgspec.Struct, frozen=True):
+    """What manifests of all formats have in common."""
+
+    format: int
+
+
 @attrs.frozen
 class Draft:
     """A backup that is being made."""
@@ -122,15 +128,21 @@ def read_manifest(backup: Path) -> Manifest:
     """
     path = backup / MANIFEST
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        content = path.read_bytes()
+        # Of another format, the rest may look different.
+        written = msgspec.json.decode(content, type=_Format).format
+        if written != _FORMAT:
+            raise DataLossError(
+                f"{path} has format {written}, this program reads {_FORMAT}; restore it with the "
+                "version of Trellis that made it"
+            )
+        manifest = msgspec.json.decode(content, type=Manifest)
     except OSError as error:
         raise DataLossError(
             f"{backup} is no whole backup: {path.name} cannot be read ({error.strerror})"
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataLossError(f"{path} is no manifest of a backup: {error}") from error
-    if manifest.format != _FORMAT:
-        raise DataLossError(f"{path} has format {manifest.format}; this program reads {_FORMAT}")
     for file in manifest.files:
         parts = Path(file.path).parts
         if not parts or Path(file.path).is_absolute() or ".." in parts:

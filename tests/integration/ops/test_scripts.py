@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,24 @@ def test_backup_keeps_the_newest_and_what_is_not_its_own(tmp_path: Path, backing
     assert len(kept) == 4
 
 
+def test_what_killed_backups_left_is_removed_after_a_day(tmp_path: Path, backing_up: str) -> None:
+    folder = tmp_path / "backups"
+    left = folder / ".trellis-20250101T000000Z.partial-abc"
+    under_way = folder / ".trellis-20250102T000000Z.partial-def"
+    for path in (left, under_way):
+        path.mkdir(parents=True)
+        (path / "trellis.duckdb").touch()
+    two_days_ago_s = time.time() - 2 * 86_400
+    os.utime(left, (two_days_ago_s, two_days_ago_s))
+    assert run("backup.sh", folder, python=backing_up).returncode == 0
+    assert left.is_dir(), "nothing is removed unless asked for"
+    for path in folder.glob("trellis-*"):
+        shutil.rmtree(path)  # of the same second, perhaps
+    assert run("backup.sh", folder, "--keep", "3", python=backing_up).returncode == 0
+    assert not left.exists()
+    assert under_way.is_dir()
+
+
 def test_failed_backup_removes_no_older_one(tmp_path: Path, backing_up: str) -> None:
     folder = tmp_path / "backups"
     old = folder / "trellis-20250101T000000Z"
@@ -87,6 +106,7 @@ def test_backup_says_how_it_is_used(
     done = run("backup.sh", *placed, python=backing_up)
     assert done.returncode == 2
     assert "Usage: bash ops/backup.sh FOLDER" in done.stderr
+    assert not (tmp_path / "folder").exists()
 
 
 def test_restore_refuses_what_is_no_backup(tmp_path: Path) -> None:

@@ -113,6 +113,12 @@ def test_manifest_that_cannot_be_meant_is_refused(backup: Path, old: bytes, new:
         read_manifest(backup)
 
 
+def test_manifest_of_another_format_is_told_from_a_damaged_one(backup: Path) -> None:
+    (backup / MANIFEST).write_text('{"format": 2, "created_by": "1.0", "pieces": []}')
+    with pytest.raises(DataLossError, match="has format 2, this program reads 1"):
+        read_manifest(backup)
+
+
 def test_folder_without_a_manifest_is_no_backup(backup: Path) -> None:
     (backup / MANIFEST).unlink()
     with pytest.raises(DataLossError, match="no whole backup"):
