@@ -1,6 +1,6 @@
 """HTTP/2 frames on the wire (RFC 9113, sections 4, 6 and 7): constants and serialising.
 
-Parsing is in `protocol`, by hand and from one buffer, because it is the hottest code of a server.
+Parsing is in `frame_reader`, by hand and from one buffer: it is the hottest code of a server.
 """
 
 import enum
@@ -39,6 +39,7 @@ MAX_STREAM_ID: Final = 2**31 - 1
 DEFAULT_WINDOW_BYTES: Final = 65_535
 DEFAULT_MAX_FRAME_BYTES: Final = 16_384
 LARGEST_MAX_FRAME_BYTES: Final = 2**24 - 1
+DEFAULT_HEADER_TABLE_BYTES: Final = 4_096
 
 
 class ErrorCode(enum.IntEnum):

@@ -20,6 +20,8 @@ from hpack.exceptions import HPACKDecodingError
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
+from engine.rpc.http2.frames import DEFAULT_HEADER_TABLE_BYTES
+
 Field = tuple[bytes, bytes]
 T = TypeVar("T")
 
@@ -28,7 +30,6 @@ _STATIC_INDEX: Final = {field: index for index, field in reversed(list(enumerate
 _STATIC_NAME_INDEX: Final = {
     name: index for index, (name, _) in reversed(list(enumerate(_STATIC, 1)))
 }
-_DEFAULT_TABLE_BYTES: Final = 4096
 _ENTRY_OVERHEAD_BYTES: Final = 32  # RFC 7541, section 4.1
 
 # What one connection remembers. Blocks are some hundred bytes, methods some dozen.
@@ -91,7 +92,7 @@ class HeaderDecoder(Generic[T]):
         self._max_list_bytes = max_header_list_bytes
         self._dynamic: deque[Field] = deque()
         self._dynamic_bytes = 0
-        self._max_dynamic_bytes = _DEFAULT_TABLE_BYTES
+        self._max_dynamic_bytes = DEFAULT_HEADER_TABLE_BYTES
         self._memo: dict[bytes, T] = {}
 
     def decode(self, block: bytes) -> T:
@@ -173,7 +174,7 @@ class HeaderDecoder(Generic[T]):
         self._evict()
 
     def _resize(self, size: int) -> None:
-        if size > _DEFAULT_TABLE_BYTES:
+        if size > DEFAULT_HEADER_TABLE_BYTES:
             raise HeaderBlockError("the table's size is over our setting")
         self._max_dynamic_bytes = size
         self._evict()

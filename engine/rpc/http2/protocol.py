@@ -33,6 +33,7 @@ from engine.rpc.http2.header_blocks import (
 )
 from engine.rpc.http2.limits import Http2Limits, RateLimit
 from engine.rpc.http2.output import Output
+from engine.rpc.http2.settings import pack_preface, read_settings
 from engine.rpc.http2.streams import Stream
 
 # How many ended streams are remembered, to tell late frames of theirs from misuse.
@@ -86,7 +87,7 @@ class Http2Protocol(Generic[H]):
         self._window_updates = RateLimit(limits.max_window_updates_per_s)
         self._ignored_frames = RateLimit(limits.max_ignored_frames_per_s)
 
-        self._send_preface()
+        self._output.write(pack_preface(limits, client=client))
 
     # What the owner asks and tells.
 
@@ -306,7 +307,7 @@ class Http2Protocol(Generic[H]):
             return
         if stream.content_length is not None or not stream.head_received:
             stream.body_bytes += len(payload)
-            if not stream.head_received or self._breaks_content_length(stream, ended=ended):
+            if not stream.head_received or stream.breaks_content_length(ended=ended):
                 self.credit_connection(len(payload))
                 self._fail_stream(stream_id, ErrorCode.PROTOCOL_ERROR)
                 return
@@ -320,13 +321,6 @@ class Http2Protocol(Generic[H]):
         if stream_id in self._reset_ids or stream_id > self._last_accepted_stream_id:
             return  # it was on its way when we reset the stream
         self._fail_stream(stream_id, ErrorCode.STREAM_CLOSED)
-
-    @staticmethod
-    def _breaks_content_length(stream: Stream, *, ended: bool) -> bool:
-        announced = stream.content_length
-        if announced is None:
-            return False
-        return stream.body_bytes > announced or (ended and stream.body_bytes != announced)
 
     def _on_headers(self, flags: int, stream_id: int, block: bytes) -> None:
         """Take a whole header block; the reader has put it together."""
@@ -362,12 +356,12 @@ class Http2Protocol(Generic[H]):
             return (
                 head.trailing_fault is not None
                 or not ends_stream
-                or self._breaks_content_length(stream, ended=True)
+                or stream.breaks_content_length(ended=True)
             )
         if not stream.head_received and not head.informational:
             stream.content_length = head.content_length
         return head.opening_fault is not None or (
-            ends_stream and (head.informational or self._breaks_content_length(stream, ended=True))
+            ends_stream and (head.informational or stream.breaks_content_length(ended=True))
         )
 
     def _admit_stream(self, stream_id: int) -> Stream | None:
@@ -426,12 +420,11 @@ class Http2Protocol(Generic[H]):
             self._limit(self._settings, "too many SETTINGS acks")
             self._settings_acknowledged = True
             return
-        if len(payload) % 6:
-            raise BrokenRuleError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS has a wrong size")
+        settings = read_settings(payload, from_client=not self._client)
         self._limit(self._settings, "too many SETTINGS")
         # The acknowledgement goes first: data that a wider window lets out must come after it.
         self._output.write(frames.SETTINGS_ACK)
-        for setting, value in frames.unpack_settings(payload):
+        for setting, value in settings:
             self._apply_setting(setting, value)
         self._settings_received = True
         self._events.append(PeerSettingsChanged())
@@ -439,23 +432,16 @@ class Http2Protocol(Generic[H]):
     def _apply_setting(self, setting: int, value: int) -> None:
         if setting == Setting.HEADER_TABLE_SIZE:
             # Our blocks leave the table alone; only its shrinking must be acknowledged in one.
-            if value < 4096:
+            if value < frames.DEFAULT_HEADER_TABLE_BYTES:
                 self._output.shrink_table()
-        elif setting == Setting.ENABLE_PUSH:
-            if value > 1 or (self._client and value):
-                raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH is invalid")
         elif setting == Setting.MAX_CONCURRENT_STREAMS:
             self.peer_max_streams = value
         elif setting == Setting.INITIAL_WINDOW_SIZE:
             self._change_initial_window(value)
         elif setting == Setting.MAX_FRAME_SIZE:
-            if not frames.DEFAULT_MAX_FRAME_BYTES <= value <= frames.LARGEST_MAX_FRAME_BYTES:
-                raise BrokenRuleError(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE is invalid")
             self._output.max_frame_bytes = value
 
     def _change_initial_window(self, value: int) -> None:
-        if value > frames.MAX_WINDOW:
-            raise BrokenRuleError(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE is invalid")
         change = value - self._peer_initial_window
         self._peer_initial_window = value
         for stream in list(self._streams.values()):
@@ -550,21 +536,3 @@ class Http2Protocol(Generic[H]):
     def _forget(self, stream: Stream) -> None:
         if self._streams.pop(stream.id, None) is not None:
             self._ended_ids.append(stream.id)
-
-    def _send_preface(self) -> None:
-        limits = self._limits
-        if self._client:
-            self._output.write(frames.CLIENT_PREFACE)
-        settings = {
-            Setting.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
-            Setting.MAX_FRAME_SIZE: limits.max_frame_bytes,
-            Setting.MAX_HEADER_LIST_SIZE: limits.max_header_list_bytes,
-        }
-        if self._client:
-            settings[Setting.ENABLE_PUSH] = 0
-        else:
-            settings[Setting.MAX_CONCURRENT_STREAMS] = limits.max_concurrent_streams
-        self._output.write(frames.pack_settings(settings))
-        extra = limits.connection_window_bytes - frames.DEFAULT_WINDOW_BYTES
-        if extra:
-            self._output.write(frames.pack_window_update(0, extra))

@@ -39,3 +39,10 @@ class Stream:
         self.end_queued = False
         self.trailers: bytes | None = None
         """The header block to send once the queue is empty."""
+
+    def breaks_content_length(self, *, ended: bool) -> bool:
+        """Return whether the body is longer than announced or, once ended, shorter."""
+        announced = self.content_length
+        if announced is None:
+            return False
+        return self.body_bytes > announced or (ended and self.body_bytes != announced)
