@@ -119,8 +119,7 @@ class Zygote:
         pending = self._pending[number] = _Pending()
         try:
             self._send({"op": "spawn", "id": number, "spec": spec}, descriptors)
-            with trio.move_on_after(_SPAWN_S):
-                await pending.answered.wait()
+            await self._wait_answer(pending)
         except OSError as error:
             raise StartFailedError(f"the zygote takes no requests: {error.strerror}") from error
         except trio.Cancelled:
@@ -134,6 +133,17 @@ class Zygote:
         if pending.forked is None:
             raise StartFailedError(f"no worker was forked: {pending.problem}")
         return pending.forked
+
+    async def _wait_answer(self, pending: _Pending) -> None:
+        """Return once it has answered, or has said nothing to anybody for too long."""
+        asked_at = trio.current_time()
+        while not pending.answered.is_set():
+            # It forks for one after the other: while others hear of it, it will come to this one.
+            give_up_at = max(asked_at, self._heard_at) + _SPAWN_S
+            if trio.current_time() >= give_up_at:
+                return
+            with trio.move_on_at(give_up_at):
+                await pending.answered.wait()
 
     def drain(self) -> bool:
         """Take all messages that have come; return whether more can come."""

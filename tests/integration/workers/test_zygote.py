@@ -112,6 +112,33 @@ async def test_spawn_by_a_stopped_zygote_fails_in_time(tmp_path, monkeypatch):
         await (await _spawn_in_the_end(host)).kill()
 
 
+async def test_zygote_that_forks_for_many_one_after_the_other_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(zygote_client, "_SPAWN_S", 1.5)
+    workers = []
+    async with open_test_host(tmp_path) as host:
+        zygote = zygote_of(await spawn(host, "sleep"))
+
+        async def fork(place):
+            title = f"trellis worker {place} test"
+            workers.append(await host.spawn(SpawnSpec(f"many-{place}", "slot-1", "sleep", title)))
+
+        asked_at = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for place in range(40):
+                nursery.start_soon(fork, place)
+            # As on a machine with much to do: it gets the processor for a fork or two at a time.
+            while trio.current_time() < asked_at + 2.0:
+                os.kill(zygote, signal.SIGSTOP)
+                await trio.sleep(0.5)
+                before = len(workers)
+                os.kill(zygote, signal.SIGCONT)
+                await until(lambda before=before: len(workers) > before or len(workers) == 40)
+        assert len(workers) == 40
+        assert is_alive(zygote)
+        for worker in workers:
+            await worker.kill()
+
+
 async def test_missing_import_is_told_and_does_not_keep_workers_from_starting(tmp_path, caplog):
     async with open_test_host(tmp_path, preload=("no_such_module",)) as host:
         assert (await (await spawn(host, "return:0")).wait()).code == 0
