@@ -55,14 +55,18 @@ run() {
     fi
 }
 
-# The last uncommented value of a key in an env file; nothing if there is none.
+# The last uncommented value of a key in an env file, as Docker takes it: without blanks and quotes
+# around it. Nothing if there is none.
 value_of() {
-    sed -n "s/^[[:space:]]*$2=//p" "$1" | tail -n 1
+    [ ! -r "$1" ] ||
+        sed -n "s/^[[:space:]]*$2=[[:space:]]*//p" "$1" | tail -n 1 |
+        sed -e 's/[[:space:]]*$//' -e "s/^\([\"']\)\(.*\)\1\$/\2/"
 }
 
 check_environment() {
     local file problems=()
     for file in configs/*.env configs/containers/*.env; do
+        [ -e "$file" ] || continue
         while IFS= read -r line; do
             # The line is not shown: it may hold what is secret.
             problems+=("$file: line ${line%%:*} is not KEY=VALUE")

@@ -157,6 +157,8 @@ def test_dry_run_needs_no_docker(project: Project) -> None:
     ("file", "text", "told"),
     [
         ("containers/grafana.env", "#GF_SECURITY_ADMIN_PASSWORD=x\n", "set GF_SECURITY_ADMIN_PASS"),
+        ("containers/grafana.env", 'GF_SECURITY_ADMIN_PASSWORD=""\n', "set GF_SECURITY_ADMIN_PASS"),
+        ("containers/grafana.env", "GF_SECURITY_ADMIN_PASSWORD=  \n", "set GF_SECURITY_ADMIN_PASS"),
         ("redis.env", "REDIS_URL=redis://x\nhunter2 secret\n", "redis.env: line 2 is not KEY=VA"),
     ],
 )
@@ -169,6 +171,17 @@ def test_environment_that_cannot_work_stops_it_before_anything(
     assert told in done.stderr
     assert "hunter2" not in done.stderr
     assert project.asked() == []
+
+
+def test_files_that_are_missing_are_told_by_what_they_lack_alone(project: Project) -> None:
+    for name in ("grafana.env", "engine.env"):
+        (project.folder / "configs/containers" / name).unlink()
+    done = project.rebuild("--engine")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "rebuild.sh: configs/containers/grafana.env: set GF_SECURITY_ADMIN_PASSWORD",
+        "rebuild.sh: configs/containers/engine.env: set TRELLIS_SECURITY__AUTH_TOKEN",
+    ]
 
 
 def test_values_that_the_engine_refuses_stop_it_before_anything(project: Project) -> None:
