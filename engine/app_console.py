@@ -11,8 +11,8 @@ from engine.console import Access, Console, build_routes
 from engine.control_token import make_token
 from engine.health import HealthBoard
 from engine.logs import REDACTOR
+from engine.loopback import is_loopback
 from engine.version import VERSION
-from engine.web import is_loopback
 
 TOKEN_FILE: Final = "console-token"  # noqa: S105 - the name of a file
 

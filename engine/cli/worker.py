@@ -1,6 +1,5 @@
 """`worker`: this machine's workers for an engine on another one."""
 
-import ipaddress
 import logging
 import os
 import re
@@ -20,6 +19,7 @@ from engine.config.mismatch import MismatchError
 from engine.config.secret_kinds import SecretToken
 from engine.errors import InvalidArgumentError, TrellisError
 from engine.logs import configure_logging
+from engine.loopback import is_loopback
 from engine.rpc.tls import open_pinned_tls, read_certificates
 from engine.tracing import read_trace_settings, require_library
 from engine.workers.agent_folder import open_agent_folder
@@ -164,14 +164,6 @@ def _read_text(file: Path) -> str:
 
 def _unreadable(file: Path | None, reason: str | None) -> TrellisError:
     return TrellisError(f"{file} cannot be read: {reason}")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether what is sent there stays on this machine; of names, one is known to."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def _run(settings: AgentSettings) -> None:

@@ -1,6 +1,5 @@
 """What settings must hold together; each alone has been checked by its kind."""
 
-import ipaddress
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -11,17 +10,13 @@ from engine.config.pem import explain_certificates, explain_private_key
 from engine.config.secrets import Secret
 from engine.config.sections import AppSettings
 from engine.config.worker_rules import WORKER_RULES
+from engine.loopback import is_loopback
 
 
 def find_broken_rules(settings: AppSettings) -> Iterator[Finding]:
     """Yield every rule that the effective settings break."""
     for rule in _RULES:
         yield from rule(settings)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a server bound to `host`."""
-    return ipaddress.ip_address(host).is_loopback
 
 
 def _ports_differ(settings: AppSettings) -> Iterator[Finding]:

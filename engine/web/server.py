@@ -16,8 +16,9 @@ from starlette.routing import BaseRoute, Route
 
 from engine.errors import AddressInUseError
 from engine.health import HealthBoard
+from engine.loopback import is_loopback
 from engine.web.client_stream import ClientStream
-from engine.web.guard import Guard, is_loopback
+from engine.web.guard import Guard
 from engine.web.routes import build_app
 
 _BACKLOG: Final = 128

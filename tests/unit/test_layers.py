@@ -15,6 +15,7 @@ LAYERS = [
         "health",
         "logs",
         "loop_lag",
+        "loopback",
         "own_process",
         "private_files",
         "ready",
