@@ -49,12 +49,20 @@ class LastStack(msgspec.Struct, frozen=True):
 def show_workers(
     views: Iterable[WorkerView], find_job: Callable[[str], JobInHand | None]
 ) -> tuple[Worker, ...]:
-    """Return the slots with what each worker has in hand.
+    """Return the slots with what each worker has in hand, as people count: any-2 before any-10.
 
     Args:
       find_job: returns a running job by its id, None if it has just ended.
     """
-    return tuple(_show(view, find_job(view.job_id) if view.job_id else None) for view in views)
+    return tuple(
+        _show(view, find_job(view.job_id) if view.job_id else None)
+        for view in sorted(views, key=_place)
+    )
+
+
+def _place(view: WorkerView) -> tuple[str, int, str]:
+    name, _, number = view.slot.rpartition("-")
+    return name, int(number) if number.isdecimal() else 0, view.slot
 
 
 def find_stack(views: Iterable[WorkerView], slot: str) -> LastStack:

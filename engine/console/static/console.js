@@ -75,13 +75,14 @@ function waiting() {
     : empty("Connecting to the engine …", "");
 }
 
-// What is read aloud is the engine's state in a sentence, when it becomes another one.
+// What is read aloud is the engine's state in a sentence, when it becomes another one; not each
+// time that a number in it is another one.
 function speak() {
   if (!live.pulse) return;
-  const { title } = summary(live.pulse, askEnds().data ?? []);
-  const text = title.replace(/ (\d.* ago|just now)$/, "");
-  if (text === spoken) return;
-  spoken = text;
+  const text = summary(live.pulse, askEnds().data ?? []).title.replace(/(, the last)? (\d+ s ago|just now)$/, "");
+  const gist = text.replace(/(?<![-\w])\d[\d,]*/g, "");
+  if (gist === spoken) return;
+  spoken = gist;
   render(document.getElementById("spoken"), [text]);
 }
 

@@ -19,6 +19,7 @@ export function number(value) {
 /** A duration in seconds. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
+  if (seconds === 0) return "0 s";
   if (seconds < 0.001) return `${brief.format(seconds * 1e6)} µs`;
   if (seconds < 1) return `${brief.format(seconds * 1e3)} ms`;
   if (seconds < 120) return `${seconds < 10 ? brief.format(seconds) : whole.format(seconds)} s`;

@@ -4,11 +4,12 @@ import { h } from "./dom.js";
 import { ago, bytes, count, duration, number, rate } from "./format.js";
 import { live } from "./live.js";
 import { badge, empty, jobAddress, panel, shape, sparkline, table, time } from "./parts.js";
-import { RECENT_US, askEnds, findLoss, isGivenUp, replacements, tellEnd } from "./story.js";
+import { RECENT_US, askEnds, findLoss, findLost, isGivenUp, replacements, tellEnd } from "./story.js";
 import { workers } from "./workers.js";
 
 const MOST_LEAVES = 16;
 const MOST_NAMES = 3;
+const MANNED = new Set(["idle", "running", "leaving"]);
 
 export function overview() {
   const pulse = live.pulse;
@@ -32,7 +33,7 @@ export function summary(pulse, ends) {
   const [parts, slots] = [weak.filter((one) => !isSlot(pulse, one)), weak.filter((one) => isSlot(pulse, one))];
   const last = findLoss(ends);
   if (parts.length) return { state: "warn", title: `Working, but look at ${names(parts)}`, text: [details(parts), last && `${ago(last.ended_at_us, pulse.at_us)}: ${tellEnd(last)}`].filter(Boolean).join(" · ") };
-  if (last) return { ...tellLoss(last, pulse), text: tellEnd(last), job_id: last.job_id };
+  if (last) return { ...tellLoss(last, pulse), job_id: last.job_id };
   const back = pulse.outages.find((one) => one.until_us && pulse.at_us - one.until_us < RECENT_US);
   if (back) return { state: "ok", title: `${partOf(pulse, back)} was away and is back ${ago(back.until_us, pulse.at_us)}`, text: `It did not work for ${tellLength(back)}: ${back.detail}. ${tellWork(pulse)}` };
   if (slots.length) return { state: "warn", title: `Working, without ${names(slots)}`, text: details(slots) };
@@ -40,9 +41,14 @@ export function summary(pulse, ends) {
 }
 
 function tellLoss(last, pulse) {
-  if (isGivenUp(last)) return { state: "warn", title: `A job was given up ${ago(last.ended_at_us, pulse.at_us)}` };
-  if (last.replaced_at_us) return { state: "ok", title: `A worker was lost and replaced ${ago(last.ended_at_us, pulse.at_us)}` };
-  return { state: "warn", title: "A worker was lost and is being replaced" };
+  const text = tellEnd(last);
+  const when = ago(last.ended_at_us, pulse.at_us);
+  if (isGivenUp(last)) return { state: "warn", title: `A job was given up ${when}`, text };
+  const lost = findLost(pulse.workers);
+  const absent = lost.filter((one) => !MANNED.has(one.state)).length;
+  if (lost.length > 1) return { state: absent ? "warn" : "ok", title: absent ? `${count(lost.length)} workers were lost, ${count(absent)} of them not yet replaced` : `${count(lost.length)} workers were lost and replaced, the last ${when}`, text: `The latest: ${text}` };
+  if (last.replaced_at_us) return { state: "ok", title: `A worker was lost and replaced ${when}`, text };
+  return { state: "warn", title: "A worker was lost and is being replaced", text };
 }
 
 function tellWork(pulse) {

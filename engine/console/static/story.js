@@ -44,6 +44,9 @@ const isRecent = (one) => live.pulse.at_us - one.ended_at_us < RECENT_US;
 /** The latest end that nobody had planned, if it was a moment ago. */
 export const findLoss = (ends) => ends.find((one) => !PLANNED.has(one.cause) && isRecent(one));
 
+/** The slots whose worker was lost a moment ago; the story has the latest ends alone. */
+export const findLost = (workers) => workers.filter((one) => one.last_end && !PLANNED.has(one.last_end.cause) && isRecent(one.last_end));
+
 /** Whether the job that a worker had in hand will not be tried again by itself. */
 export const isGivenUp = (one) => one.job_state === "DEAD";
 

@@ -36,7 +36,7 @@ function brief(one, pulse) {
   return h("li", { key: one.slot, "data-slot": one.slot },
     h("details", { ontoggle: toggle },
       h("summary", { class: "brief" }, badge(workerState(one.state), one.slot),
-        h("span", { class: isSilent(one, pulse) ? "bad" : "quiet" }, isSilent(one, pulse) ? tellLease(one, pulse) : one.job ? one.job.job_type : one.state)),
+        h("span", { class: isSilent(one, pulse) ? "bad" : "quiet" }, isSilent(one, pulse) ? `silent, ${one.lease_remaining_s.toFixed(1)} s left` : one.job ? one.job.job_type : one.state)),
       opened.has(one.slot) && body(one, pulse)));
 }
 
