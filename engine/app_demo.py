@@ -3,7 +3,8 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import trio
 
@@ -62,12 +63,7 @@ async def _run_visits(
         while True:
             try:
                 async with open_producer(config.kafka, kafka) as producer:
-
-                    async def send(messages: Any) -> None:
-                        keys = [key for key, _ in messages]
-                        values = [value for _, value in messages]
-                        await producer.send_many(config.kafka.topic, values, keys)
-
+                    send = partial(producer.send_many, config.kafka.topic)
                     await run_generator(settings, send)
                     return
             except* BackendUnavailableError as errors:

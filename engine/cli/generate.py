@@ -2,7 +2,6 @@
 
 import signal
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +17,8 @@ from engine.cli.examples import examples
 from engine.cli.options import CommonOptions, Duration, common_options, given, traffic_options
 from engine.cli.running import find_engine
 from engine.config import KafkaConfig
-from engine.generator import GeneratorSettings, GeneratorStats, Send, run_generator
-from engine.intake.kafka import Producer, open_bridge, open_producer, prepare_topics
+from engine.generator import GeneratorSettings, GeneratorStats, run_generator
+from engine.intake.kafka import open_bridge, open_producer, prepare_topics
 
 _PROGRESS_INTERVAL_S: Final = 0.2
 
@@ -106,19 +105,11 @@ async def _generate(
             await prepare_topics(kafka, target, {kafka.topic: kafka.partitions})
             async with open_producer(kafka, target) as producer:
                 nursery.start_soon(_show_progress, settings, stats)
-                await run_generator(settings, _sender(producer, kafka.topic), stats=stats)
+                send = partial(producer.send_many, kafka.topic)
+                await run_generator(settings, send, stats=stats)
         nursery.cancel_scope.cancel()
         return True
     return False
-
-
-def _sender(producer: Producer, topic: str) -> Send:
-    async def send(messages: Sequence[tuple[bytes, bytes]]) -> None:
-        await producer.send_many(
-            topic, [value for _, value in messages], [key for key, _ in messages]
-        )
-
-    return send
 
 
 async def _cancel_on_signal(

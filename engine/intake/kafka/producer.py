@@ -47,19 +47,17 @@ class Producer:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    async def send_many(
-        self, topic: str, values: Sequence[bytes], keys: Sequence[bytes] | None = None
-    ) -> None:
+    async def send_many(self, topic: str, messages: Sequence[tuple[bytes | None, bytes]]) -> None:
         """Send many messages, batched by partition; fast.
 
         Args:
-          keys: one a message; messages of one key go to one partition, in order. Without keys the
-            messages are spread evenly.
+          messages: keys and values. Messages of one key go to one partition, in order; those
+            without are spread evenly.
         Raises:
           BackendUnavailableError: some may have been sent, some not.
           MessageRefusedError: a message is too large for the broker.
         """
-        await call(self._aio_send_many, topic, values, keys, timeout_s=_SEND_TIMEOUT_S)
+        await call(self._aio_send_many, topic, messages, timeout_s=_SEND_TIMEOUT_S)
 
     async def send_each(self, topic: str, records: Sequence[KafkaRecord]) -> list[bool]:
         """Send records with their headers.
@@ -71,18 +69,17 @@ class Producer:
         return await call(self._aio_send_each, topic, records, timeout_s=_SEND_TIMEOUT_S)
 
     async def _aio_send_many(
-        self, topic: str, values: Sequence[bytes], keys: Sequence[bytes] | None
+        self, topic: str, messages: Sequence[tuple[bytes | None, bytes]]
     ) -> None:
         partitions = sorted(await aio_ask(self._client.partitions_for(topic)))
-        shares: list[list[int]] = [[] for _ in partitions]
-        for index in range(len(values)):
-            spread_by = index if keys is None else zlib.crc32(keys[index])
-            shares[spread_by % len(partitions)].append(index)
+        shares: list[list[tuple[bytes | None, bytes]]] = [[] for _ in partitions]
+        for index, (key, value) in enumerate(messages):
+            spread_by = index if key is None else zlib.crc32(key)
+            shares[spread_by % len(partitions)].append((key, value))
         sent: list[Any] = []
         try:
             for partition, share in zip(partitions, shares, strict=True):
-                messages = [(None if keys is None else keys[i], values[i]) for i in share]
-                for batch in self._fill_batches(messages):
+                for batch in self._fill_batches(share):
                     sending = self._client.send_batch(batch, topic, partition=partition)
                     sent.append(await aio_ask(sending))
         finally:

@@ -17,8 +17,8 @@ async def test_messages_of_one_key_stay_in_order_in_one_partition(
     async with open_bridge():
         await prepare_topics(config, broker, {config.topic: 1})
         async with open_producer(config, broker) as producer:
-            await producer.send_many(config.topic, values[:2_500], [b"k"] * 2_500)
-            await producer.send_many(config.topic, values[2_500:], [b"k"] * 2_500)
+            await producer.send_many(config.topic, [(b"k", value) for value in values[:2_500]])
+            await producer.send_many(config.topic, [(b"k", value) for value in values[2_500:]])
     records = await read_topic(broker, config.topic, len(values))
     assert [record.value for record in records] == values
     assert {record.key for record in records} == {b"k"}
@@ -30,7 +30,7 @@ async def test_messages_without_keys_are_spread_evenly(
     async with open_bridge():
         await prepare_topics(config, embedded_broker, {config.topic: 4})
         async with open_producer(config, embedded_broker) as producer:
-            await producer.send_many(config.topic, [b"x"] * 400)
+            await producer.send_many(config.topic, [(None, b"x")] * 400)
     assert len(await read_topic(embedded_broker, config.topic, 100)) == 100
 
 
@@ -41,7 +41,7 @@ async def test_large_messages_and_none_at_all_are_sent(
     async with open_bridge():
         await prepare_topics(config, broker, {config.topic: 1})
         async with open_producer(config, broker) as producer:
-            await producer.send_many(config.topic, values)
+            await producer.send_many(config.topic, [(None, value) for value in values])
             await producer.send_many(config.topic, [])
             assert await producer.send_each(config.topic, []) == []
     assert [record.value for record in await read_topic(broker, config.topic, 4)] == values
