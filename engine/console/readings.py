@@ -24,6 +24,8 @@ class Reading:
 
     at_s: float
     events: float
+    refused_messages: float
+    refused_artifacts: float
     lag_messages: float
     jobs: float
     commit: Buckets
@@ -41,6 +43,8 @@ def take_reading(at_s: float) -> Reading:
     return Reading(
         at_s=at_s,
         events=read_sum(metrics.INTAKE_EVENTS),
+        refused_messages=read_sum(metrics.INTAKE_REJECTED),
+        refused_artifacts=read_sum(metrics.ARTIFACTS_REFUSED),
         lag_messages=read_sum(metrics.INTAKE_LAG),
         jobs=read_sum(metrics.JOBS_FINISHED),
         commit=read_buckets(metrics.WRITER_COMMIT_SECONDS),
@@ -85,6 +89,8 @@ def compute_point(before: Reading, after: Reading) -> Point:
     calls = _count(after.get_features) - _count(before.get_features)
     return Point(
         events_per_s=(after.events - before.events) / elapsed_s,
+        refused_per_s=(after.refused_messages - before.refused_messages) / elapsed_s,
+        refused_artifacts=after.refused_artifacts - before.refused_artifacts,
         lag_messages=after.lag_messages,
         commit_p99_s=compute_quantile(before.commit, after.commit, 0.99),
         get_features_p99_s=compute_quantile(before.get_features, after.get_features, 0.99),

@@ -99,6 +99,10 @@ class Point(msgspec.Struct, frozen=True):
     """
 
     events_per_s: float
+    refused_per_s: float
+    """Messages that became dead letters."""
+    refused_artifacts: float
+    """How often a part of a version was not what was registered."""
     lag_messages: float
     commit_p99_s: float | None
     get_features_p99_s: float | None

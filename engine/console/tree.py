@@ -151,7 +151,9 @@ def _describe_worker(worker: Worker) -> str:
     if worker.job is not None:
         return f"{worker.state}: {worker.job.job_type}"
     if worker.starts_in_s:
-        return f"{worker.state}, starts in {worker.starts_in_s:.0f} s"
+        end = worker.last_end
+        why = f": {end.detail or end.cause}" if end is not None else ""
+        return f"{worker.state}, starts in {worker.starts_in_s:.0f} s{why}"
     return worker.state
 
 

@@ -4,15 +4,22 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import grpc
 import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
+from proto.trellis.v1 import features_pb2
 from tests.support.console_browser import Visit, open_browser, visiting
-from tests.support.console_world import ConsoleWorld, console_world
+from tests.support.console_world import MODELS, ConsoleWorld, console_world
+from tests.support.engine_process import EngineProcess
+from tests.support.event_source import EventSource
 from tests.support.remote_world import eventually
+from tests.support.serving_engine import FEATURES
+from tests.support.trained_version import add_versions
 
 PATIENCE_MS = 60_000
 PATIENCE_S = 60.0
@@ -114,3 +121,46 @@ def test_refused_messages_are_counted_by_reason(visit: Visit) -> None:
     reasons = visit.page.locator(".panel-text", has_text="By reason")
     expect(reasons).to_contain_text(re.compile("invalid_json (10,0|9,9)"), timeout=PATIENCE_MS)
     expect(visit.page.locator("td", has_text="trellis.events/").first).to_be_visible()
+
+
+def test_a_flood_of_refused_messages_is_told_with_its_share(
+    world: ConsoleWorld, visit: Visit
+) -> None:
+    ready = world.engine.ready
+    with EventSource(
+        ready["kafka"], ready["topic"], seed=3, events_per_second=300, malformed_rate=0.5
+    ):
+        title = visit.page.locator("h1")
+        expect(title).to_contain_text("messages are refused", timeout=PATIENCE_MS)
+        headline = visit.page.locator(".headline")
+        expect(headline).to_contain_text(re.compile(r"a second, \d+.* % of what comes"))
+        visit.keep_picture("overview-flood")
+
+
+def test_an_artifact_that_is_not_what_was_registered_is_told(
+    browser: Browser, tmp_path: Path
+) -> None:
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    (configs / "app.yaml").write_text("{}")
+    (configs / "features.yaml").write_text(FEATURES)
+    (configs / "models.yaml").write_text(MODELS)
+    add_versions(tmp_path / "data", configs, "buys", change=lambda content: content[:-1] + b"?")
+    with (
+        EngineProcess(tmp_path / "data", config_dir=configs) as engine,
+        grpc.insecure_channel(engine.address("service_b")) as channel,
+        visiting(browser, engine.address("metrics")) as visit,
+    ):
+        visit.go("overview")
+        predict = channel.unary_unary(
+            "/trellis.v1.FeatureService/Predict",
+            request_serializer=features_pb2.PredictRequest.SerializeToString,
+            response_deserializer=features_pb2.PredictResponse.FromString,
+        )
+        with pytest.raises(grpc.RpcError) as refused:
+            predict(features_pb2.PredictRequest(model="buys", entity_key=1), timeout=60)
+        assert refused.value.code() is grpc.StatusCode.DATA_LOSS
+        title = visit.page.locator("h1")
+        expect(title).to_contain_text("artifacts of models are refused", timeout=PATIENCE_MS)
+        expect(visit.page.locator(".headline")).to_contain_text("roll back under Models")
+        visit.keep_picture("overview-artifact")

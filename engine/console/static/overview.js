@@ -9,6 +9,8 @@ import { workers } from "./workers.js";
 
 const MOST_LEAVES = 16;
 const MOST_NAMES = 3;
+const FLOOD_S = 10;
+const LEAST_FLOOD = 1;
 const MANNED = new Set(["idle", "running", "leaving"]);
 
 export function overview() {
@@ -33,11 +35,23 @@ export function summary(pulse, ends) {
   const [parts, slots] = [weak.filter((one) => !isSlot(pulse, one)), weak.filter((one) => isSlot(pulse, one))];
   const last = findLoss(ends);
   if (parts.length) return { state: "warn", title: `Working, but look at ${names(parts)}`, text: [details(parts), last && `${ago(last.ended_at_us, pulse.at_us)}: ${tellEnd(last)}`].filter(Boolean).join(" · ") };
+  const refused = tellRefused(pulse.points);
+  if (refused) return refused;
   if (last) return { ...tellLoss(last, pulse), job_id: last.job_id };
   const back = pulse.outages.find((one) => one.until_us && pulse.at_us - one.until_us < RECENT_US);
   if (back) return { state: "ok", title: `${partOf(pulse, back)} was away and is back ${ago(back.until_us, pulse.at_us)}`, text: `It did not work for ${tellLength(back)}: ${back.detail}. ${tellWork(pulse)}` };
   if (slots.length) return { state: "warn", title: `Working, without ${names(slots)}`, text: details(slots) };
   return { state: "ok", title: "Everything works", text: tellWork(pulse), dead: (pulse.pools ?? []).reduce((sum, one) => sum + one.dead, 0) };
+}
+
+const sum = (values) => values.reduce((total, one) => total + one, 0);
+
+function tellRefused(points) {
+  const artifacts = sum(points.refused_artifacts);
+  if (artifacts) return { state: "warn", title: "Working, but artifacts of models are refused", text: "A part of a version was missing or not what was registered: that version does not answer. The log names it beside “not scored”; roll back under Models, and see Artifact refused in docs/runbook.md." };
+  const [bad, good] = [points.refused_per_s, points.events_per_s].map((values) => sum(values.slice(-FLOOD_S)) / FLOOD_S);
+  if (bad < LEAST_FLOOD || bad < (bad + good) / 10) return null;
+  return { state: "warn", title: "Working, but messages are refused", text: `${rate(bad)} a second, ${number((100 * bad) / (bad + good))} % of what comes. They are kept with the reason, and can be taken in after a fix: see Jobs.` };
 }
 
 function tellLoss(last, pulse) {

@@ -23,6 +23,8 @@ def reading(at_s: float, events: float = 0.0, calls: Buckets = NONE_SEEN) -> Rea
     return Reading(
         at_s=at_s,
         events=events,
+        refused_messages=events / 10,
+        refused_artifacts=events,
         lag_messages=7.0,
         jobs=0.0,
         commit=NONE_SEEN,
@@ -35,6 +37,8 @@ def reading(at_s: float, events: float = 0.0, calls: Buckets = NONE_SEEN) -> Rea
 def test_a_rate_is_what_came_by_the_time_it_took() -> None:
     point = compute_point(reading(10.0, events=100.0), reading(12.0, events=150.0))
     assert point.events_per_s == 25.0
+    assert point.refused_per_s == 2.5
+    assert point.refused_artifacts == 50.0
     assert point.lag_messages == 7.0
 
 

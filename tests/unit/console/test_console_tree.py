@@ -1,6 +1,6 @@
 """What stands within what, and how each part is."""
 
-from engine.console.snapshot import Health, Node, RunningJob, Worker
+from engine.console.snapshot import Health, LastEnd, Node, RunningJob, Worker
 from engine.console.tree import DiskFacts, WriterFacts, build_tree
 from engine.health import PartState
 
@@ -66,10 +66,12 @@ def test_before_there_is_anything_the_engine_is_starting() -> None:
 
 def test_a_parked_slot_shows_on_the_supervisor() -> None:
     parts = {"engine": RUNNING, "workers": UP}
-    slots = [worker("idle"), worker("parked", slot="any-1", pid=None, starts_in_s=29.6)]
+    end = LastEnd("start_failed", "the zygote did not fork within 5 s", False, "", 0)
+    parked = worker("parked", slot="any-1", pid=None, starts_in_s=29.6, last_end=end)
+    slots = [worker("idle"), parked]
     tree = build_tree(parts, WRITER, slots, {}, 0)
     assert find(tree, "supervisor").state is Health.FAILED
-    assert find(tree, "any-1").detail == "parked, starts in 30 s"
+    assert find(tree, "any-1").detail == f"parked, starts in 30 s: {end.detail}"
 
 
 def test_a_busy_worker_says_what_it_does() -> None:
