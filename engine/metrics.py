@@ -160,6 +160,11 @@ DRIFT_SCORE = Gauge(
     "How far a feature was from the training set at the last look.",
     ["model", "feature", "measure"],
 )
+FEATURE_DRIFTED = Gauge(
+    "trellis_feature_drifted",
+    "Whether the last look found that a feature has drifted (1), not by chance, or not (0).",
+    ["model", "feature"],
+)
 MODEL_VERSION = Gauge(
     "trellis_model_version", "The version that an alias of a model points to.", ["model", "alias"]
 )

@@ -1,6 +1,7 @@
 """Small files that are their owner's alone, whatever lies where they go."""
 
 import os
+import pwd
 from pathlib import Path
 
 from engine.errors import FailedPreconditionError
@@ -26,3 +27,29 @@ def write_private(path: Path, text: str) -> None:
         draft.replace(path)
     except OSError as error:
         raise FailedPreconditionError(f"cannot write {path}: {error.strerror}") from error
+
+
+def refuse_as_administrator(folder: Path) -> None:
+    """Keep the administrator from working in a data folder of another user.
+
+    What is made there is its maker's alone, so its owner's engine could never start again.
+
+    Args:
+      folder: need not exist.
+    Raises:
+      FailedPreconditionError: this is the administrator, and `folder` is of somebody else.
+    """
+    try:
+        owner = folder.stat().st_uid
+    except OSError:
+        return  # it is made, or what keeps it from being read is told, when it is needed
+    if os.geteuid() != 0 or owner == 0:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise FailedPreconditionError(
+        f"{folder} belongs to the user {name}, who could not read what root writes there; "
+        f"run this as that user: sudo -u '{name}' ..."
+    )

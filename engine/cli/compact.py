@@ -6,6 +6,7 @@ from engine.cli.byte_progress import show_bytes
 from engine.cli.json_output import print_json
 from engine.cli.options import CommonOptions, common_options
 from engine.config import EngineConfig
+from engine.private_files import refuse_as_administrator
 from engine.store.restoring import DATA_FILE
 from engine.store.settings import StoreSettings
 
@@ -25,6 +26,7 @@ def compact(options: CommonOptions, /, *, as_json: bool) -> None:
     from engine.store.compacting import compact_data_file, count_stored_rows  # noqa: PLC0415
 
     settings = _settings(options.load())
+    refuse_as_administrator(settings.path.parent)
     rows = count_stored_rows(settings)
     with show_bytes("rows", rows) as show:
         done = compact_data_file(settings, show)

@@ -18,6 +18,7 @@ from engine.cli.options import CommonOptions, common_options, given, traffic_opt
 from engine.cli.streams import OutputLostError, discard
 from engine.config import EngineConfig
 from engine.generator import GeneratorSettings
+from engine.private_files import refuse_as_administrator
 from engine.ready import ReadyInfo
 from engine.tracing import TraceSettings, read_trace_settings
 
@@ -53,6 +54,7 @@ def run(options: CommonOptions, /, *, demo: bool, **traffic: Any) -> None:
     wanted = {"users": _DEMO_USERS, **wanted, "give_up_after_s": None}
     settings = GeneratorSettings(**wanted) if demo else None
     config = options.load([check_formulas])
+    refuse_as_administrator(config.paths.data)
     trio.run(partial(_run, config, settings, read_trace_settings(os.environ)))
 
 

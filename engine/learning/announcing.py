@@ -31,6 +31,7 @@ def show_report(report: DriftReport) -> None:
     """Have the gauges of drift say what a report found."""
     metrics.DRIFTED.labels(report.model).set(report.verdict == DRIFTED)
     for feature in report.features:
+        metrics.FEATURE_DRIFTED.labels(report.model, feature.feature).set(feature.drifted)
         scores: Iterable[tuple[str, float | None]] = (
             ("psi", feature.psi),
             ("ks", feature.ks_statistic),

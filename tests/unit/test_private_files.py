@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.private_files import write_private
+from engine.errors import FailedPreconditionError
+from engine.private_files import refuse_as_administrator, write_private
 
 
 @pytest.fixture
@@ -47,3 +48,18 @@ def test_a_file_that_others_may_read_is_replaced_by_one_that_they_may_not(tmp_pa
     assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
     with reader:
         assert reader.read() == "old"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only the administrator can give a folder away")
+@pytest.mark.parametrize(("owner", "name"), [(65534, "nobody"), (54321, "#54321")])
+def test_administrator_is_kept_out_of_a_folder_of_somebody_else(
+    tmp_path: Path, owner: int, name: str
+) -> None:
+    os.chown(tmp_path, owner, -1)
+    with pytest.raises(FailedPreconditionError, match=f"sudo -u '{name}'"):
+        refuse_as_administrator(tmp_path)
+
+
+def test_own_folder_and_one_to_be_made_are_fine(tmp_path: Path) -> None:
+    refuse_as_administrator(tmp_path)
+    refuse_as_administrator(tmp_path / "absent")

@@ -60,9 +60,11 @@ async def test_what_the_last_look_found_is_shown_again_after_a_restart(tmp_path:
         await check(loop, verdict="DRIFTED")
     metrics.DRIFT_SCORE.clear()
     metrics.DRIFTED.clear()
+    metrics.FEATURE_DRIFTED.clear()
     counted = reports_counted("drifted")
     async with open_loop(tmp_path):
         assert metrics.DRIFTED.labels("buyer")._value.get() == 1
+        assert metrics.FEATURE_DRIFTED.labels("buyer", "views")._value.get() == 1
         assert (psi_shown(), reports_counted("drifted")) == (0.5, counted)
 
 
