@@ -1,10 +1,9 @@
 """`trellis.v1.FeatureService`: feature values of entities, now or at a past moment."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from engine.errors import FailedPreconditionError, InvalidArgumentError
-from engine.features.values import FeatureRow
+from engine.features.reads import FeatureReads
 from engine.models import ModelRegistry
 from engine.services.arguments import read_time_us, read_version
 from engine.services.feature_rows import RowEncoder
@@ -26,24 +25,6 @@ from proto.trellis.v1.features_pb2 import (
 _FEATURES_MAX = 256
 _BATCH_KEYS_MAX = 1_000
 _ENCODERS_MAX = 1_024  # a few kilobytes each; beyond that the cache starts again
-
-
-class FeatureReads(Protocol):
-    """What the service needs of the feature store."""
-
-    async def get(
-        self,
-        entity_key: int,
-        names: Sequence[str],
-        as_of_us: int | None = None,
-        commit_seq: int | None = None,
-    ) -> FeatureRow:
-        """Return features of one entity."""
-
-    async def get_many(
-        self, entity_keys: Sequence[int], names: Sequence[str], as_of_us: int | None = None
-    ) -> list[FeatureRow]:
-        """Return features of many entities, in the order of the keys, all at one moment."""
 
 
 class CommitCounter(Protocol):

@@ -11,6 +11,7 @@ from engine import metrics
 from engine.clock import Clock, read_clock_us
 from engine.errors import TrellisError
 from engine.features import FeatureRow
+from engine.features.reads import FeatureReads
 from engine.jobs.job_ids import JobIds
 from engine.models import CHALLENGER, CHAMPION, Model, ModelRegistry, ModelVersion
 from engine.serving.plans import Overrides, Plan, Plans, choose_version, letters_of
@@ -21,24 +22,6 @@ from engine.serving.shadows import Shadows
 
 _NONE: Final[Overrides] = MappingProxyType({})
 _SHADOW_S: Final = 5.0
-
-
-class FeatureReads(Protocol):
-    """What is needed of the feature store."""
-
-    async def get(
-        self,
-        entity_key: int,
-        names: Sequence[str],
-        as_of_us: int | None = None,
-        commit_seq: int | None = None,
-    ) -> FeatureRow:
-        """Return features of one entity."""
-
-    async def get_many(
-        self, entity_keys: Sequence[int], names: Sequence[str], as_of_us: int | None = None
-    ) -> list[FeatureRow]:
-        """Return features of many entities, in the order of the keys, all at one moment."""
 
 
 class Policy(Protocol):
