@@ -1,8 +1,8 @@
 """Traces: what took how long on behalf of whom, told to an OpenTelemetry collector if one is named.
 
 Off unless the environment names a collector. Then nothing of OpenTelemetry is imported, no thread
-runs, and a span is one shared object that does nothing. `engine.tracing.otlp` alone knows the
-library; all others use what is here.
+runs, and a span is one shared object that does nothing. `engine.tracing.otlp` and the modules named
+after it alone know the library; all others use what is here.
 """
 
 from engine.tracing.session import LIBRARY, open_tracing, require_library

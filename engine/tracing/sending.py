@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+import attrs
+
 logger = logging.getLogger(__name__)
 
 _QUEUE_SPANS: Final = 8_192
@@ -18,13 +20,24 @@ _BATCH_SPANS: Final = 256
 """Encoding one holds the interpreter lock for some milliseconds."""
 _GATHER_S: Final = 0.25
 _TELL_S: Final = 60.0
+_LONGEST_PAUSE_S: Final = 60.0
+"""Of what a collector may ask for: one that asks for a day may be another one in a minute."""
+
+
+@attrs.frozen
+class NotTaken:
+    """So many spans of a batch, and why; `pause_s` is how long the collector asked to be spared."""
+
+    spans: int
+    detail: str
+    pause_s: float = 0.0
 
 
 class BatchExporter(Protocol):
     """Sends spans, however long that takes."""
 
-    def send(self, batch: Sequence[object]) -> str:
-        """Send spans; return why not, empty if they were taken."""
+    def send(self, batch: Sequence[object]) -> NotTaken | None:
+        """Send spans; return which were not taken, if any were not."""
 
     def abort(self) -> None:
         """Have a `send` under way, in another thread, end soon."""
@@ -96,13 +109,16 @@ class SpanSender:
 
     def _send(self, batch: Sequence[object]) -> None:
         try:
-            problem = self._exporter.send(batch)
+            lost = self._exporter.send(batch)
         except Exception as error:  # noqa: BLE001 - a span nobody can encode must not end this
-            problem = f"{type(error).__name__}: {error}"
-        if problem:
-            self._drop("not_taken", len(batch), problem)
-        else:
+            lost = NotTaken(len(batch), f"{type(error).__name__}: {error}")
+        if lost is None:
             self._on_sent(len(batch))
+            return
+        if lost.spans < len(batch):
+            self._on_sent(len(batch) - lost.spans)
+        self._drop("not_taken", lost.spans, lost.detail)
+        self._closing.wait(min(lost.pause_s, _LONGEST_PAUSE_S))
 
     def _drop(self, reason: str, spans: int, detail: str = "") -> None:
         if not spans:

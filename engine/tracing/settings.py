@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 
@@ -45,10 +45,13 @@ class TraceSettings:
 
     @property
     def secrets(self) -> list[str]:
-        """What must not be shown: values of headers, and a password in the URL."""
+        """What must not be shown: values of headers, and a password or parameters in the URL."""
         words = [word for value in self.headers.values() for word in value.split()]
-        password = urlsplit(self.endpoint).password
-        return [*self.headers.values(), *words, *([password] if password else [])]
+        url = urlsplit(self.endpoint)
+        of_url = [value for _, value in parse_qsl(url.query)]
+        if url.password:
+            of_url.append(url.password)
+        return [*self.headers.values(), *words, *of_url]
 
 
 def read_trace_settings(environ: Mapping[str, str]) -> TraceSettings | None:

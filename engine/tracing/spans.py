@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 Attributes = Mapping[str, str | int | float | bool]
 SpanLink = Any
-"""What another span is named by in a link; opaque outside of `engine.tracing.otlp`."""
+"""What another span is named by in a link; opaque outside of `engine.tracing.otlp_spans`."""
 
 
 class Kind(enum.Enum):

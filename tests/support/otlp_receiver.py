@@ -1,5 +1,7 @@
 """A collector: takes spans by OTLP over HTTP, or misbehaves as it is told."""
 
+import contextlib
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +16,19 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from tests.support.serving_engine import wait_until
 
-Mode = Literal["take", "garbage", "refuse", "hang"]
+Mode = Literal[
+    "take",
+    "garbage",
+    "refuse",
+    "hang",
+    "busy",
+    "throttle",
+    "partial",
+    "redirect",
+    "endless",
+    "drip",
+]
+_STATUSES: Mapping[Mode, int] = {"refuse": 400, "busy": 503, "throttle": 429, "redirect": 308}
 
 
 @attrs.frozen
@@ -37,16 +51,29 @@ class ReceivedSpan:
 
 
 class OtlpReceiver:
-    """Listens on a port of its own; a context."""
+    """Listens on a port of its own, with TLS if it is given a context for that; a context."""
 
-    def __init__(self, mode: Mode = "take") -> None:
+    def __init__(self, mode: Mode = "take", tls: ssl.SSLContext | None = None) -> None:
         self.mode: Mode = mode
+        self.answered_bytes = 0
+        """In the modes that do not end."""
+        self.retry_after = "0"
+        """What it asks for in the mode `throttle`."""
+        self.location = ""
+        """Where it sends others in the mode `redirect`."""
+        self.connections = 0
         self.headers: list[dict[str, str]] = []
         self._spans: list[ReceivedSpan] = []
         self._let_go = threading.Event()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                receiver.connections += 1
+                super().setup()
+
             def do_POST(self) -> None:
                 receiver._answer(self)
 
@@ -55,11 +82,17 @@ class OtlpReceiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "http"
+        if tls is not None:
+            self._scheme = "https"
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def spans(self) -> list[ReceivedSpan]:
@@ -86,25 +119,48 @@ class OtlpReceiver:
         if self.mode == "hang":
             self._let_go.wait(60.0)
             return
+        if self.mode in ("endless", "drip"):
+            self._never_end(request)
+            return
         if self.mode == "garbage":
             request.wfile.write(b"\x00\xff no HTTP at all\r\n\r\n\x80")
+            request.close_connection = True
             return
-        if self.mode == "refuse":
-            request.send_response(400)
+        if (status := _STATUSES.get(self.mode)) is not None:
+            request.send_response(status)
+            if self.mode == "throttle":
+                request.send_header("retry-after", self.retry_after)
+            if self.mode == "redirect":
+                request.send_header("location", self.location)
+            request.send_header("content-length", "0")
             request.end_headers()
             return
-        assert request.path == "/v1/traces"
+        assert request.path.partition("?")[0] == "/v1/traces"
         message = ExportTraceServiceRequest.FromString(body)
         for of_resource in message.resource_spans:
             resource = _read(of_resource.resource.attributes)
             for of_scope in of_resource.scope_spans:
                 self._spans.extend(_span(span, resource) for span in of_scope.spans)
-        answer = ExportTraceServiceResponse().SerializeToString()
+        answered = ExportTraceServiceResponse()
+        if self.mode == "partial":
+            answered.partial_success.rejected_spans = 1
+            answered.partial_success.error_message = "a span too long"
+        answer = answered.SerializeToString()
         request.send_response(200)
         request.send_header("content-type", "application/x-protobuf")
         request.send_header("content-length", str(len(answer)))
         request.end_headers()
         request.wfile.write(answer)
+
+    def _never_end(self, request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.close_connection = True
+        piece, pause_s = (b"x", 0.05) if self.mode == "drip" else (bytes(65_536), 0.0)
+        with contextlib.suppress(OSError):
+            while not self._let_go.wait(pause_s):
+                request.wfile.write(piece)
+                self.answered_bytes += len(piece)
 
     def __enter__(self) -> "OtlpReceiver":
         self._thread.start()

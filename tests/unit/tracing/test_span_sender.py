@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from engine.tracing.sending import SpanSender
+from engine.tracing.sending import NotTaken, SpanSender
 
 WITHIN_S = 10.0
 
@@ -18,14 +18,14 @@ class Exporter:
 
     def __init__(self) -> None:
         self.let = threading.Event()
-        self.problem = ""
+        self.lost: NotTaken | None = None
         self.taken: list[object] = []
         self.aborted = False
 
-    def send(self, batch: Sequence[object]) -> str:
+    def send(self, batch: Sequence[object]) -> NotTaken | None:
         self.let.wait(WITHIN_S)
         self.taken.extend(batch)
-        return self.problem
+        return self.lost
 
     def abort(self) -> None:
         self.aborted = True
@@ -85,7 +85,7 @@ def test_spans_that_do_not_fit_are_dropped_at_once_and_counted(world: World) -> 
 def test_what_is_not_taken_is_counted_and_told_once_a_minute(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.exporter.problem = "503 Service Unavailable"
+    world.exporter.lost = NotTaken(1, "503 Service Unavailable")
     world.exporter.let.set()
     with caplog.at_level(logging.WARNING):
         for turn in range(1, 4):
