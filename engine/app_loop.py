@@ -51,7 +51,12 @@ def make_learning_rules(config: EngineConfig) -> LearningRules:
     """Return the rules of one engine."""
     endings = TrainingEndings(config.models.models)
     hooks = {
-        TRAIN: JobHooks(complete=endings.complete, fail=endings.fail, retry=endings.begin_again),
+        TRAIN: JobHooks(
+            complete=endings.complete,
+            hold=endings.hold,
+            fail=endings.fail,
+            retry=endings.begin_again,
+        ),
         DETECT_DRIFT: JobHooks(complete=DriftEndings().complete),
     }
     return LearningRules(hooks, endings)

@@ -1,8 +1,8 @@
 """What a job's end, or its next run, means beyond the job: operations that land with it."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import attrs
@@ -39,6 +39,8 @@ class RetriedJob:
     payload_json: str
 
 
+HoldHook = Callable[[], AbstractAsyncContextManager[None]]
+"""Entered before results are looked at and left when what they mean is on disk, or refused."""
 CompletionHook = Callable[[ClaimedJob, Mapping[str, Any]], Awaitable[tuple[Operation, ...]]]
 """Given the job and its result; may raise TrellisError, which ends the attempt as an error."""
 FailureHook = Callable[[EndedJob], tuple[Operation, ...]]
@@ -58,6 +60,9 @@ class JobHooks:
     """Has operations written with the outcome FAILED, DEAD or CANCELLED."""
     retry: RetryHook | None = None
     """Has operations written with the start of another run, or refuses it."""
+    hold: HoldHook | None = None
+    """Keeps what `complete` decides on as it is until the operations have landed. Its waits are
+    short, and it raises nothing: the results of other types wait with it."""
 
 
 class HookError(TrellisError):
@@ -78,6 +83,16 @@ class Hooks:
 
     def _of(self, job_type: str) -> JobHooks:
         return self._by_type.get(job_type, _NONE)
+
+    @asynccontextmanager
+    async def holding(self, job_types: Iterable[str]) -> AsyncIterator[None]:
+        """Keep what the completions of some types of job rest on as it is while the block runs."""
+        async with AsyncExitStack() as stack:
+            # In one order, or two batches could wait for each other.
+            for job_type in sorted(set(job_types)):
+                if (hold := self._of(job_type).hold) is not None:
+                    await stack.enter_async_context(hold())
+            yield
 
     async def run_completion(
         self, job: ClaimedJob, result: Mapping[str, Any]

@@ -75,13 +75,16 @@ class Reports:
         started_s = trio.current_time()
         by_token = {result.token: result for result in results}
         held = await self._hold(slot, [(one.job_id, one.token) for one in by_token.values()])
-        try:
-            endings = [await self._accept(one, by_token[one.job.token]) for one in held]
-        except BaseException:
-            for lease in held:
-                free(lease)
-            raise
-        await self._settle(endings)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                types = [lease.job.job_type for lease in held]
+                await stack.enter_async_context(self._hooks.holding(types))
+                endings = [await self._accept(one, by_token[one.job.token]) for one in held]
+            except BaseException:
+                for lease in held:
+                    free(lease)
+                raise
+            await self._settle(endings)
         metrics.JOBS_COMPLETE_SECONDS.observe(trio.current_time() - started_s)
         return [self._verdict(result.job_id, result.token) for result in results]
 

@@ -84,6 +84,16 @@ class TrainingEndings:
         self._features = features
         self._trainings = trainings
 
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """Keep aliases where they are: a promotion is decided on, and then replaces, the champion.
+
+        Cancellation: a checkpoint while a change of a model is under way.
+        """
+        assert self._models is not None
+        async with self._models.holding_still():
+            yield
+
     async def complete(self, job: ClaimedJob, result: Mapping[str, Any]) -> tuple[Operation, ...]:
         """Return the operations that make a version of a result, by the policy of now.
 

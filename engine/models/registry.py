@@ -1,7 +1,8 @@
 """Which model needs which features: kept in DuckDB, answered from memory."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Literal, Protocol
 
 import attrs
@@ -176,6 +177,15 @@ class ModelRegistry:
             model = self._models[name]
             return Registration(model.find(change.new_version or model.latest.version), created)
 
+    @asynccontextmanager
+    async def holding_still(self) -> AsyncIterator[None]:
+        """Keep models as they are while the block runs, save for what it has written itself.
+
+        Cancellation: a checkpoint while a change is under way.
+        """
+        async with self._changing:
+            yield
+
     def plan_training(
         self,
         name: str,
@@ -185,8 +195,9 @@ class ModelRegistry:
     ) -> TrainedChange:
         """Plan a new, trained version, and what becomes of it; nothing is changed yet.
 
-        The operations belong into the transaction that ends the training's job. If that is
-        refused, the version's number is skipped.
+        The operations belong into the transaction that ends the training's job; until that has
+        landed, from before it was decided what is to become of the version, `holding_still` keeps
+        aliases where they are. If it is refused, the version's number is skipped.
 
         Raises:
           NotFoundError: there is no such model.

@@ -256,7 +256,10 @@ async def open_loop(
                 world = World(store, server, client, queue_name="learning")
                 world.hooks = {
                     TRAIN: JobHooks(
-                        complete=endings.complete, fail=endings.fail, retry=endings.begin_again
+                        complete=endings.complete,
+                        hold=endings.hold,
+                        fail=endings.fail,
+                        retry=endings.begin_again,
                     ),
                     DETECT_DRIFT: JobHooks(complete=DriftEndings().complete),
                 }

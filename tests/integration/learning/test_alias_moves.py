@@ -1,8 +1,14 @@
 """A champion is ready to answer before it is one, over a real data file; loading is played."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import trio
+import trio.testing
 
 from engine.errors import (
     DataLossError,
@@ -11,7 +17,10 @@ from engine.errors import (
     NotFoundError,
 )
 from engine.learning.alias_moves import AliasMoves
+from engine.models.policy import Cause
+from engine.records import WriteRequest
 from tests.integration.learning.loop_world import Loop, PlayedLoader, metric, open_loop
+from tests.support.retention_world import make_events
 
 
 async def train_two(loop: Loop) -> None:
@@ -34,6 +43,53 @@ async def test_a_version_is_loaded_before_it_is_champion(tmp_path: Path) -> None
         await moves.set_alias("buyer", "challenger", 2)
         await moves.set_alias("buyer", "challenger", None)
         assert loader.loaded == [("buyer", 3)]
+
+
+@asynccontextmanager
+async def busy_writer(loop: Loop) -> AsyncIterator[trio.Nursery]:
+    """Provide a nursery for changes that queue, in this order, behind a commit that takes long."""
+    times_us = np.arange(300_000)
+    async with trio.open_nursery() as nursery:
+        long = WriteRequest((make_events(times_us),))
+        nursery.start_soon(loop.store.writer.submit, long)
+        await trio.testing.wait_all_tasks_blocked()
+        yield nursery
+
+
+async def test_a_champion_that_is_moved_while_a_training_ends_is_not_replaced_by_it(
+    tmp_path: Path,
+) -> None:
+    async with open_loop(tmp_path) as loop:
+        await train_two(loop)
+        await loop.trainings.start("buyer", Cause.CALL)
+        job = await loop.claim()
+        before = loop.store.writer.commit_seq
+        async with busy_writer(loop) as nursery:
+            nursery.start_soon(loop.models.set_alias, "buyer", "champion", 3)
+            await trio.testing.wait_all_tasks_blocked()
+            better = {"metrics": metric(0.8), "champion_metrics": metric(0.7)}
+            nursery.start_soon(partial(loop.complete, job, **better))
+            await trio.testing.wait_all_tasks_blocked()
+            assert loop.store.writer.commit_seq == before
+        assert loop.models.find("buyer").aliases == {"champion": 3, "challenger": 4}
+
+
+async def test_a_move_from_one_champion_is_refused_when_a_training_has_just_made_another(
+    tmp_path: Path,
+) -> None:
+    async with open_loop(tmp_path) as loop:
+        await train_two(loop)
+        await loop.trainings.start("buyer", Cause.CALL)
+        job = await loop.claim()
+        before = loop.store.writer.commit_seq
+        async with busy_writer(loop) as nursery:
+            better = {"metrics": metric(0.8), "champion_metrics": metric(0.7)}
+            nursery.start_soon(partial(loop.complete, job, **better))
+            await trio.testing.wait_all_tasks_blocked()
+            assert loop.store.writer.commit_seq == before
+            with pytest.raises(FailedPreconditionError, match="champion of 'buyer' is version 4"):
+                await loop.models.set_alias("buyer", "champion", 3, expected=2)
+        assert loop.models.find("buyer").aliases == {"champion": 4}
 
 
 async def test_a_version_that_cannot_answer_does_not_become_champion(tmp_path: Path) -> None:
