@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -286,3 +287,19 @@ async def test_cancelled_at_any_moment_no_row_is_lost_nor_doubled(world: Retenti
         archive["blob"] for archive in await world.archives("events")
     )
     assert {archive["state"] for archive in await world.archives("events")} == {"stored"}
+
+
+async def test_an_archive_in_the_folder_is_read_as_the_documentation_says(
+    world: RetentionWorld, tmp_path: Path
+) -> None:
+    await world.write(make_dead_letters([NOW_US - 100 * DAY_US + place for place in range(4)]))
+    table = dead_letters(90)
+    assert await world.retention(table).move_due(table) == 4
+    [archive] = await world.archives("dead_letters")
+    blob = world.folder / "blobs/objects" / archive["blob"].replace("/", "+")
+    rows = tmp_path / "rows.parquet"
+    with rows.open("wb") as copy:
+        head = ["head", "-c", str(archive["size_bytes"]), str(blob)]
+        assert (await trio.run_process(head, stdout=copy)).returncode == 0
+    read = await trio.to_thread.run_sync(pq.read_table, rows)
+    assert read["payload"].to_pylist() == [b"", b"\xff", b"\xff\xff", b"\xff\xff\xff"]
