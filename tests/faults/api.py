@@ -106,6 +106,21 @@ class Api:
         ask = partial(call, workers_pb2.RestartWorkersRequest(), timeout=_CALL_S)
         return int(_repeat(ask).workers)
 
+    def drain(self, slot: str) -> None:
+        """Empty a slot."""
+        self._workers("DrainWorkers", workers_pb2.DrainWorkersRequest(slot=slot))
+
+    def resume(self, slot: str) -> None:
+        """Fill a slot again."""
+        self._workers("ResumeWorkers", workers_pb2.ResumeWorkersRequest(slot=slot))
+
+    def _workers(self, method: str, request: Any) -> None:
+        call = self._channels["service_d"].unary_unary(
+            f"/trellis.v1.WorkerService/{method}",
+            request_serializer=type(request).SerializeToString,
+        )
+        _repeat(partial(call, request, timeout=_CALL_S))
+
     def _jobs(self, method: str, request: Any, reply: Any) -> Any:
         return _repeat(lambda: self._call_jobs(method, request, reply))
 

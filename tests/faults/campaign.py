@@ -40,6 +40,7 @@ KINDS: Final = (
     WorldKind(("small_disk",), 2),
     WorldKind(("kept_broker", "small_redis_disk"), 2),
     WorldKind(("default_lease",), 2),
+    WorldKind(("old_rows", "small_blob_disk", "kept_broker"), 2),
 )
 """As many rounds as it takes for each to have all faults that others have not, and few enough that
 all have had their turn within half an hour."""
@@ -208,6 +209,8 @@ class _Campaign:
         found += _tracebacks(engine.log_path)
         self._report.parkings += engine.log_path.read_text(errors="replace").count(_PARKED)
         found += await trio.to_thread.run_sync(audit_effects, world.data_file, jobs, ended)
+        for look in world.target.audits:
+            found += await trio.to_thread.run_sync(look, world.target.data_dir)
         if source is not None:
             check = partial(
                 audit,

@@ -8,7 +8,7 @@ engine; a `Fault` is done to the running world, which it leaves as it found it.
 import importlib
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,10 +27,18 @@ MODULES = (
     "tests.faults.clock",
     "tests.faults.disk",
     "tests.faults.timing",
+    "tests.faults.old_rows",
+    "tests.faults.retention_faults",
+    "tests.faults.backups",
+    "tests.faults.slot_faults",
 )
 """Modules with a sequence `FAULTS` or `FACILITIES`, or both."""
 
 SERVER_PORTS = ("service_a", "service_b", "service_d", "control", "metrics")
+
+
+Audit = Callable[[Path], list[str]]
+"""Looks into the data folder of a stopped engine; returns what is wrong."""
 
 
 class NothingToHitError(Exception):
@@ -90,6 +98,9 @@ class Installed:
         remote workers) in place of the engine's own. And as `kafka`, where to send events if what
         the broker acknowledges there outlives the engine.
       remote_hosts: those it runs.
+      program: what to start in place of main.py.
+      audits: looks into the data folder of the engine once it has been stopped; each returns what
+        is wrong.
     """
 
     handle: Any
@@ -97,6 +108,8 @@ class Installed:
     environment: Mapping[str, str] = attrs.field(factory=dict)
     addresses: Mapping[str, str] = attrs.field(factory=dict)
     remote_hosts: Sequence[RemoteHost] = ()
+    program: Path | None = None
+    audits: Sequence["Audit"] = ()
 
 
 @attrs.frozen
@@ -181,6 +194,8 @@ class Target:
     engine_ends: list[EngineEnd] = attrs.field(factory=list)
     violations: list[str] = attrs.field(factory=list)
     """What a fault itself found to be wrong."""
+    audits: list[Audit] = attrs.field(factory=list)
+    """What is to be looked at when the engine has been stopped; faults add theirs."""
     engine_lock: trio.Lock = attrs.field(factory=trio.Lock)
     """Held by a fault that ends the engine, or that must not find it gone."""
 

@@ -27,6 +27,8 @@ class Report:
     """Grows with every round."""
 
     seed: int
+    world: str | None = None
+    """The only kind of world that there was: the one with this facility."""
     rounds: int = 0
     events: int = 0
     by_jobs: Counter[str] = attrs.field(factory=Counter)
@@ -65,7 +67,9 @@ class Report:
 
     def replay_command(self, violation: Violation) -> str:
         """Return how to run the round of a violation again."""
-        return f"python -m tests.faults --seed {self.seed} --round {violation.round_number}"
+        world = "" if self.world is None else f" --world {self.world}"
+        round_ = violation.round_number
+        return f"python -m tests.faults --seed {self.seed}{world} --round {round_}"
 
     def lines(self) -> list[str]:
         """Return the report as text."""

@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from tests.faults.job_log import make_log
 from tests.faults.misdeeds import SOFT_BYTES
 from tests.faults.process_faults import EMBEDDED_KAFKA, EMBEDDED_REDIS
 from tests.faults.registry import SERVER_PORTS, Facility, Installed, Site, Target
-from tests.support.engine_process import ROOT, EngineProcess
+from tests.support.engine_process import MAIN, ROOT, EngineProcess
 
 WORKERS: Final = 4
 CHECK_DEADLINE_S: Final = 1.5
@@ -116,6 +116,7 @@ async def open_world(
             config_dir=_write_configuration(folder / "configs"),
             environment=environment,
             ready_within_s=_READY_S,
+            program=_program_of(installed.values()),
         )
         stack.callback(engine.__exit__, None, None, None)
         await trio.to_thread.run_sync(engine.start)
@@ -127,6 +128,7 @@ async def open_world(
             client_addresses=addresses,
             remote_hosts=[host for one in installed.values() for host in one.remote_hosts],
             lease_s=_lease_of(settings),
+            audits=[audit for one in installed.values() for audit in one.audits],
         )
         tags = {*installed}
         for key, tag in _EMBEDDED_WITHOUT.items():
@@ -147,6 +149,11 @@ async def _wait_staffed(target: Target) -> None:
 async def stop_engine(world: World) -> int:
     """Ask the engine for an orderly stop; return its exit code."""
     return await trio.to_thread.run_sync(world.target.engine.stop, _STOP_S)
+
+
+def _program_of(installed: Iterable[Installed]) -> Path:
+    programs = [one.program for one in installed if one.program is not None]
+    return programs[-1] if programs else MAIN
 
 
 def _lease_of(settings: Sequence[str]) -> float:

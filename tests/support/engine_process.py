@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
+MAIN = ROOT / "main.py"
 
 ANY_FREE_PORTS = tuple(
     f"server_ports.{name}=0"
@@ -35,9 +36,10 @@ class EngineProcess:
         environment: Mapping[str, str] | None = None,
         ready_within_s: float = 60.0,
         arguments: Sequence[str] = (),
+        program: Path = MAIN,
     ) -> None:
         self.data_dir = data_dir
-        self._command = [sys.executable, str(ROOT / "main.py"), "--data", str(data_dir)]
+        self._command = [sys.executable, str(program), "--data", str(data_dir)]
         if config_dir is not None:
             self._command += ["--config", str(config_dir)]
         for setting in (*ANY_FREE_PORTS, *settings):
