@@ -5,6 +5,7 @@ which knows who waits; the job goes on.
 """
 
 import json
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn, Protocol
@@ -18,6 +19,8 @@ from engine.tasks.frames import RowsMismatchError
 from engine.tasks.hand import Callers
 from engine.tasks.link import EngineUnreachableError
 from engine.tasks.model_data import ArtifactError, NextBatch, Part, ScoredBatch
+
+logger = logging.getLogger(__name__)
 
 _WAIT_S: Final = 1.0
 _AGAIN_S: Final = 0.05
@@ -89,6 +92,7 @@ def run(job: ScoringJob) -> NoReturn:
 
 def _score(job: ScoringJob, batch: NextBatch, models: dict[str, TrainedModel]) -> ScoredBatch:
     name = f"{batch.model}/{batch.version}"
+    logger.debug("batch %d for %s", batch.number, name)
     try:
         model = models.get(name)
         if model is None:

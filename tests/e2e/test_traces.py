@@ -284,6 +284,25 @@ def test_one_id_leads_from_the_call_through_the_job_to_the_workers_lines(
     wait_until(lambda: bool(world.log_lines(**of_job)), 10.0)
 
 
+def test_one_id_leads_from_a_prediction_to_the_line_of_the_worker_that_scores_it(
+    world: TracedEngine,
+) -> None:
+    caller = Caller()
+    call(
+        world.engine.process,
+        "service_b",
+        "FeatureService/Predict",
+        features_pb2.PredictRequest(model="buys", entity_key=1),
+        features_pb2.PredictResponse,
+        caller.metadata,
+    )
+    ids = {"request_id": caller.request_id, "trace_id": caller.trace_id}
+    of_worker = {"event": "worker output", "level": "debug", **ids}
+    wait_until(lambda: bool(world.log_lines(**of_worker)), 10.0)
+    [line] = world.log_lines(**of_worker)
+    assert "engine.tasks.score: batch" in line["line"]
+
+
 def test_headers_for_the_collector_are_told_to_nobody_else(world: TracedEngine) -> None:
     assert world.receiver.headers
     assert {headers.get("x-api-key") for headers in world.receiver.headers} == {SECRET}
