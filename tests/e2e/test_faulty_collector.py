@@ -15,11 +15,12 @@ WITHIN_S = 5.0
 STOP_S = 20.0
 
 
-@pytest.mark.parametrize("mode", ["hang", "garbage", "refuse", "away"])
+@pytest.mark.parametrize("mode", ["hang", "drip", "garbage", "refuse", "throttle", "away"])
 def test_answers_and_the_stop_do_not_wait_for_the_collector(tmp_path: Path, mode: Mode) -> None:
     prepare(tmp_path, ())
     with OtlpReceiver() as receiver:
         receiver.mode = mode
+        receiver.retry_after = "3600"
         endpoint = "http://127.0.0.1:1" if mode == "away" else receiver.endpoint
         environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": "2"}
         settings = ("log.format=json", "shutdown.grace_s=5s")
