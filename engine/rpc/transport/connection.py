@@ -36,6 +36,7 @@ from engine.rpc.transport.call import Call
 from engine.rpc.transport.flusher import Flusher
 from engine.rpc.transport.methods import Method, MethodTable
 from engine.rpc.transport.outlet import Outlet
+from engine.rpc.transport.patience import Due, Patience
 from engine.rpc.transport.refusals import Refusals
 from engine.rpc.transport.replies import encode_http_refusal, encode_trailers
 from engine.rpc.transport.stepping import await_noticing_suspension
@@ -81,15 +82,8 @@ class Connection:
         self._leader_will_flush = False
         self._flush_is_due = False
 
-        now_s = trio.current_time()
-        self._opened_s = now_s
-        self._received_s = now_s
-        self._frame_began_s: float | None = None
-        self._idle_since_s = now_s
-        self._ping_sent_s: float | None = None
-        self._drain_began_s: float | None = None
+        self._patience = Patience(limits, trio.current_time())
         self._drain_finished = False
-        self._closing_since_s: float | None = None
 
     async def run(self) -> None:
         """Serve until the peer is gone or the connection has been drained.
@@ -181,12 +175,13 @@ class Connection:
         if not data:
             return False
         now_s = trio.current_time()
-        self._received_s = now_s
+        patience = self._patience
+        patience.received_s = now_s
         self._events.extend(self.codec.receive(data, now_s))
         if not self.codec.awaits_rest_of_frame:
-            self._frame_began_s = None
-        elif self._frame_began_s is None or self._events:
-            self._frame_began_s = now_s
+            patience.frame_began_s = None
+        elif patience.frame_began_s is None or self._events:
+            patience.frame_began_s = now_s
         self._outlet.wake_senders()
         return True
 
@@ -252,7 +247,7 @@ class Connection:
         self, stream_id: int, head: RequestHead, method: Method, *, ended: bool
     ) -> Call | None:
         now_s = trio.current_time()
-        refusal = self._admission.refusal(method.path, now_s - self._received_s)
+        refusal = self._admission.refusal(method.path, now_s - self._patience.received_s)
         if refusal is None and self.codec.queued_bytes > self._limits.unread_reply_bytes_max:
             refusal = Status(StatusCode.RESOURCE_EXHAUSTED, "read the replies before calling again")
         if refusal is not None:
@@ -304,7 +299,7 @@ class Connection:
         if payload == _DRAIN_PING:
             self._finish_drain()
         elif payload == _KEEPALIVE_PING:
-            self._ping_sent_s = None
+            self._patience.ping_sent_s = None
 
     # What calls ask of their connection.
 
@@ -337,7 +332,7 @@ class Connection:
         if self._calls.pop(call.stream_id, None) is not None:
             self._admission.forget(1)
             if not self._calls:
-                self._idle_since_s = trio.current_time()
+                self._patience.idle_since_s = trio.current_time()
 
     def flush(self) -> None:
         self._flush_is_due = False
@@ -355,14 +350,15 @@ class Connection:
 
     def drain(self) -> None:
         """Ask the peer to go elsewhere; calls under way, and those on their way, still count."""
-        if self._drain_began_s is None and self._closing_since_s is None:
-            self._drain_began_s = trio.current_time()
+        patience = self._patience
+        if patience.drain_began_s is None and patience.closing_since_s is None:
+            patience.drain_began_s = trio.current_time()
             self.codec.begin_drain()
             self.codec.ping(_DRAIN_PING)
             self.flush()
 
     def _finish_drain(self) -> None:
-        if self._drain_began_s is not None and not self._drain_finished:
+        if self._patience.drain_began_s is not None and not self._drain_finished:
             self._drain_finished = True
             self.codec.finish_drain()
             self.flush_soon()
@@ -372,8 +368,8 @@ class Connection:
 
         Closing at once would discard replies that the peer has not read if it is still sending.
         """
-        if self._closing_since_s is None:
-            self._closing_since_s = trio.current_time()
+        if self._patience.closing_since_s is None:
+            self._patience.closing_since_s = trio.current_time()
             self.flush()
             self._wire.end_sending()
 
@@ -383,28 +379,22 @@ class Connection:
 
     def sweep(self, now_s: float) -> None:
         """Hold the peer to the limits of time. Called about once a second."""
-        limits = self._limits
-        blocked_since_s = None if self._outlet is None else self._outlet.blocked_since_s
-        if self._closing_since_s is not None:
-            if now_s - self._closing_since_s > limits.linger_s:
-                self._abandon()
-            return
-        if self._drain_began_s is not None and now_s - self._drain_began_s > limits.linger_s:
-            self._finish_drain()  # a peer that does not answer the ping is told all the same
-        if not self.codec.established:
-            if now_s - self._opened_s > limits.handshake_timeout_s:
-                self._abandon()
-        elif blocked_since_s is not None:
-            if now_s - blocked_since_s > limits.stall_timeout_s:
-                self._abandon()
-        elif (
-            self._frame_began_s is not None and now_s - self._frame_began_s > limits.frame_timeout_s
+        if self._patience.is_drain_overdue(now_s):
+            self._finish_drain()
+        match self._patience.judge(
+            now_s,
+            established=self.codec.established,
+            blocked_since_s=None if self._outlet is None else self._outlet.blocked_since_s,
+            busy=bool(self._calls or self.codec.open_streams),
         ):
-            self._cut_off("a frame or header block took too long")
-        elif self._calls or self.codec.open_streams:
-            self._sweep_calls(now_s)
-        elif now_s - max(self._idle_since_s, self._received_s) > limits.idle_timeout_s:
-            self.drain()
+            case Due.ABANDON:
+                self._abandon()
+            case Due.CUT_OFF:
+                self._cut_off("a frame or header block took too long")
+            case Due.CALLS:
+                self._sweep_calls(now_s)
+            case Due.DRAIN:
+                self.drain()
 
     def _sweep_calls(self, now_s: float) -> None:
         limits = self._limits
@@ -417,12 +407,12 @@ class Connection:
         if self.codec.queued_bytes:
             for stream_id in self.codec.reset_stalled(now_s, limits.stall_timeout_s):
                 self._drop(stream_id)
-        if self._ping_sent_s is not None:
-            if now_s - self._ping_sent_s > limits.keepalive_timeout_s:
+        match self._patience.keepalive(now_s):
+            case Due.ABANDON:
                 self._abandon()
-        elif now_s - self._received_s > limits.keepalive_s:
-            self._ping_sent_s = now_s
-            self.codec.ping(_KEEPALIVE_PING)
+            case Due.PING:
+                self._patience.ping_sent_s = now_s
+                self.codec.ping(_KEEPALIVE_PING)
         self.flush()
 
     def _cut_off(self, reason: str) -> None:
