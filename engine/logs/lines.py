@@ -1,132 +1,31 @@
-"""Structured logging over the standard library: one event, one line.
-
-A message is a short constant name of what happened, facts travel in `extra`. Lines are JSON when a
-machine reads them and aligned, coloured text on a terminal. Whatever is written here passes
-`scrub`, so that a secret which slipped into a message, a value or a traceback is not printed.
-"""
+"""A record as a line: clean facts first, then their layout."""
 
 import json
 import logging
 import math
 import re
-import sys
-import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol, TextIO
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from typing import Any
 
+from engine.logs.escaping import escape_controls
+from engine.logs.redaction import Redactor
 from engine.request_context import REQUEST_ID
 from engine.tracing.spans import current_trace_id
 
-MASK = "***"
-
-_MIN_SECRET_CHARS = 4  # masking shorter ones would shred every line and hide nothing
 _MAX_VALUE_CHARS = 4_096  # a rejected 10 MB message must not become a 10 MB log line
 _MAX_TRACEBACK_CHARS = 65_536
 _MAX_INT_BITS = 256  # Python refuses to print integers of more than 4,300 digits
 _MAX_DEPTH = 4
 
-# Libraries that narrate at INFO; their warnings are wanted, their chatter is not.
-_CHATTY_LOGGERS = ("aiokafka", "asyncio", "azure", "hypercorn", "kafka", "purerpc", "urllib3")
-
 _RECORD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _LINE_FIELDS = frozenset({"ts", "level", "logger", "event", "exc"})
 
-# C0 and C1 controls would break a line or drive the terminal; line and paragraph separators break
-# it for some readers; bidirectional controls make a line read as something else.
-_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F)]
-_CONTROLS += range(0x2066, 0x206A)
-_ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
-_ESCAPES |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", ord("\\"): "\\\\"}
 _PLAIN_VALUE = re.compile(r"[^\s\"'=\\]+")
 
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
-
-
-def escape_controls(text: str) -> str:
-    """Return the text on one line, with every character spelt out that a terminal would act on."""
-    return text.translate(_ESCAPES)
-
-
-class LogSettings(Protocol):
-    """What logging needs of the configuration."""
-
-    @property
-    def format(self) -> str:
-        """`json`, `human`, or `auto`: human on a terminal."""
-
-    @property
-    def level(self) -> str:
-        """The lowest level that is written, by its standard name."""
-
-    @property
-    def levels(self) -> Mapping[str, str]:
-        """Another lowest level for a package of the engine, by its name below `engine`."""
-
-
-class Redactor:
-    """Masks known secrets, whole or in the forms they take when quoted, in any text."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
-
-    def add(self, secrets: Iterable[str]) -> None:
-        """Mask these from now on.
-
-        Args:
-          secrets: revealed values; from a URL its password and from a connection string its keys
-            are masked on their own too, as libraries print them apart.
-        """
-        with self._lock:
-            for secret in secrets:
-                for part in {secret, *_fragments(secret)}:
-                    self._known.update(f for f in _spellings(part) if len(f) >= _MIN_SECRET_CHARS)
-            # Longest first: a secret that contains another is masked as a whole.
-            ordered = sorted(self._known, key=lambda text: (-len(text), text))
-            self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
-
-    def scrub(self, text: str) -> str:
-        """Return the text with every known secret replaced by `***`."""
-        pattern = self._pattern
-        return text if pattern is None else pattern.sub(MASK, text)
-
-
-def _fragments(secret: str) -> set[str]:
-    found: set[str] = set()
-    try:
-        password = urlsplit(secret).password
-    except ValueError:
-        password = None
-    if password:
-        found |= {password, unquote(password)}
-    for pair in secret.split(";"):
-        name, separator, value = pair.partition("=")
-        if separator and name.strip().lower().endswith(("key", "signature", "password", "token")):
-            found.add(value)
-            # Of a SAS token, URLs and messages repeat the signature apart from the rest.
-            signatures = [p[4:] for p in value.split("&") if p.startswith("sig=")]
-            found.update(signatures, map(unquote, signatures))
-    return found
-
-
-def _spellings(secret: str) -> set[str]:
-    return {
-        secret,
-        repr(secret)[1:-1],
-        json.dumps(secret)[1:-1],
-        quote(secret, safe=""),
-        quote_plus(secret),
-        escape_controls(secret),
-    }
-
-
-REDACTOR = Redactor()
-"""The process's one redactor: logging is global to the process, and so is what it must not say."""
 
 
 class _Formatter(logging.Formatter):
@@ -276,57 +175,3 @@ def _human_value(value: Any) -> str:
     if isinstance(value, str) and not _PLAIN_VALUE.fullmatch(text):
         return '"' + escape_controls(text).replace('"', '\\"') + '"'
     return escape_controls(text)
-
-
-class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to whatever `sys.stderr` is now, so that a live display may stand in for it."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:
-        return sys.stderr
-
-    @stream.setter
-    def stream(self, value: TextIO) -> None:
-        raise AttributeError("the stream of this handler is always sys.stderr")
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the base class's name
-        """Drop the line: when standard error is gone there is nowhere to say so."""
-
-
-def configure_logging(settings: LogSettings, *, secrets: Iterable[str] = ()) -> None:
-    """Send everything logged in this process to standard error; calling again replaces it.
-
-    Args:
-      settings: layout and lowest levels.
-      secrets: revealed secret values to mask; more may be added later by `REDACTOR.add`.
-    Raises:
-      ValueError: a level's name is not known.
-    """
-    REDACTOR.add(secrets)
-    on_terminal = sys.stderr.isatty()
-    human = settings.format == "human" or (settings.format == "auto" and on_terminal)
-    handler = _StderrHandler()
-    handler.setFormatter(
-        HumanFormatter(REDACTOR, colour=on_terminal) if human else JsonFormatter(REDACTOR)
-    )
-    root = logging.getLogger()
-    for old in root.handlers[:]:
-        root.removeHandler(old)
-    root.addHandler(handler)
-    level = _level(settings.level)
-    root.setLevel(level)
-    for name in _CHATTY_LOGGERS:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
-    for part, wanted in settings.levels.items():
-        logging.getLogger(f"engine.{part}").setLevel(_level(wanted))
-    logging.captureWarnings(capture=True)
-
-
-def _level(name: str) -> int:
-    try:
-        return logging.getLevelNamesMapping()[name.upper()]
-    except KeyError:
-        raise ValueError(f"no log level is named {name!r}") from None
