@@ -1,8 +1,6 @@
 """What the tests of the backends share: real servers, and looking at the process table."""
 
 import contextlib
-import datetime
-import ipaddress
 import os
 import signal
 import socket
@@ -15,13 +13,11 @@ from pathlib import Path
 
 import pytest
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from engine.backends import RestartPolicy, Supervision
 from engine.backends.binaries import find_redis_server
 from engine.health import HealthBoard
+from tests.support.certificates import make_identity
 
 QUICK = Supervision(
     restart=RestartPolicy(first_delay_s=0.05, longest_delay_s=0.2),
@@ -121,11 +117,10 @@ class TlsServer:
     """Speaks TLS with a certificate of its own making; hangs up after the first request."""
 
     def __init__(self, folder):
-        self.ca_file = folder / "certificate.pem"
-        key_file = folder / "key.pem"
-        write_certificate(self.ca_file, key_file)
+        identity = make_identity(folder, "server")
+        self.ca_file = identity.certificate
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(self.ca_file, key_file)
+        self._context.load_cert_chain(identity.certificate, identity.key)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve)
@@ -152,34 +147,6 @@ class TlsServer:
                 self._context.wrap_socket(connection, server_side=True) as encrypted,
             ):
                 encrypted.recv(1000)
-
-
-def write_certificate(certificate_file, key_file):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
 
 
 @pytest.fixture

@@ -1,16 +1,12 @@
 """An account used with the identity of the machine: no key, but tokens that it is given."""
 
 import base64
-import datetime
-import ipaddress
 import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from engine.backends.blobs import BlobAccessError, open_blobs
@@ -18,38 +14,7 @@ from engine.config import BlobsConfig, PathsConfig
 from engine.errors import FailedPreconditionError
 from engine.health import HealthBoard
 from tests.support.azurite import Azurite
-
-
-def write_certificate(folder):
-    """Write a certificate for this machine and its key; return their paths."""
-    key = rsa.generate_private_key(65537, 2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "certificate.pem", folder / "key.pem"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return paths
+from tests.support.certificates import make_identity
 
 
 def make_token(valid_for_s=3600):
@@ -106,9 +71,9 @@ def identity_endpoint(monkeypatch):
 
 @pytest.fixture
 def secure_azurite(tmp_path, monkeypatch):
-    certificate, key = write_certificate(tmp_path)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    options = ("--cert", str(certificate), "--key", str(key), "--oauth", "basic")
+    identity = make_identity(tmp_path, "azurite", private_key=rsa.generate_private_key(65537, 2048))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(identity.certificate))
+    options = ("--cert", str(identity.certificate), "--key", str(identity.key), "--oauth", "basic")
     server = Azurite(tmp_path, options, in_memory=True, scheme="https")
     try:
         yield server.start()

@@ -1,7 +1,5 @@
 """TLS: who is let in, with real clients and ours."""
 
-import datetime
-import ipaddress
 import ssl
 from pathlib import Path
 
@@ -9,15 +7,12 @@ import attrs
 import grpc
 import purerpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from engine.rpc import TransportLimits
 from engine.rpc.client import BlockingChannel, ChannelOptions, bind, open_channel
 from engine.rpc.tls import open_client_tls, open_server_tls
+from tests.support.certificates import Identity, make_identity
 from tests.support.echo_port import EchoServicer, in_thread, open_port, stub
 from tests.support.grpcio_server import grpcio_server
 from tests.support.raw_peer import raw_peer
@@ -27,59 +22,21 @@ MIB = 1 << 20
 
 
 @attrs.frozen
-class Identity:
-    """A certificate and its key, in PEM files."""
-
-    certificate: Path
-    key: Path
-
-
-@attrs.frozen
 class Identities:
     authority: Path
     server: Identity
     client: Identity
 
 
-def make_identity(
-    folder: Path, name: str, signer: tuple[x509.Name, ec.EllipticCurvePrivateKey] | None
-) -> tuple[Identity, x509.Name, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    issuer, issuer_key = signer or (subject, key)
-    now = datetime.datetime.now(datetime.UTC)
-    addresses = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
-        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
-        .sign(issuer_key, hashes.SHA256())
-    )
-    identity = Identity(folder / f"{name}.pem", folder / f"{name}.key")
-    identity.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    identity.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return identity, subject, key
-
-
 @pytest.fixture(scope="module")
 def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
     folder = tmp_path_factory.mktemp("tls")
-    authority, name, key = make_identity(folder, "authority", None)
-    server, _, _ = make_identity(folder, "server", (name, key))
-    client, _, _ = make_identity(folder, "client", (name, key))
-    return Identities(authority.certificate, server, client)
+    authority = make_identity(folder, "authority")
+    return Identities(
+        authority.certificate,
+        make_identity(folder, "server", signer=authority),
+        make_identity(folder, "client", signer=authority),
+    )
 
 
 def server_tls(identities: Identities, *, mutual: bool = False) -> ssl.SSLContext:
@@ -149,7 +106,7 @@ async def test_our_client_calls_grpcio_over_tls(identities: Identities) -> None:
 async def test_a_server_that_the_authority_did_not_sign_is_not_trusted(
     identities: Identities, tmp_path: Path
 ) -> None:
-    stranger, _, _ = make_identity(tmp_path, "stranger", None)
+    stranger = make_identity(tmp_path, "stranger")
     options = ChannelOptions(tls=open_client_tls(identities.authority))
     tls = open_server_tls(stranger.certificate, stranger.key)
     async with (
