@@ -6,7 +6,7 @@ machine reads them and aligned, coloured text on a terminal. Whatever is written
 """
 
 from engine.logs.escaping import escape_controls
-from engine.logs.lines import HumanFormatter, JsonFormatter
+from engine.logs.lines import HumanFormatter, JsonFormatter, extras_of
 from engine.logs.redaction import MASK, REDACTOR, Redactor
 from engine.logs.setup import LogSettings, configure_logging
 
@@ -19,4 +19,5 @@ __all__ = [
     "Redactor",
     "configure_logging",
     "escape_controls",
+    "extras_of",
 ]

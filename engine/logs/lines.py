@@ -28,6 +28,11 @@ _PLAIN_VALUE = re.compile(r"[^\s\"'=\\]+")
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
+def extras_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the facts that came with a record, as they were given."""
+    return {name: value for name, value in record.__dict__.items() if name not in _RECORD_FIELDS}
+
+
 class _Formatter(logging.Formatter):
     """Turns a record into clean facts; subclasses lay them out."""
 
@@ -44,8 +49,7 @@ class _Formatter(logging.Formatter):
     def _facts(self, record: logging.LogRecord) -> dict[str, Any]:
         facts = {
             f"{name}_" if name in _LINE_FIELDS else self._text(name): self._clean(value)
-            for name, value in record.__dict__.items()
-            if name not in _RECORD_FIELDS
+            for name, value in extras_of(record).items()
         }
         # What is logged on behalf of a call is found by the call's id.
         for name, identity in (("request_id", REQUEST_ID.get()), ("trace_id", current_trace_id())):

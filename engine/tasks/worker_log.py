@@ -4,10 +4,12 @@ import logging
 import sys
 from typing import Final
 
+from engine.logs import REDACTOR, escape_controls, extras_of
 from engine.tasks.hand import Callers, Hand, Job
 from engine.tracing import trace_id_of
 
-_FORMAT: Final = "%(levelname)s %(name)s%(job)s: %(message)s"
+_FORMAT: Final = "%(levelname)s %(name)s%(job)s: %(message)s%(facts)s"
+_FACT_CHARS: Final = 1_000
 
 
 class _WorkerFormatter(logging.Formatter):
@@ -18,6 +20,7 @@ class _WorkerFormatter(logging.Formatter):
         self._hand = hand
 
     def format(self, record: logging.LogRecord) -> str:
+        record.facts = "".join(f" {name}={_show(it)}" for name, it in extras_of(record).items())
         record.job = _mark(self._hand.running, self._hand.callers)
         return super().format(record)
 
@@ -32,6 +35,10 @@ def configure_worker_log(level: str, hand: Hand) -> None:
     handler.setFormatter(_WorkerFormatter(hand))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(capture=True)
+
+
+def _show(value: object) -> str:
+    return escape_controls(REDACTOR.scrub(str(value))[:_FACT_CHARS])
 
 
 def _mark(job: Job | None, callers: Callers) -> str:

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from engine.logs import REDACTOR
 from engine.tasks.hand import Callers, Hand, Job
 from engine.tasks.worker_log import configure_worker_log
 from engine.workers.output import ProcessOutput
@@ -68,3 +69,12 @@ def test_lines_of_what_is_done_for_callers_name_one_or_a_few_of_them(capsys, tra
     assert of_many["request_ids"] == list(requests)
     assert of_many.get("trace_ids") == (list(traces) if traced else None)
     assert not of_none.keys() & {"request_id", "request_ids", "trace_id", "trace_ids"}
+
+
+def test_facts_stay_on_the_line_they_came_with_and_show_no_secret(capsys):
+    REDACTOR.add(["factSecret-4711"])
+    configure_worker_log("info", Hand())
+    facts = {"spans": 3, "detail": "503\nkey=factSecret-4711"}
+    logging.getLogger("traces").warning("spans dropped", extra=facts)
+    [line] = read_by_host(capsys.readouterr().err)
+    assert line.line == "WARNING traces: spans dropped spans=3 detail=503\\nkey=***"
