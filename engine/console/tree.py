@@ -118,10 +118,13 @@ def _writer_node(writer: WriterFacts) -> Node:
 def _disks_node(disks: Sequence[DiskFacts]) -> Node:
     fullest = min(disks, key=lambda disk: disk.free_bytes / max(1.0, disk.size_bytes))
     free = fullest.free_bytes / max(1.0, fullest.size_bytes)
-    detail = f"{free:.0%} free, {fullest.free_bytes / 2**30:,.1f} GiB"
+    room = fullest.free_bytes / 2**30
+    detail = f"{free:.0%} free, {f'{room:,.1f} GiB' if room >= 1 else f'{room * 2**10:,.0f} MiB'}"
     if free >= _LEAST_FREE:
         return Node("disks", "Disk", Health.OK, detail)
-    return Node("disks", "Disk", Health.WARN, f"nearly full: {detail} on that of {fullest.folder}")
+    return Node(
+        "disks", "Disk", Health.WARN, f"nearly full: {detail} on the disk of {fullest.folder}"
+    )
 
 
 def _supervisor_node(part: PartState | None, workers: Sequence[Worker]) -> Node:

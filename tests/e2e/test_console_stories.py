@@ -137,6 +137,16 @@ def test_a_flood_of_refused_messages_is_told_with_its_share(
         visit.keep_picture("overview-flood")
 
 
+def test_the_latest_look_for_drift_is_in_view_on_a_phone(
+    world: ConsoleWorld, browser: Browser
+) -> None:
+    with visiting(browser, world.address, width=390, height=844) as visit:
+        visit.go("drift")
+        cells = visit.page.locator(".heat tbody tr").first.locator("a")
+        expect(cells.last).to_be_in_viewport(ratio=1)
+        expect(visit.page.locator(".heat tbody th").first).to_be_in_viewport(ratio=1)
+
+
 def test_an_artifact_that_is_not_what_was_registered_is_told(
     browser: Browser, tmp_path: Path
 ) -> None:

@@ -60,9 +60,14 @@ function tellLoss(last, pulse) {
   if (isGivenUp(last)) return { state: "warn", title: `A job was given up ${when}`, text };
   const lost = findLost(pulse.workers);
   const absent = lost.filter((one) => !MANNED.has(one.state)).length;
-  if (lost.length > 1) return { state: absent ? "warn" : "ok", title: absent ? `${count(lost.length)} workers were lost, ${count(absent)} of them not yet replaced` : `${count(lost.length)} workers were lost and replaced, the last ${when}`, text: `The latest: ${text}` };
+  if (lost.length > 1) return { state: absent ? "warn" : "ok", title: tellMany(lost.length, absent, when), text: `The latest: ${text}` };
   if (last.replaced_at_us) return { state: "ok", title: `A worker was lost and replaced ${when}`, text };
   return { state: "warn", title: "A worker was lost and is being replaced", text };
+}
+
+function tellMany(lost, absent, when) {
+  if (!absent) return `${count(lost)} workers were lost and replaced, the last ${when}`;
+  return `${count(lost)} workers were lost ${absent < lost ? `and ${count(absent)} of them not yet replaced` : "and are being replaced"}`;
 }
 
 function tellWork(pulse) {

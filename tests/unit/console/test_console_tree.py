@@ -98,6 +98,6 @@ def test_the_fullest_disk_is_told_and_warns_when_a_tenth_is_left() -> None:
     roomy, full = DiskFacts("blobs", 50 * 2**30, 2**36), DiskFacts("data", 2**30, 2**35)
     tree = build_tree({"engine": RUNNING}, WRITER, [], {}, 0, [roomy, full])
     assert find(tree, "disks").state is Health.WARN
-    assert find(tree, "disks").detail == "nearly full: 3% free, 1.0 GiB on that of data"
+    assert find(tree, "disks").detail == "nearly full: 3% free, 1.0 GiB on the disk of data"
     tree = build_tree({"engine": RUNNING}, WRITER, [], {}, 0, [roomy])
     assert find(tree, "disks").state is Health.OK
