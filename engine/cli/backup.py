@@ -72,7 +72,9 @@ def backup(options: CommonOptions, /, *, path: Path, as_json: bool) -> None:
         ):
             manifest = _copy(service, draft, config.paths.blobs)
     except OSError as error:
-        raise TrellisError(f"the backup failed: {error}") from error
+        raise TrellisError(
+            f"the backup to {path} failed, and nothing is left of it: {error}"
+        ) from error
     _show(path, manifest, time.monotonic() - started_s, as_json)
 
 

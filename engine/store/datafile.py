@@ -105,13 +105,17 @@ def connect_data_file(settings: StoreSettings) -> duckdb.DuckDBPyConnection:
             raise DataFileLockedError(
                 f"{settings.path} is open in another program: {_first_line(text)}"
             ) from error
-        raise DataFileFailedError(
-            f"cannot open {settings.path}: {_first_line(text)}; {_say_what_to_do(text)}"
-        ) from error
+        raise cannot_open(settings.path, error) from error
     with suppress(FileNotFoundError):
         settings.path.chmod(0o600)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def cannot_open(path: Path, error: duckdb.Error) -> DataFileFailedError:
+    """Return what to raise where DuckDB cannot read what every use of the file begins with."""
+    text = str(error)
+    return DataFileFailedError(f"cannot open {path}: {_first_line(text)}; {_say_what_to_do(text)}")
 
 
 def _say_what_to_do(text: str) -> str:

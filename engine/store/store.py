@@ -8,7 +8,7 @@ import duckdb
 import trio
 
 from engine.store.catalog import Table, read_catalog
-from engine.store.datafile import hold_data_file
+from engine.store.datafile import cannot_open, hold_data_file
 from engine.store.migrate import apply_migrations, load_migrations
 from engine.store.reader import Reader
 from engine.store.settings import StoreSettings
@@ -35,11 +35,14 @@ async def open_store(settings: StoreSettings) -> AsyncIterator[Store]:
       more, writes what had queued and checkpoints; that is bounded by the queue's size.
     """
     with hold_data_file(settings) as connection:
-        apply_migrations(connection, load_migrations())
-        catalog = read_catalog(connection)
-        writer = Writer(
-            connection, catalog, settings, commit_seq=_last_commit_seq(connection, catalog.values())
-        )
+        try:
+            apply_migrations(connection, load_migrations())
+            catalog = read_catalog(connection)
+            commit_seq = _last_commit_seq(connection, catalog.values())
+        except duckdb.Error as error:
+            # DuckDB opens a file that was cut short; it is found out by whoever reads what is gone.
+            raise cannot_open(settings.path, error) from error
+        writer = Writer(connection, catalog, settings, commit_seq=commit_seq)
         reader = Reader(connection, threads=settings.reader_threads)
         try:
             async with trio.open_nursery() as nursery:

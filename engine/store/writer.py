@@ -340,7 +340,8 @@ class Writer:
                 )
         except FILE_FAILURES as error:
             raise DataFileFailedError(
-                f"checkpoint of {self._settings.path} failed: {error}"
+                f"checkpoint of {self._settings.path} failed: {error}; free disk space or repair "
+                "the disk, then start again, or restore a backup if the file is damaged"
             ) from error
         except duckdb.Error as error:
             # The log keeps everything; the next occasion tries again.

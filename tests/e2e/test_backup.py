@@ -86,6 +86,12 @@ def test_backup_into_a_folder_that_holds_something_touches_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_backup_that_finds_no_room_names_its_place_and_why(busy: EngineProcess) -> None:
+    done = run("--data", busy.data_dir, "backup", "/proc/self/backup")  # takes no folders
+    assert done.returncode == 1
+    assert "error: the backup to /proc/self/backup failed, and nothing is left" in done.stderr
+
+
 def test_restore_into_the_folder_of_a_running_engine_is_refused(
     busy: EngineProcess, tmp_path: Path
 ) -> None:

@@ -51,6 +51,17 @@ async def test_a_file_that_is_no_data_file_is_refused(settings: StoreSettings) -
             pass
 
 
+async def test_a_file_that_was_cut_short_is_refused_with_what_to_do(
+    settings: StoreSettings,
+) -> None:
+    async with open_store(settings):
+        pass
+    os.truncate(settings.path, settings.path.stat().st_size // 2)
+    with pytest.raises(DataFileFailedError, match=r"cannot open .* restore a backup"):
+        async with open_store(settings):
+            pass
+
+
 WRITER = """
 import os, pathlib, signal, sys
 from engine.store.datafile import hold_data_file
