@@ -17,6 +17,8 @@ from tests.support.traced_engine import Caller, find, log_lines, submit
 JOB_TYPES = "{sleep: {handler: 'tests.support.job_bodies:log_and_sleep', pool: far}}"
 CONFIGURED = (*SETTINGS, f"workers.job_types={JOB_TYPES}", "log.format=json")
 SECRET = "farSecret-4711-xyz"
+START_S = 90.0
+"""A machine that is new to the engine imports for seconds, and longer where much else runs."""
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_a_job_done_on_another_machine_is_in_its_callers_trace_and_so_are_its_li
         agent = AgentProcess(log_path, control, TOKEN, environment=traced(receiver))
         with agent, remote_world(engine, tmp_path) as world:
             job_id = submit(engine, caller, "sleep", seconds=0.1)
-            job = world.ended(job_id)
+            job = world.ended(job_id, START_S)
             assert job.state == jobs_pb2.JOB_STATE_SUCCEEDED
             [sent] = find(receiver, caller.trace_id, "send sleep")
             [attempt] = find(receiver, caller.trace_id, "process sleep")
@@ -78,7 +80,7 @@ def test_what_a_worker_told_while_the_engine_was_killed_is_below_the_attempt_tol
         agent = AgentProcess(log_path, control, TOKEN, environment=traced(receiver))
         with agent:
             job_id = submit(engine, caller, "sleep", seconds=2)
-            eventually(lambda: log_lines(log_path, job_id=job_id), 30.0)
+            eventually(lambda: log_lines(log_path, job_id=job_id), START_S)
             engine.kill()
             [orphan] = find(receiver, caller.trace_id, "run sleep")
             assert not [one for one in receiver.spans if one.span_id == orphan.parent_id]
