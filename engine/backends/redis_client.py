@@ -65,6 +65,16 @@ def connect_socket(path: Path) -> redis.Redis:
     )
 
 
+_NOT_UNDERSTOOD = (
+    redis.exceptions.InvalidResponse,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What the client raises of an answer that is none of Redis' kind."""
+
+
 class ClusterConnection:
     """A cluster's client, made when it is first needed: making it asks a node for the others."""
 
@@ -142,6 +152,7 @@ class RedisProbe:
             redis.exceptions.RedisClusterException,
             OSError,
             trio.TooSlowError,
+            *_NOT_UNDERSTOOD,
         ) as error:
             raise self._explain(error) from error
         return f"answers at {self._address}"
@@ -172,6 +183,8 @@ class RedisProbe:
             # The first word is Redis' error code; the rest may repeat arguments.
             code = str(error).partition(" ")[0][:32]
             detail = f"the answer was the error {code} at {self._address}"
+        elif isinstance(error, _NOT_UNDERSTOOD):
+            detail = f"what answers at {self._address} is no Redis"
         else:
             detail = describe_connection_failure(error, self._address, _PROBE_TIMEOUT_S)
         return BackendUnavailableError(_BACKEND, detail)

@@ -4,12 +4,14 @@ What Redis holds is a working copy. What was accepted and how it ended stands in
 which a queue that was lost is built again; see `engine.jobs.reconciliation`.
 """
 
+import functools
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
+import msgspec
 import redis
 import redis.exceptions
 
@@ -28,6 +30,7 @@ from engine.jobs.queue_records import (
 )
 from engine.jobs.scripts import Script, load_script
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Client = redis.Redis | redis.RedisCluster
 
@@ -40,11 +43,33 @@ _UNAVAILABLE = (
     redis.exceptions.RedisClusterException,
     OSError,
 )
+_NOT_UNDERSTOOD = (
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    msgspec.MsgspecError,
+)
+"""What the client, and whoever reads an answer here, raises of one that no queue would give."""
 _CODE = re.compile(r"\b[A-Z]{3,32}\b")
 
 
 class QueueLostError(Exception):
     """Redis was emptied, set back or taken over by another engine: build the queue again."""
+
+
+def _understanding(ask: Callable[P, T]) -> Callable[P, T]:
+    """Have an answer that is not understood count as none: it is not a queue that answers."""
+
+    @functools.wraps(ask)
+    def ask_and_understand(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return ask(*args, **kwargs)
+        except _NOT_UNDERSTOOD as error:
+            detail = f"the answer was not understood: {type(error).__name__}"
+            raise BackendUnavailableError("redis", detail) from error
+
+    return ask_and_understand
 
 
 @attrs.frozen
@@ -110,8 +135,8 @@ class LeaseQueue:
     as it is when its answer was lost, since all are fenced by token, run or id.
 
     Every method raises:
-      BackendUnavailableError: Redis did not answer, or refused; whether the call was carried out
-        is not known.
+      BackendUnavailableError: Redis did not answer, or refused, or what answered is no queue;
+        whether the call was carried out is not known.
       QueueLostError: the queue must be adopted and built again; nothing was done.
     """
 
@@ -132,6 +157,7 @@ class LeaseQueue:
             load_script, ("adopt", "apply", "claim", "promote", "extend", "stats")
         )
 
+    @_understanding
     def adopt(self, epoch: str) -> bool:
         """Become the owner, under a name never used before; calls of the last owner are refused.
 
@@ -154,6 +180,7 @@ class LeaseQueue:
         with self._lock:
             self._pools = tuple(sorted({*self._pools, *pools}))
 
+    @_understanding
     def apply(self, changes: Sequence[Change], now_us: int) -> Applied:
         """Carry out changes in order, in one step that nothing comes between."""
         pools = self._pools
@@ -163,6 +190,7 @@ class LeaseQueue:
         self._note_writes(writes)
         return Applied(tuple(map(bool, done)), _depth(writes, pools, ready, due))
 
+    @_understanding
     def claim(
         self,
         slot: str,
@@ -200,6 +228,7 @@ class LeaseQueue:
         )
         return Claimed(jobs, _depth(writes, pools, ready, due))
 
+    @_understanding
     def promote(self, now_us: int, most: int = _PAGE_ROWS) -> Promoted:
         """Make delayed jobs that are due ready; forget final records that have expired."""
         pools = self._pools
@@ -209,6 +238,7 @@ class LeaseQueue:
         self._note_writes(writes)
         return Promoted(int(moved), int(forgotten), _depth(writes, pools, ready, due))
 
+    @_understanding
     def extend(self, leases: Sequence[tuple[str, str]], now_us: int) -> tuple[bool, ...]:
         """Confirm leases, given as job id and token; returns which are still held."""
         writes, held = self._run(
@@ -217,6 +247,7 @@ class LeaseQueue:
         self._note_writes(writes)
         return tuple(map(bool, held))
 
+    @_understanding
     def stats(self) -> dict[str, PoolDepths]:
         """Return depths and the oldest ready job of every pool, in one call."""
         pools = self._pools
@@ -238,16 +269,19 @@ class LeaseQueue:
             for pool, order in zip(pools, oldest, strict=True)
         }
 
+    @_understanding
     def read_live(self, job_ids: Sequence[str]) -> dict[str, LiveRecord]:
         """Return the records of those of the jobs that are unfinished."""
         packed = self._read_hash("live", job_ids)
         return {job_id: unpack_live(value) for job_id, value in packed.items()}
 
+    @_understanding
     def read_final(self, job_ids: Sequence[str]) -> dict[str, FinalRecord]:
         """Return the records of those of the jobs that have finished and not expired."""
         packed = self._read_hash("final", job_ids)
         return {job_id: unpack_final(value) for job_id, value in packed.items()}
 
+    @_understanding
     def read_page(self, cursor: int) -> tuple[int, dict[str, LiveRecord]]:
         """Return some hundreds of the unfinished jobs, and the cursor of the next page.
 
@@ -261,6 +295,7 @@ class LeaseQueue:
         )
         return int(following), {key.decode(): unpack_live(value) for key, value in page.items()}
 
+    @_understanding
     def list_dead(self, most: int) -> list[str]:
         """Return the ids of dead letters that have not expired, latest first."""
         found = self._guarded(
