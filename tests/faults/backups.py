@@ -15,7 +15,7 @@ import trio
 
 from engine.store.backup_files import read_manifest
 from tests.faults.audit import audit
-from tests.faults.moved_rows import MOVED_TABLES, reading
+from tests.faults.moved_rows import MOVED_TABLES, add_up, reading
 from tests.faults.registry import Fault, Target
 from tests.support.engine_process import MAIN
 
@@ -119,13 +119,10 @@ def _find_later(connection: duckdb.DuckDBPyConnection, commit_seq: int) -> list[
 def _add_up(connection: duckdb.DuckDBPyConnection, commit_seq: int) -> Sums:
     names = {table: table for table in _APPENDED}
     names |= {table: f"memory.all_{table}" for table in MOVED_TABLES}
-    sums: Sums = {}
-    for table, name in names.items():
-        [sums[table]] = connection.execute(
-            f"SELECT count(*), coalesce(sum(hash(one)::HUGEINT), 0) FROM {name} AS one "
-            f"WHERE commit_seq <= {commit_seq}"
-        ).fetchall()
-    return sums
+    return {
+        table: add_up(connection, f"SELECT * FROM {name} WHERE commit_seq <= {commit_seq}")
+        for table, name in names.items()
+    }
 
 
 def _run(command: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":

@@ -74,7 +74,7 @@ class Operators:
         self._stop.clear()
         threads = [
             threading.Thread(target=self._repeat, args=(do, engine, pause_s), daemon=True)
-            for do, pause_s in ((self._retrain, 0.7), (self._move, 0.05), (self._ask, 0.02))
+            for do, pause_s in ((self._retrain, 4.0), (self._move, 0.05), (self._ask, 0.02))
         ]
         for thread in threads:
             thread.start()
@@ -123,7 +123,7 @@ def kill_while_learning(
     operators = Operators(random.Random(seed + 1))
     folder.mkdir(parents=True, exist_ok=True)
     prepare(folder, (), models=LEARNING_MODELS)
-    with running_engine(folder) as first:
+    with running_engine(folder, settings=("workers.max_python_workers=4",)) as first:
         # Its first training may have been started by the engine itself.
         first.wait_for_end(first.retrain()[0], _READY_S)
         process, engine = first.process, first
@@ -133,7 +133,7 @@ def kill_while_learning(
             try:
                 engine.predict(timeout_s=_READY_S)
                 with operators.at_work(engine):
-                    outcome.worker_kills += _kill_workers(engine, rng, rng.uniform(2.0, 8.0))
+                    outcome.worker_kills += _kill_workers(engine, rng, rng.uniform(4.0, 16.0))
                     if number < rounds:
                         process.kill()
             finally:
@@ -158,7 +158,7 @@ def _kill_workers(engine: LearningEngine, rng: random.Random, for_s: float) -> i
     kills = 0
     while (left_s := over_s - time.monotonic()) > 0:
         # The moments of the kills, not a wait for anything.
-        time.sleep(min(left_s, rng.uniform(0.2, 2.0)))
+        time.sleep(min(left_s, rng.uniform(1.0, 8.0)))
         pids = [worker.pid for worker in _list_workers(engine) if worker.pid]
         if pids and time.monotonic() < over_s:
             with suppress(ProcessLookupError):
