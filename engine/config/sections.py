@@ -35,6 +35,7 @@ LOG_PARTS = (
     "backends",
     "cli",
     "config",
+    "console",
     "features",
     "generator",
     "intake",
@@ -46,11 +47,13 @@ LOG_PARTS = (
     "services",
     "serving",
     "store",
+    "tracing",
     "uploads",
     "web",
     "workers",
 )
-"""Packages below `engine` whose log level can be set on its own."""
+"""Packages below `engine` whose log level can be set on its own; the processes of workers have that
+of `workers`."""
 
 LogPart = Annotated[str, Choice(LOG_PARTS)]
 LogLevel = Annotated[str, Choice(("DEBUG", "INFO", "WARNING", "ERROR"))]
@@ -135,7 +138,8 @@ class LogConfig:
     )
     level: LogLevel = setting("INFO", "Least severity that is logged.")
     levels: Mapping[LogPart, LogLevel] = mapping_setting(
-        f"Another level for a part, as `part: level`; parts are {', '.join(LOG_PARTS)}."
+        f"Another level for a part, as `part: level`; parts are {', '.join(LOG_PARTS)}. That of "
+        "`workers` is also that of what jobs log."
     )
 
 
