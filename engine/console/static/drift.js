@@ -28,7 +28,7 @@ const cells = kept((name, map, report, feature, all) => {
   const shown = (all ? ranked : ranked.slice(0, MOST_ROWS)).sort();
   return h("div", null, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Drift by feature and time" }, h("table", { class: "heat" },
     h("caption", { class: "unseen" }, `Stability index of each feature at each look; drifted from ${map.threshold} on`),
-    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Feature"), looks.map((look, place) => h("th", { scope: "col", key: look.report_id, class: "heat-time" }, (place % 5 === 0 && place < looks.length - 3) || place === looks.length - 1 ? clock(look.checked_at_us) : h("span", { class: "unseen" }, clock(look.checked_at_us)))))),
+    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Feature"), looks.map((look, place) => h("th", { scope: "col", key: look.report_id, class: "heat-time" }, (place % 5 === 0 && place < looks.length - 3) || place === looks.length - 1 ? h("bdi", null, clock(look.checked_at_us)) : h("span", { class: "unseen" }, clock(look.checked_at_us)))))),
     h("tbody", null, shown.map((one) => h("tr", { key: one }, h("th", { scope: "row" }, one), looks.map((look) => cell(name, look, one, map.threshold, report === look.report_id && feature === one))))))),
   shown.length < ranked.length && h("p", { class: "quiet" }, `The ${shown.length} that were farthest away, of ${ranked.length} features. `, h("a", { href: `#drift/${encodeURIComponent(name)}/${report ?? ""}/${encodeURIComponent(feature ?? "")}/all` }, "Show all")));
 });
