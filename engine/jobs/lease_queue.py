@@ -66,6 +66,9 @@ def _understanding(ask: Callable[P, T]) -> Callable[P, T]:
         try:
             return ask(*args, **kwargs)
         except _NOT_UNDERSTOOD as error:
+            [queue] = args[:1]
+            assert isinstance(queue, LeaseQueue)
+            queue.drop_connections()
             detail = f"the answer was not understood: {type(error).__name__}"
             raise BackendUnavailableError("redis", detail) from error
 
@@ -329,6 +332,17 @@ class LeaseQueue:
             raise BackendUnavailableError("redis", f"the answer was the error {code}") from error
         except _UNAVAILABLE as error:
             raise BackendUnavailableError("redis", type(error).__name__) from error
+
+    def drop_connections(self) -> None:
+        """Have the next call connect anew.
+
+        What else comes on a connection may be the answer to the call before.
+        """
+        client = self._guarded(self._connect)
+        if isinstance(client, redis.RedisCluster):
+            client.disconnect_connection_pools()  # type: ignore[no-untyped-call]
+        else:
+            client.connection_pool.disconnect()
 
     def _note_writes(self, writes: int) -> None:
         with self._lock:
