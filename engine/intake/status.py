@@ -103,8 +103,8 @@ class IntakeStatus:
             detail += f"; {self._hindrance}"
         if progress.stuck:
             detail += (
-                f"; stuck: {progress.lag} messages wait, partitions "
-                f"{', '.join(map(str, progress.stuck))} have not moved for {progress.age_s:.0f} s"
+                f"; stuck: {_tell_lag(progress.lag)}, not moved for {progress.age_s:.0f} s: "
+                f"partition {', '.join(map(str, progress.stuck))}"
             )
             if self._writing():
                 # Not the broker: whoever looks is sent to the disk at once.
@@ -112,7 +112,11 @@ class IntakeStatus:
             if not was_stuck:
                 logger.error("intake stuck", extra={"detail": detail})
         elif progress.lag:
-            detail += f", {progress.lag} messages wait"
+            detail += f", {_tell_lag(progress.lag)}"
         ok = self._link_up and self._hindrance is None and not progress.stuck
         self._health.set(PART, ok=ok, detail=detail)
         return progress
+
+
+def _tell_lag(messages: int) -> str:
+    return "1 message waits" if messages == 1 else f"{messages} messages wait"
