@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from proto.trellis.v1 import models_pb2
-from tests.integration.rpc_transport.test_tls import Identity, make_identity
+from tests.support.certificates import Identity, make_identity
 from tests.support.engine_process import ROOT, EngineProcess
 
 TOKEN = "a-token-of-the-test"
@@ -18,8 +18,7 @@ TOKEN = "a-token-of-the-test"
 @pytest.fixture
 def identity(tmp_path: Path) -> Identity:
     """As a real one: signed by an authority that is not in the file."""
-    _, name, key = make_identity(tmp_path, "authority", None)
-    return make_identity(tmp_path, "engine", (name, key))[0]
+    return make_identity(tmp_path, "engine", signer=make_identity(tmp_path, "authority"))
 
 
 def list_models(channel: grpc.Channel, token: str | None) -> models_pb2.ListModelsResponse:

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from proto.trellis.v1 import jobs_pb2
-from tests.integration.rpc_transport.test_tls import make_identity
 from tests.support.agent_process import AgentProcess
+from tests.support.certificates import make_identity
 from tests.support.engine_process import EngineProcess
 from tests.support.remote_world import (
     CHECK_DEADLINE_S,
@@ -203,9 +203,9 @@ def test_wrong_token_ends_the_command_with_one_clear_line(world):
 
 
 def test_over_tls_the_machine_believes_only_the_authority_it_was_given(tmp_path):
-    authority, name, key = make_identity(tmp_path, "authority", None)
-    server, _, _ = make_identity(tmp_path, "server", (name, key))
-    stranger, _, _ = make_identity(tmp_path, "stranger", None)
+    authority = make_identity(tmp_path, "authority")
+    server = make_identity(tmp_path, "server", signer=authority)
+    stranger = make_identity(tmp_path, "stranger")
     settings = (
         *SETTINGS,
         f"security.tls_certificate={server.certificate}",

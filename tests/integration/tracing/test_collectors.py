@@ -14,7 +14,7 @@ import pytest
 from engine import tracing
 from engine.logs import REDACTOR, JsonFormatter
 from engine.tracing import open_tracing, read_trace_settings
-from tests.integration.rpc_transport.test_tls import make_identity
+from tests.support.certificates import make_identity
 from tests.support.otlp_receiver import Mode, OtlpReceiver
 from tests.support.serving_engine import wait_until
 
@@ -128,9 +128,9 @@ def test_a_collector_that_asks_for_a_pause_gets_it_and_the_end_does_not_wait_for
 def test_a_collector_whose_certificate_is_not_believed_is_told_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    authority, name, key = make_identity(tmp_path, "authority", None)
-    server, _, _ = make_identity(tmp_path, "server", (name, key))
-    stranger, _, _ = make_identity(tmp_path, "stranger", None)
+    authority = make_identity(tmp_path, "authority")
+    server = make_identity(tmp_path, "server", signer=authority)
+    stranger = make_identity(tmp_path, "stranger")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(server.certificate, server.key)
     with OtlpReceiver(tls=tls) as receiver:

@@ -253,8 +253,8 @@ REDIS = "a URL that starts with redis://, rediss://, unix:// (a secret, never sh
             "log: {levels: {stor: debug}}",
             (
                 "log.levels.stor: found the text 'stor'; allowed: app, backends, cli, config, "
-                "features, generator, intake, jobs, learning, models, retention, rpc, services, "
-                "serving, store, uploads, web, workers; did you mean store?"
+                "console, features, generator, intake, jobs, learning, models, retention, rpc, "
+                "services, serving, store, tracing, uploads, web, workers; did you mean store?"
             ),
         ),
         (

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 
 from engine.rpc.tls import open_pinned_tls, read_certificates
-from tests.integration.rpc_transport.test_tls import make_identity
+from tests.support.certificates import make_identity
 
 
 def test_only_the_certificates_of_a_file_are_read_whatever_stands_beside_them(
     tmp_path: Path,
 ) -> None:
-    first, second = (make_identity(tmp_path, name, None)[0] for name in ("one", "two"))
+    first, second = (make_identity(tmp_path, name) for name in ("one", "two"))
     both = tmp_path / "both.pem"
     both.write_bytes(
         "# Zertifikate für uns\n".encode("latin-1")
