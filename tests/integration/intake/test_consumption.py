@@ -3,11 +3,12 @@
 import datetime
 
 import pytest
+import trio
 
 from engine import metrics
 from engine.config import KafkaConfig
 from engine.intake.broker import dead_letter_topic
-from engine.intake.kafka import open_bridge, open_consumer, prepare_topics
+from engine.intake.kafka import open_bridge, open_consumer, open_producer, prepare_topics
 from engine.store.store import Store
 from tests.integration.intake.brokers import RealBroker, create_topic, read_topic, send
 from tests.integration.intake.conftest import (
@@ -42,6 +43,22 @@ async def test_events_and_offsets_land_together(
         ]
     assert await fetch_users(store) == list(range(500))
     assert metrics.INTAKE_EVENTS._value.get() == events_before + 500
+
+
+async def test_a_trickle_is_gathered_so_that_it_costs_few_commits(
+    broker: RealBroker, config: KafkaConfig, store: Store
+) -> None:
+    async with running_intake(config, broker, store) as intake:
+        await intake.wait_consuming()
+        began_s = trio.current_time()
+        async with open_bridge(), open_producer(config, broker) as producer:
+            for number in range(200):
+                await producer.send_many(config.topic, [(None, make_event(number))])
+                await trio.sleep(0.003)
+        await wait_rows(store, "events", 200)
+        took_s = trio.current_time() - began_s
+    [(commits,)] = await store.reader.fetch_rows("SELECT count(DISTINCT commit_seq) FROM events")
+    assert commits <= took_s / 0.05 + 2
 
 
 async def test_messages_sent_before_the_intake_started_are_taken(
