@@ -14,10 +14,10 @@ from tests.faults import armed_worker
 from tests.support.learning_engine import MODELS, LearningEngine, prepare, running_engine
 from tests.support.serving_engine import wait_until
 
-ALWAYS_DRIFTED = (
-    "drift: {window: 3m, least_rows: 20, psi: 0.001, ks_statistic: 0.001, alpha: 0.5, share: 0.01}"
+DRIFT_WINDOW_S = 180
+MODELS_THAT_DRIFT = MODELS.replace(
+    "drift: {window: 10m, least_rows: 50}", f"drift: {{window: {DRIFT_WINDOW_S}s, least_rows: 20}}"
 )
-MODELS_THAT_DRIFT = MODELS.replace("drift: {window: 10m, least_rows: 50}", ALWAYS_DRIFTED)
 
 
 @attrs.define
@@ -42,7 +42,7 @@ class Mortal:
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortal]:
     folder = tmp_path_factory.mktemp("mortal")
-    prepare(folder, models=MODELS_THAT_DRIFT)
+    prepare(folder, models=MODELS_THAT_DRIFT, rush_s=DRIFT_WINDOW_S)
     with running_engine(folder, job_types=armed_worker.JOB_TYPES) as running:
         running.predict(timeout_s=60.0)
         mortal = Mortal(running)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from signal import Signals
 from types import TracebackType
@@ -59,7 +60,8 @@ class AgentProcess:
         """Send a signal to the agent and then to all that it runs, as if the machine had it."""
         family = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
         for process in family:
-            process.send_signal(number)
+            with suppress(psutil.NoSuchProcess):  # one that goes on may see to another's end
+                process.send_signal(number)
 
     def wait(self, timeout_s: float = 30.0) -> int:
         """Wait for the end and return the exit code."""

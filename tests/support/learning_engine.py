@@ -129,16 +129,21 @@ def write_configs(folder: Path, *, features: str = FEATURES, models: str = MODEL
 
 
 def prepare(
-    folder: Path, promotions: Sequence[Promotion] = (CHAMPION,), *, models: str = MODELS
+    folder: Path,
+    promotions: Sequence[Promotion] = (CHAMPION,),
+    *,
+    models: str = MODELS,
+    rush_s: int = 0,
 ) -> None:
     """Write configuration and history, and versions from 2 on, for an engine that is to be run.
 
     Args:
       promotions: of versions that were not really trained.
+      rush_s: for how long, up to now, nobody has looked at anything and everybody filled carts.
     """
     configs, data = write_configs(folder / "configs", models=models), folder / "data"
     data.mkdir()
-    trio.run(_write_history, data / "trellis.duckdb")
+    trio.run(_write_history, data / "trellis.duckdb", rush_s)
     if promotions:
         add_versions(data, configs, "buys", promotions)
 
@@ -182,22 +187,24 @@ def query(folder: Path, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
-async def _write_history(file: Path) -> None:
+async def _write_history(file: Path, rush_s: int) -> None:
     async with open_store(StoreSettings(path=file)) as store:
-        batch = pa.RecordBatch.from_pylist(_events(), schema=EVENTS_SCHEMA)
+        batch = pa.RecordBatch.from_pylist(_events(rush_s), schema=EVENTS_SCHEMA)
         await store.writer.submit(WriteRequest((Append("events", batch),)))
 
 
-def _events() -> list[dict[str, Any]]:
+def _events(rush_s: int) -> list[dict[str, Any]]:
     """Return events up to now, of which carts tell who buys."""
     rng = random.Random(7)
     start_s = time.time() - MINUTES * 60 - 5
+    calm_ticks = MINUTES * 6 - rush_s // 10
     events: list[tuple[int, str, float]] = []
     for tick in range(MINUTES * 6):
         for user in range(1, USERS + 1):
             at_s = start_s + tick * 10 + rng.random() * 9
             wants = (tick // 12 + user) % 3 == 0
-            events.append((user, "cart" if wants and rng.random() < 0.6 else "view", at_s))
+            carts = tick >= calm_ticks or (wants and rng.random() < 0.6)
+            events.append((user, "cart" if carts else "view", at_s))
             if rng.random() < (0.3 if wants else 0.02):
                 events.append((user, "purchase", at_s + 0.5))
     return [
