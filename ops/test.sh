@@ -21,30 +21,36 @@ fi
 nice bash ops/audit.sh &
 audit=$!
 # Tests that look at the machine's processes, or at the clock, run one by one, beside no others but
-# those that only compute, which give way to them. The rest, which mostly wait for processes, run
+# those that do neither, which give way to them. The rest, which mostly wait for processes, run
 # beside each other by whole files.
 alone=(
   tests/integration/backends tests/integration/intake tests/integration/workers
   tests/integration/tasks tests/unit/tasks/test_checks.py tests/faults
 )
+patient=(
+  tests/unit tests/integration/monitoring/test_alert_rules.py
+  tests/integration/blobs tests/integration/features tests/integration/history
+  tests/integration/retention tests/integration/rpc tests/integration/services
+  tests/integration/store tests/integration/uploads tests/integration/web
+)
 # All of them, whatever the first finds: who mends wants to know all.
 first=0 second=0 third=0
-computing="$(mktemp -d)"
-trap 'rm -rf -- "$computing"' EXIT
-nice -n 19 .venv/bin/python -m pytest -o cache_dir="$computing/cache" tests/unit \
-  --ignore=tests/unit/tasks/test_checks.py >"$computing/output" 2>&1 &
-units=$!
+beside="$(mktemp -d)"
+trap 'rm -rf -- "$beside"' EXIT
+nice -n 19 .venv/bin/python -m pytest -o cache_dir="$beside/cache" "${patient[@]}" \
+  --ignore=tests/unit/tasks/test_checks.py >"$beside/output" 2>&1 &
+second_pid=$!
 .venv/bin/python -m pytest --cache-clear "${alone[@]}" || first=$?
-wait "$units" || second=$?
-cat "$computing/output"
-.venv/bin/python -m pytest -n 3 --dist loadfile "${alone[@]/#/--ignore=}" --ignore=tests/unit || third=$?
+wait "$second_pid" || second=$?
+cat "$beside/output"
+.venv/bin/python -m pytest -n 4 --dist loadfile "${alone[@]/#/--ignore=}" "${patient[@]/#/--ignore=}" || third=$?
 # 1 says that all tests ran and some failed. Those run once more, by themselves: they use real clocks
 # and processes, and what only a busy machine makes fail is no finding. It is in the output all the same.
 if ((first > 1 || second > 1 || third > 1)); then
   exit 2
 fi
 if ((second)); then
-  .venv/bin/python -m pytest -o cache_dir="$computing/cache" --last-failed --last-failed-no-failures none
+  .venv/bin/python -m pytest -o cache_dir="$beside/cache" --last-failed --last-failed-no-failures none
 fi
 if ((first || third)); then
   .venv/bin/python -m pytest --last-failed --last-failed-no-failures none

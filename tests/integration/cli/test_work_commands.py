@@ -339,7 +339,7 @@ def test_a_slot_is_drained_and_resumed_by_command(desk: Desk) -> None:
     assert "no worker would be left to answer predictions" in refused.err
     assert "workers.pools.serve" in refused.err
 
-    job_id = desk.submit("sleep", {"seconds": 10})
+    job_id = desk.submit("sleep", {"seconds": 20})
     slot = wait_for(lambda: desk.worker_of(job_id), "the job to run")["slot"]
     drained = desk.run("workers", "drain", slot, "--wait")
     assert drained.code == 0, drained.err
