@@ -21,6 +21,10 @@ class CallRefusedError(TrellisError):
     """The engine answered a call with an error."""
 
 
+class TokenRefusedError(CallRefusedError):
+    """The engine does not know the caller's token."""
+
+
 @contextmanager
 def open_service(
     engine: RunningEngine,
@@ -44,7 +48,8 @@ def open_service(
       UnavailableError: the server cannot be reached, the connection is lost, or the engine says
         that it cannot answer now.
       DeadlineExceededError: it does not answer in time.
-      CallRefusedError: it answers with an error.
+      TokenRefusedError: it does not take the token.
+      CallRefusedError: it answers with another error.
     """
     host, number = engine.address(port)
     token = security.auth_token
@@ -70,7 +75,9 @@ def open_service(
                 f"the engine at {where} has not answered within {timeout_s:g} s; "
                 f"see its log, or: {write_command('status')}"
             ) from error
-        raise CallRefusedError(status.status_message or status.status_code.name) from error
+        refused = status.status_code is StatusCode.UNAUTHENTICATED
+        kind = TokenRefusedError if refused else CallRefusedError
+        raise kind(status.status_message or status.status_code.name) from error
 
 
 def _trust(certificate: Path) -> ssl.SSLContext:

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import attrs
 
-from engine.cli.client import open_service
+from engine.cli.client import TokenRefusedError, open_service
 from engine.cli.running import RunningEngine
 from engine.config import EngineConfig, Secret
 from engine.control_token import FILE_NAME
-from engine.errors import TrellisError
+from engine.errors import TrellisError, UnavailableError
 from engine.rpc import Servicer
 
 _PORT: Final = "control"
@@ -23,6 +23,7 @@ def open_control_service(
     """As `open_service`, on the control port, with the token that the engine has left.
 
     Raises:
+      UnavailableError: the engine there has another token: it is not the one of before.
       TrellisError: the token cannot be read, and as `open_service`.
     """
     path = config.paths.data / FILE_NAME
@@ -33,5 +34,11 @@ def open_control_service(
             f"{path} cannot be read ({error}); run this as the user that runs the engine"
         ) from error
     security = attrs.evolve(config.security, auth_token=Secret(token))
-    with open_service(engine, _PORT, servicer, security) as service:
-        yield service
+    try:
+        with open_service(engine, _PORT, servicer, security) as service:
+            yield service
+    except TokenRefusedError as error:
+        raise UnavailableError(
+            f"the engine does not take the token that was in {path}: it has been started anew "
+            "since; run this again"
+        ) from error

@@ -129,6 +129,21 @@ def test_killed_backup_leaves_nothing_that_looks_whole(busy: EngineProcess, tmp_
     facts_of(run("--data", busy.data_dir, "backup", tmp_path / "backup", "--json"))
 
 
+def test_backup_of_an_engine_that_was_started_anew_meanwhile_is_to_be_run_again(
+    busy: EngineProcess, tmp_path: Path
+) -> None:
+    file = busy.data_dir / "control-token"
+    token = file.read_text()
+    file.write_text("of-the-engine-before")
+    try:
+        done = run("--data", busy.data_dir, "backup", tmp_path / "backup")
+    finally:
+        file.write_text(token)
+    assert done.returncode == 1
+    assert "started anew since; run this again" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_backup_says_that_no_engine_runs(tmp_path: Path) -> None:
     done = run("--data", tmp_path / "none", "backup", tmp_path / "backup")
     assert done.returncode == 1
