@@ -9,6 +9,7 @@ When the engine dies the kernel kills the workers. What their jobs had forked is
 sees its socket end, kills what carries the mark of this engine, and leaves as well.
 """
 
+import contextlib
 import faulthandler
 import fcntl
 import gc
@@ -120,12 +121,12 @@ def _serve(
             return None
         request, descriptors = received
         if request["op"] == "ping":
-            zygote_wire.send(channel, {"op": "pong"})
+            _answer(channel, {"op": "pong"})
             continue
         if len(descriptors) < 3:
             for descriptor in descriptors:
                 os.close(descriptor)
-            zygote_wire.send(channel, _failure(request, "no descriptors were free for it"))
+            _answer(channel, _failure(request, "no descriptors were free for it"))
             continue
         start = zygote_fork.WorkerStart(
             spec=request["spec"],
@@ -136,17 +137,23 @@ def _serve(
         try:
             status = zygote_fork.fork_worker(channel, request, descriptors, start, engine_pid)
         except OSError as error:
-            zygote_wire.send(channel, _failure(request, f"cannot fork: {error.strerror}"))
+            _answer(channel, _failure(request, f"cannot fork: {error.strerror}"))
         else:
             if status is None:
                 return start
             if status != 0:
-                zygote_wire.send(channel, _failure(request, f"the fork ended with {status}"))
+                _answer(channel, _failure(request, f"the fork ended with {status}"))
         finally:
             # In a worker these are in their places by now.
             for descriptor in descriptors[:2]:
                 os.close(descriptor)
         os.close(descriptors[2])
+
+
+def _answer(channel: socket.socket, message: dict[str, Any]) -> None:
+    # That nobody is there any more is what is received next, and then there is to be swept.
+    with contextlib.suppress(BrokenPipeError):
+        zygote_wire.send(channel, message)
 
 
 def _failure(request: dict[str, Any], detail: str) -> dict[str, Any]:

@@ -50,10 +50,13 @@ def send(
 
     Raises:
       BlockingIOError: a socket that does not block takes no more now.
-      OSError: the other side is gone.
+      BrokenPipeError: the other side is gone.
     """
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-    channel.sendmsg([json.dumps(message).encode()], ancillary if descriptors else [])
+    # No signal, which in a zygote and a worker is deadly.
+    channel.sendmsg(
+        [json.dumps(message).encode()], ancillary if descriptors else [], socket.MSG_NOSIGNAL
+    )
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:

@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import attrs
@@ -10,11 +12,13 @@ import pytest
 import trio
 
 from engine.errors import StartFailedError
-from engine.workers import zygote_client
+from engine.workers import zygote_client, zygote_wire
 from engine.workers.host import SpawnSpec
 from engine.workers.local_host import LocalHostSettings, open_local_host
+from engine.workers.marks import new_mark
 from engine.workers.proctable import children_of
 from engine.workers.zygote_client import Zygote
+from engine.workers.zygote_process import start_zygote
 from engine.workers.zygote_wire import ZygoteConfig
 from tests.support.worker_host import (
     NOWHERE,
@@ -137,6 +141,30 @@ async def test_zygote_that_forks_for_many_one_after_the_other_is_waited_for(tmp_
         assert is_alive(zygote)
         for worker in workers:
             await worker.kill()
+
+
+def test_zygote_that_was_about_to_answer_when_the_engine_died_sweeps_all_the_same(tmp_path):
+    mark = new_mark(tmp_path)
+    config = ZygoteConfig(
+        mark=mark.limit, import_paths=sys.path, preload=[], entry="json:loads", worker={}
+    )
+    zygote = start_zygote(config, mark.variable, tmp_path)
+    daemon = subprocess.Popen(["sleep", "60"], env=mark.variable)
+    try:
+        zygote.channel.settimeout(10)
+        assert zygote_wire.receive(zygote.channel)[0]["op"] == "ready"
+        os.kill(zygote.pid, signal.SIGSTOP)
+        zygote_wire.send(zygote.channel, {"op": "ping"})
+        zygote.close()
+        os.kill(zygote.pid, signal.SIGCONT)
+        assert daemon.wait(10) == -signal.SIGKILL
+        assert zygote.popen.wait(10) == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
+        zygote.popen.kill()
+        zygote.popen.wait()
+        os.close(zygote.output_fd)
 
 
 async def test_missing_import_is_told_and_does_not_keep_workers_from_starting(tmp_path, caplog):
