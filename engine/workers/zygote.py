@@ -43,8 +43,6 @@ def main(arguments: list[str]) -> NoReturn:
     set_death_signal(signal.SIGKILL)
     if os.getppid() != engine_pid:
         os._exit(zygote_wire.ORPHANED)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
     # Keys pressed in the engine's terminal, or a stray `kill`, are the engine's to answer.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -53,10 +53,7 @@ def send(
       BrokenPipeError: the other side is gone.
     """
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-    # No signal, which in a zygote and a worker is deadly.
-    channel.sendmsg(
-        [json.dumps(message).encode()], ancillary if descriptors else [], socket.MSG_NOSIGNAL
-    )
+    channel.sendmsg([json.dumps(message).encode()], ancillary if descriptors else [])
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:

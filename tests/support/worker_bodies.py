@@ -48,6 +48,16 @@ def _fail(parameter: str) -> None:
     raise RuntimeError(parameter)
 
 
+def _write_to_nobody(_: str) -> int:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        os.write(writing, b"x")
+    except BrokenPipeError:
+        return 5
+    return 6
+
+
 def _sleep(_: str) -> None:
     time.sleep(600)
 
@@ -192,6 +202,7 @@ BODIES: dict[str, Callable[[str], int | None]] = {
     "exit": _exit,
     "raise_signal": _raise_signal,
     "fail": _fail,
+    "write_to_nobody": _write_to_nobody,
     "sleep": _sleep,
     "loop_forever": _loop_forever,
     "deadlock": _deadlock,

@@ -64,6 +64,12 @@ async def test_deadly_signal_is_reported(tmp_path, name):
         assert name in status.describe()
 
 
+async def test_a_connection_that_somebody_closed_is_an_error_and_not_deadly(tmp_path):
+    async with open_test_host(tmp_path) as host:
+        worker = await spawn(host, "write_to_nobody")
+        assert await worker.wait() == ExitStatus(5, None)
+
+
 @pytest.mark.parametrize(
     "body",
     ["sleep", "loop_forever", "deadlock", "sleep_in_c", "hold_lock_in_c", "backtrack",
