@@ -298,6 +298,8 @@ class OnlineStore:
             )
             entity.row = row
         self._residents.grow(entity.measure(self.plan))
+        # Reading makes objects too, and of an engine that is only asked there is no commit.
+        self._collector.grow_to(self._residents.taken_in_bytes)
         return row
 
     def _apply_events(self, batches: list[pa.RecordBatch], commit_seq: int) -> None:

@@ -8,11 +8,13 @@ import pytest
 import trio
 
 from engine.config import OnlineConfig
-from engine.features import OnlineStore
+from engine.features import FeatureRow, OnlineStore
 from engine.features.collector import CollectorRelief
 from engine.records import (
+    EVENTS_SCHEMA,
     FEATURE_HISTORY_SCHEMA,
     LATEST_ROWS_SCHEMA,
+    Append,
     AppendStream,
     Commit,
     LatestRows,
@@ -88,4 +90,32 @@ async def test_rows_of_a_big_upload_leave_little_for_the_collector_to_go_over():
         nursery.cancel_scope.cancel()
 
     assert len(online) == entities
+    assert len(gc.get_objects()) < entities
+
+
+def test_entities_that_are_only_read_leave_little_for_the_collector_to_go_over():
+    entities = 10_000
+    events = [
+        {
+            "user_id": user,
+            "action": "view",
+            "event_time": NOW_US - SECOND,
+            "ingest_time": NOW_US,
+            "topic": "events",
+            "partition": 0,
+            "offset": user,
+        }
+        for user in range(entities)
+    ]
+    batch = pa.RecordBatch.from_pylist(events, schema=EVENTS_SCHEMA)
+    del events
+    online = OnlineStore(FEATURE_SET, OnlineConfig(), lambda: NOW_US)
+    online.apply(Commit(1, (WriteRequest((Append("events", batch),)),)))
+    gc.collect()
+    gc.freeze()
+
+    selection = FEATURE_SET.select(["any_60s", "views_total", "last_action"])
+    for user in range(entities):
+        assert isinstance(online.read(user, selection, NOW_US), FeatureRow)
+
     assert len(gc.get_objects()) < entities
