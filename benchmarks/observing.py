@@ -2,21 +2,28 @@
 
 The same engine twice, as it is and with metrics and logs taken out of it (`unobserved`), asked and
 fed in turns, so that what else the machine does hits both alike. The order changes with each turn.
+
+Two processes differ by more than what is looked for. So it is also counted on `/metrics` how often
+a call observes and increments, and timed how long that takes.
 """
 
 import argparse
 import tempfile
+import timeit
+import urllib.request
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.intake import measure_once
 from benchmarks.measure import cpu_s, describe_machine, describe_spread
 from benchmarks.startup import fill
 from benchmarks.unary_load import Target, drive, spread_keys
+from engine import metrics
 from proto.trellis.v1 import features_pb2
 from tests.support.engine_process import EngineProcess
 
@@ -39,6 +46,51 @@ class Samples:
         rate, latencies_s = drive(target, in_flight=in_flight, seconds=seconds)
         self.calls_per_s.append(rate)
         self.call_cpu_us.append((cpu_s(process) - before_s) / len(latencies_s) * 1e6)
+
+
+def count_operations(page: str) -> tuple[float, float]:
+    """Return how often anything was observed, and incremented, since an engine's start."""
+    with urllib.request.urlopen(page, timeout=10.0) as answer:
+        families = [*text_string_to_metric_families(answer.read().decode())]
+    samples = [
+        sample
+        for family in families
+        if family.name.startswith("trellis_")
+        for sample in family.samples
+    ]
+    return (
+        sum(sample.value for sample in samples if sample.name.endswith("_seconds_count")),
+        sum(sample.value for sample in samples if sample.name.endswith("_total")),
+    )
+
+
+def time_operations() -> tuple[float, float]:
+    """Return how long it takes to observe a call's duration and to count its read, in us."""
+    times = 200_000
+    call = metrics.RPC_SECONDS.labels("FeatureService", "GetFeatures", "OK")
+    read = metrics.ONLINE_READS.labels("online")
+    return (
+        min(timeit.repeat(lambda: call.observe(0.002), number=times)) / times * 1e6,
+        min(timeit.repeat(read.inc, number=times)) / times * 1e6,
+    )
+
+
+def describe_operations(
+    engine: EngineProcess, target: Target, in_flight: int, seconds: float
+) -> str:
+    """Say how often a call observes and increments, and how long that takes."""
+    page = f"http://{engine.address('metrics')}/metrics"
+    before = count_operations(page)
+    _, latencies_s = drive(target, in_flight=in_flight, seconds=seconds)
+    observed, incremented = (
+        (now - then) / len(latencies_s)
+        for now, then in zip(count_operations(page), before, strict=True)
+    )
+    observe_us, increment_us = time_operations()
+    return (
+        f"a call observes {observed:.2f} times and increments {incremented:.2f} times, which takes "
+        f"{observed * observe_us + increment_us * incremented:.2f} us"
+    )
 
 
 def main() -> None:
@@ -72,13 +124,15 @@ def main() -> None:
             )
             target = Target(engine.address("service_b"), METHOD, messages)
             drive(target, in_flight=options.in_flight, seconds=1.0)
+            if samples is observed:
+                print(describe_operations(engine, target, options.in_flight, options.seconds))
             engines.append((samples, target, psutil.Process(engine.pid)))
         for _ in range(options.runs):
             for samples, target, process in engines:
                 samples.call(target, process, options.in_flight, options.seconds)
             engines.reverse()
     for run in range(options.intake_runs):
-        for samples, environment in both:
+        for samples, environment in both if run % 2 else both[::-1]:
             rate, _ = measure_once(options.events, options.users, run, environment)
             samples.events_per_s.append(rate)
     for name, unit, digits in (
