@@ -75,8 +75,10 @@ def fork_worker(
         zygote_wire.send(channel, answer, (os.pidfd_open(worker),))
         os._exit(0)
     except BaseException:  # noqa: BLE001 - must not go on as a second zygote
-        traceback.print_exc()
-        os._exit(1)
+        try:
+            traceback.print_exc()
+        finally:  # also if the engine, which reads that, is gone
+            os._exit(1)
 
 
 def _become_worker(

@@ -143,7 +143,8 @@ async def test_zygote_that_forks_for_many_one_after_the_other_is_waited_for(tmp_
             await worker.kill()
 
 
-def test_zygote_that_was_about_to_answer_when_the_engine_died_sweeps_all_the_same(tmp_path):
+@pytest.mark.parametrize("op", ["ping", "spawn"])
+def test_zygote_that_was_about_to_answer_when_the_engine_died_sweeps_all_the_same(tmp_path, op):
     mark = new_mark(tmp_path)
     config = ZygoteConfig(
         mark=mark.limit, import_paths=sys.path, preload=[], entry="json:loads", worker={}
@@ -154,8 +155,11 @@ def test_zygote_that_was_about_to_answer_when_the_engine_died_sweeps_all_the_sam
         zygote.channel.settimeout(10)
         assert zygote_wire.receive(zygote.channel)[0]["op"] == "ready"
         os.kill(zygote.pid, signal.SIGSTOP)
-        zygote_wire.send(zygote.channel, {"op": "ping"})
+        with Path(os.devnull).open("wb") as nowhere:
+            request = {"op": op, "id": 1, "spec": {"folder": str(tmp_path), "title": "worker"}}
+            zygote_wire.send(zygote.channel, request, (nowhere.fileno(),) * 3)
         zygote.close()
+        os.close(zygote.output_fd)
         os.kill(zygote.pid, signal.SIGCONT)
         assert daemon.wait(10) == -signal.SIGKILL
         assert zygote.popen.wait(10) == 0
@@ -164,7 +168,6 @@ def test_zygote_that_was_about_to_answer_when_the_engine_died_sweeps_all_the_sam
         daemon.wait()
         zygote.popen.kill()
         zygote.popen.wait()
-        os.close(zygote.output_fd)
 
 
 async def test_missing_import_is_told_and_does_not_keep_workers_from_starting(tmp_path, caplog):
