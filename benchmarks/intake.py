@@ -4,11 +4,10 @@ import argparse
 import asyncio
 import tempfile
 import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.measure import describe_machine, describe_spread, resident_mib
+from benchmarks.measure import describe_machine, describe_spread, read_metrics, resident_mib
 from benchmarks.produce import fill_topic
 from tests.support.broker_process import BrokerProcess
 from tests.support.engine_process import EngineProcess
@@ -18,10 +17,9 @@ CONFIGS = Path(__file__).parent / "configs"
 
 def metric(engine: EngineProcess, name: str) -> float:
     """Read one unlabelled metric of a running engine."""
-    with urllib.request.urlopen(f"http://{engine.address('metrics')}/metrics") as reply:
-        for line in reply.read().decode().splitlines():
-            if line.startswith(f"{name} "):
-                return float(line.split(" ")[1])
+    for line in read_metrics(engine.address("metrics")).splitlines():
+        if line.startswith(f"{name} "):
+            return float(line.split(" ")[1])
     return 0.0
 
 

@@ -3,6 +3,7 @@
 import os
 import platform
 import statistics
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,3 +46,10 @@ def resident_mib(pid: int) -> float:
 def cpu_s(*processes: psutil.Process) -> float:
     """Return the CPU time that processes have used, their children's apart."""
     return float(sum(sum(process.cpu_times()[:2]) for process in processes))
+
+
+def read_metrics(address: str) -> str:
+    """Return the page of metrics that an engine serves at its address."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10.0) as reply:
+        page: bytes = reply.read()
+    return page.decode()

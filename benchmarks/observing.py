@@ -10,7 +10,6 @@ a call observes and increments, and timed how long that takes.
 import argparse
 import tempfile
 import timeit
-import urllib.request
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +19,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.intake import measure_once
-from benchmarks.measure import cpu_s, describe_machine, describe_spread
+from benchmarks.measure import cpu_s, describe_machine, describe_spread, read_metrics
 from benchmarks.startup import fill
 from benchmarks.unary_load import Target, drive, spread_keys
 from engine import metrics
@@ -48,13 +47,12 @@ class Samples:
         self.call_cpu_us.append((cpu_s(process) - before_s) / len(latencies_s) * 1e6)
 
 
-def count_operations(page: str) -> tuple[float, float]:
-    """Return how often anything was observed, and incremented, since an engine's start."""
-    with urllib.request.urlopen(page, timeout=10.0) as answer:
-        families = [*text_string_to_metric_families(answer.read().decode())]
+def count_operations(engine: EngineProcess) -> tuple[float, float]:
+    """Return how often a duration was observed, and anything incremented, since the start."""
+    page = read_metrics(engine.address("metrics"))
     samples = [
         sample
-        for family in families
+        for family in text_string_to_metric_families(page)
         if family.name.startswith("trellis_")
         for sample in family.samples
     ]
@@ -79,12 +77,11 @@ def describe_operations(
     engine: EngineProcess, target: Target, in_flight: int, seconds: float
 ) -> str:
     """Say how often a call observes and increments, and how long that takes."""
-    page = f"http://{engine.address('metrics')}/metrics"
-    before = count_operations(page)
+    before = count_operations(engine)
     _, latencies_s = drive(target, in_flight=in_flight, seconds=seconds)
     observed, incremented = (
         (now - then) / len(latencies_s)
-        for now, then in zip(count_operations(page), before, strict=True)
+        for now, then in zip(count_operations(engine), before, strict=True)
     )
     observe_us, increment_us = time_operations()
     return (

@@ -12,7 +12,6 @@ import statistics
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +25,7 @@ from benchmarks.measure import (
     describe_machine,
     describe_spread,
     percentile,
+    read_metrics,
     resident_mib,
 )
 from proto.trellis.v1 import ingest_pb2
@@ -138,8 +138,7 @@ def ask_for_features(
 def loop_lag_counts(engine: EngineProcess) -> dict[float, float]:
     """Return how often the engine's loop was late by at most so many seconds."""
     prefix = 'trellis_loop_lag_seconds_bucket{le="'
-    with urllib.request.urlopen(f"http://{engine.address('metrics')}/metrics") as reply:
-        lines = reply.read().decode().splitlines()
+    lines = read_metrics(engine.address("metrics")).splitlines()
     found = [line.removeprefix(prefix).split('"} ') for line in lines if line.startswith(prefix)]
     return {float(limit): float(count) for limit, count in found}
 
